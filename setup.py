@@ -1,0 +1,17 @@
+"""Which folders are installed under which package name; everything else is in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+# Folders beside keras_deep_rnn/ that are installed inside it.
+MAPPED = {"keras_deep_rnn.export": "export"}
+
+
+def packages():
+    """Every package by its installed name."""
+    names = find_packages(include=["keras_deep_rnn", "keras_deep_rnn.*"])
+    for name, folder in MAPPED.items():
+        names += [name, *(f"{name}.{inner}" for inner in find_packages(folder))]
+    return names
+
+
+setup(packages=packages(), package_dir=MAPPED)
