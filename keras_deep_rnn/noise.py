@@ -1,0 +1,94 @@
+"""Weight noise: Gaussian noise on the kernels of a layer while it trains."""
+
+import keras
+
+from .arguments import keras_layer, number
+from .arguments import seed as check_seed
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class WeightNoise(keras.layers.Wrapper):
+    """Runs a layer with noisy kernels in training, and with its own kernels in inference.
+
+    In training each call, so each batch, draws new noise: every trainable weight W of the layer
+    with two or more axes is replaced by W + `stddev` * N(0, 1), the same for all time steps.
+    Biases stay as they are. The gradient is the one at the noisy weights and is applied to the
+    clean ones. Everything that the layer itself updates (carried states, seeds of its dropout,
+    moving averages) is updated as without the wrapper.
+
+    Inputs, outputs, masks and other arguments of the call, such as `initial_state`, are those
+    of the wrapped layer.
+
+    Args:
+        layer: The `keras.layers.Layer` whose kernels get noise.
+        stddev: Standard deviation of the noise, at least 0. The authors used 0.075.
+        seed: Integer that makes the noise reproducible, or None.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`. `dtype` is the wrapped
+            layer's.
+
+    Raises:
+        ValueError: `layer` is not a Keras layer, `stddev` is not a finite number of at least 0,
+            or `seed` is not an integer.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> layer = WeightNoise(keras.layers.SimpleRNN(3), stddev=0.075, seed=1)
+    >>> x = np.ones((2, 5, 4), "float32")
+    >>> layer(x).shape == (2, 3)
+    True
+    >>> first, second = (layer(x, training=True) for _ in range(2))
+    >>> bool(keras.ops.all(first != second))
+    True
+    >>> bool(keras.ops.all(layer(x) == layer.layer(x)))
+    True
+
+    Source: Graves, "Practical variational inference for neural networks" (2011); used by
+    Pascanu et al., arXiv:1312.6026, section 5, on the language tasks.
+    """
+
+    def __init__(self, layer, stddev=0.075, seed=None, **kwargs):
+        layer = keras_layer("layer", layer)
+        # Weights are read here in full precision; the wrapped layer does the casting.
+        kwargs["dtype"] = layer.variable_dtype
+        super().__init__(layer, autocast=False, **kwargs)
+        self.stddev = number("stddev", stddev, least=0)
+        self.seed = check_seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = layer.supports_masking
+
+    def call(self, inputs, training=None, **kwargs):
+        if not training or not self.stddev:
+            return self.layer(inputs, training=training, **kwargs)
+        # Keras does not list the carried states of its recurrent layers among the variables.
+        states = keras.tree.flatten(getattr(self.layer, "states", None))
+        states = [state for state in states if isinstance(state, keras.Variable)]
+        variables = [*self.layer.variables, *states]
+        values = [(variable, self._noisy(variable)) for variable in variables]
+        # Values assigned in a scope end with it, so what the layer updates is carried out.
+        with keras.StatelessScope(values, collect_losses=True) as scope:
+            outputs = self.layer(inputs, training=training, **kwargs)
+        for variable in variables:
+            if not variable.trainable:
+                variable.assign(scope.get_current_value(variable))
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
+    def _noisy(self, variable):
+        value = keras.ops.convert_to_tensor(variable.value)
+        if not variable.trainable or len(variable.shape) < 2:
+            return value
+        noise = keras.random.normal(variable.shape, dtype=value.dtype, seed=self.seed_generator)
+        return value + self.stddev * noise
+
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    def reset_state(self):
+        """Sets the carried state of a stateful recurrent layer to zero."""
+        if hasattr(self.layer, "reset_state"):
+            self.layer.reset_state()
+
+    def get_config(self):
+        return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

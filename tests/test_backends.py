@@ -1,0 +1,27 @@
+"""The tests of parts that use a backend's own random numbers, scopes and training loop,
+run again on the backends that this process does not use."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+FILES = ["test_activations.py", "test_initializers.py", "test_noise.py", "test_schedules.py"]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_on_backend(backend):
+    if backend == keras.backend.backend():
+        pytest.skip("is the backend of this process")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *FILES],
+        cwd=pathlib.Path(__file__).parent,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
