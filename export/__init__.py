@@ -1,1 +1,6 @@
-"""Export of trained models: SavedModels for TF Serving and their check."""
+"""Export of trained networks: SavedModels for TF Serving, checked before they are handed over."""
+
+from .check import check_export
+from .saved_model import export_saved_model
+
+__all__ = ["check_export", "export_saved_model"]
