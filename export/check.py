@@ -39,6 +39,7 @@ def check_export(path, model):
     Example:
 
     >>> import keras, tempfile
+    >>> from keras_deep_rnn.export import export_saved_model
     >>> model = keras.Sequential(
     ...     [keras.Input((None, 3)), keras.layers.SimpleRNN(4, return_sequences=True)]
     ... )
