@@ -1,3 +1,48 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
+from .activations import LpUnit, Maxout
+from .cells import (
+    DeepInputRNNCell,
+    DeepOutputRNNCell,
+    DeepOutputTransitionRNNCell,
+    DeepRNNCell,
+    DeepTransitionRNNCell,
+    StackedRNNCell,
+)
+from .initializers import SparseInitializer
+from .layers import (
+    DeepInputRNN,
+    DeepOutputRNN,
+    DeepOutputTransitionRNN,
+    DeepRNN,
+    DeepTransitionRNN,
+    StackedRNN,
+)
+from .networks import build_network, preset
+from .noise import WeightNoise
+from .operators import Plus, Predict
+
+__all__ = [
+    "DeepInputRNN",
+    "DeepInputRNNCell",
+    "DeepOutputRNN",
+    "DeepOutputRNNCell",
+    "DeepOutputTransitionRNN",
+    "DeepOutputTransitionRNNCell",
+    "DeepRNN",
+    "DeepRNNCell",
+    "DeepTransitionRNN",
+    "DeepTransitionRNNCell",
+    "LpUnit",
+    "Maxout",
+    "Plus",
+    "Predict",
+    "SparseInitializer",
+    "StackedRNN",
+    "StackedRNNCell",
+    "WeightNoise",
+    "build_network",
+    "preset",
+]
+
 __version__ = "0.1.0"

@@ -1,0 +1,437 @@
+"""One step of each network of the paper.
+
+A cell is a choice of ⊕ and ▷. It works in `keras.layers.RNN(cell)` as any Keras cell does; the layers
+of `layers.py` run the same cell over whole sequences faster, with the same numbers.
+"""
+
+import keras
+from keras import ops
+
+from . import recurrence
+from .arguments import CHECKS, Configured, cell_list, layer_sizes, numbered, required
+from .errors import UserError
+from .operators import Plus, Predict
+
+# `keras.layers.RNN` draws the masks of a cell before its loop only where the cell is of this class,
+# which Keras does not export: it is found among the parents of a cell that Keras does export.
+_KerasDropoutCell = next(
+    parent for parent in keras.layers.SimpleRNNCell.__mro__ if parent.__name__ == "DropoutRNNCell"
+)
+
+# Arguments of ⊕ and ▷ that the shallow variants decide by themselves.
+_TRANSITION = ("transition_units", "shortcut", "input_to", "shortcut_initializer")
+_OUTPUT = ("output_units", "output_activation", "output_dropout")
+
+
+class _Cell(_KerasDropoutCell, Configured):
+    """What Keras expects of every cell, for states that are a flat list."""
+
+    def get_initial_state(self, batch_size=None):
+        """Zeros for each state, (B, H) each, in the cell's compute type."""
+        states = [
+            ops.zeros((batch_size, width), dtype=self.compute_dtype)
+            for width in _state_widths(self)
+        ]
+        return states if isinstance(self.state_size, (list, tuple)) else states[0]
+
+    def compute_output_shape(self, input_shape, states_shape=None):
+        batch = input_shape[0]
+        return (batch, self.output_size), [(batch, width) for width in _state_widths(self)]
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class DeepRNNCell(_Cell):
+    """A recurrent network given by its two operators (section 4 of the paper).
+
+        h(t) = x(t) ⊕ h(t-1)
+        y(t) = ▷ h(t)
+
+    Any Keras layer can be an operator. ⊕ is called with the list `[x, h]`, as Keras's merging
+    layers and functional models are, and gives the new h; ▷ is called with h.
+
+    Args:
+        plus: ⊕, a Keras layer: `[x, h]` of shapes (B, D) and (B, H) to (B, H).
+        predict: ▷, a Keras layer: h of shape (B, H) to y; None gives out h itself.
+        state_size: H. None takes `plus.state_size` or `plus.units`.
+        dropout: Share of the units of x to drop; one mask for the whole sequence.
+        recurrent_dropout: Share of the units of h(t-1) to drop; one mask for the whole sequence.
+        output_dropout: Share of the units of h(t) to drop before ▷; one mask for the whole
+            sequence. The carried state is not touched.
+        seed: Int, makes the masks reproducible; None for a random one.
+
+    Call arguments:
+        inputs: x(t), shape (B, D).
+        states: h(t-1), shape (B, H), or a list of it.
+        training: Whether to drop units.
+
+    Returns:
+        y(t) and the list of h(t).
+
+    Raises:
+        UserError: An argument is of the wrong kind, or ⊕ does not give back the shape of h.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> plus = keras.Sequential([keras.layers.Concatenate(), keras.layers.Dense(4, "tanh")])
+    >>> cell = DeepRNNCell(plus, predict=keras.layers.Dense(3), state_size=4)
+    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 6))).shape)
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        plus,
+        predict=None,
+        state_size=None,
+        dropout=0.0,
+        recurrent_dropout=0.0,
+        output_dropout=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if state_size is None:
+            state_size = getattr(plus, "state_size", getattr(plus, "units", None))
+            if state_size is None:
+                raise UserError(
+                    "`state_size` must be given where `plus` has neither `state_size` nor "
+                    f"`units`, got {type(plus).__name__}."
+                )
+        self.keep(locals())
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.reset_dropout_mask()
+        self.reset_recurrent_dropout_mask()
+
+    def build(self, input_shape):
+        hidden = (None, self.state_size)
+        x = keras.KerasTensor((None, input_shape[-1]), dtype=self.compute_dtype)
+        h = keras.KerasTensor(hidden, dtype=self.compute_dtype)
+        new_h = self.plus([x, h])
+        if tuple(new_h.shape) != hidden:
+            raise UserError(
+                f"`plus` must give the shape of h, (B, {self.state_size}), got {new_h.shape}."
+            )
+        if self.predict is not None:
+            self.predict(h)
+
+    @property
+    def output_size(self):
+        if self.predict is None:
+            return self.state_size
+        return self.predict.compute_output_shape((None, self.state_size))[-1]
+
+    def call(self, inputs, states, training=False):
+        x, (h,) = inputs, _as_list(states)
+        if training:
+            x = _dropped(x, self.get_dropout_mask(x))
+            h = _dropped(h, self.get_recurrent_dropout_mask(h))
+        h = self.plus([x, h])
+        y = _dropped(h, self.get_output_dropout_mask(h)) if training else h
+        return (y if self.predict is None else self.predict(y)), [h]
+
+    def over_time(self, sequences, states, mask=None, training=False, unroll=False):
+        """The whole sequence at once: what depends on x or on h alone stays out of the loop.
+
+        Args:
+            sequences: Shape (B, T, D).
+            states: List of h before the first step, (B, H).
+            mask: Boolean (B, T); where it is False, h stays as it is.
+            training: Whether to drop units.
+            unroll: Whether to write the steps out.
+
+        Returns:
+            y of shape (B, T, units of ▷), and the list of h of shape (B, T, H).
+        """
+        recurrent_mask = None
+        if training:
+            sequences = _dropped(sequences, self.get_dropout_mask(sequences[:, 0]))
+            recurrent_mask = self.get_recurrent_dropout_mask(states[0])
+        if isinstance(self.plus, Plus):
+            inputs, plus = self.plus.project(sequences), self.plus.transition
+        else:
+            inputs, plus = sequences, lambda x, h: self.plus([x, h])
+
+        def step(x, states):
+            return [plus(x, _dropped(states[0], recurrent_mask))]
+
+        (h,) = recurrence.run(step, inputs, states, mask, unroll)
+        y = _dropped(h, self.get_output_dropout_mask(states[0])) if training else h
+        return (y if self.predict is None else self._predict_all(y)), [h]
+
+    def _predict_all(self, h):
+        if isinstance(self.predict, Predict):
+            return self.predict(h)
+        # Any other layer sees (B, H), as it does in a single step.
+        y = self.predict(ops.reshape(h, (-1, self.state_size)))
+        return ops.reshape(y, (-1, ops.shape(h)[1], y.shape[-1]))
+
+    def get_output_dropout_mask(self, h):
+        """The mask on what ▷ sees, drawn when first asked for, as Keras does for the other two."""
+        if self._output_dropout_mask is None and self.output_dropout > 0:
+            self._output_dropout_mask = keras.random.dropout(
+                ops.ones_like(h), self.output_dropout, seed=self.seed_generator
+            )
+        return self._output_dropout_mask
+
+    def get_recurrent_dropout_mask(self, h):
+        mask = super().get_recurrent_dropout_mask(h)
+        self.get_output_dropout_mask(h)  # Keras asks for the first two masks only.
+        return mask
+
+    def reset_recurrent_dropout_mask(self):
+        super().reset_recurrent_dropout_mask()
+        self._output_dropout_mask = None
+
+
+class _PaperCell(DeepRNNCell):
+    """A cell whose operators are made from its own arguments."""
+
+    decided = ("plus", "predict", "state_size")
+    options_of = (Predict, Plus)
+
+    def __init__(self, units, output_units=None, output_activation=None, **kwargs):
+        dtype = kwargs.get("dtype")
+        options = {name: kwargs.pop(name) for name in list(kwargs) if name in Plus.parameters}
+        plus = Plus(units, dtype=dtype, **options)
+        predict = None
+        if output_units is not None:
+            shared = {n: getattr(plus, n) for n in Predict.parameters if n in Plus.parameters}
+            kernels_of_plus = len(plus.input_units or ()) + len(plus.transition_units or ()) + 1
+            shared["kernel_initializer"] = numbered(plus.kernel_initializer, kernels_of_plus)
+            activation = plus.activation if output_activation is None else output_activation
+            predict = Predict(output_units, activation, dtype=dtype, **shared)
+        super().__init__(plus, predict, **kwargs)
+        self.keep({name: getattr(plus, name) for name in Plus.parameters})
+        self.keep({"output_units": output_units, "output_activation": output_activation})
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class DeepTransitionRNNCell(_PaperCell):
+    """One step of the DT-RNN or DT(S)-RNN; see `DeepTransitionRNN`."""
+
+    decided = (*_PaperCell.decided, *_OUTPUT, "input_units", "input_activation")
+
+    def __init__(self, units, transition_units=None, shortcut=False, input_to="first", **kwargs):
+        super().__init__(
+            units,
+            transition_units=transition_units,
+            shortcut=shortcut,
+            input_to=input_to,
+            **kwargs,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class DeepInputRNNCell(_PaperCell):
+    """One step of the recurrent network with a deep input; see `DeepInputRNN`."""
+
+    decided = (*_PaperCell.decided, *_OUTPUT, *_TRANSITION)
+
+    def __init__(self, units, input_units, **kwargs):
+        input_units = required(layer_sizes)("input_units", input_units)
+        super().__init__(units, input_units=input_units, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class DeepOutputRNNCell(_PaperCell):
+    """One step of the DO-RNN; see `DeepOutputRNN`."""
+
+    decided = (*_PaperCell.decided, *_TRANSITION, "input_units", "input_activation")
+
+    def __init__(self, units, output_units, **kwargs):
+        output_units = required(layer_sizes)("output_units", output_units)
+        super().__init__(units, output_units, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class DeepOutputTransitionRNNCell(_PaperCell):
+    """One step of the DOT-RNN or DOT(S)-RNN; see `DeepOutputTransitionRNN`."""
+
+    def __init__(
+        self,
+        units,
+        transition_units,
+        output_units,
+        shortcut=False,
+        input_to="first",
+        input_units=None,
+        **kwargs,
+    ):
+        check = required(layer_sizes)
+        super().__init__(
+            units,
+            check("output_units", output_units),
+            transition_units=check("transition_units", transition_units),
+            shortcut=shortcut,
+            input_to=input_to,
+            input_units=input_units,
+            **kwargs,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class StackedRNNCell(_Cell):
+    """One step of the sRNN, level upon level; see `StackedRNN`."""
+
+    options_of = (DeepTransitionRNNCell,)
+
+    def __init__(self, cells=None, units=None, skip=None, **kwargs):
+        keras_arguments = {n: kwargs.pop(n) for n in ("name", "dtype", "trainable") if n in kwargs}
+        super().__init__(**keras_arguments)
+        if (cells is None) == (units is None):
+            raise UserError(
+                "give either `cells`, a list of cells, or `units`, the width of each level; "
+                f"got cells={cells!r}, units={units!r}."
+            )
+        if cells is None:
+            cells = self._levels(layer_sizes("units", units), keras_arguments.get("dtype"), kwargs)
+        elif kwargs:
+            raise UserError(
+                f"`{next(iter(kwargs))}` can be given with `units` only: "
+                "each of the `cells` has its own options."
+            )
+        self.skip = CHECKS["skip"]("skip", skip)
+        self.cells = cell_list("cells", cells)
+        self.units = None if units is None else tuple(units)
+
+    @staticmethod
+    def _levels(sizes, dtype, options):
+        """Plain levels of the given widths that share their options, but no random draw."""
+        cells = []
+        for level, units in enumerate(sizes):
+            own = dict(options)
+            if own.get("seed") is not None:
+                own["seed"] = CHECKS["seed"]("seed", own["seed"]) + level
+            for role in ("kernel_initializer", "recurrent_initializer"):
+                if role in own:
+                    own[role] = numbered(CHECKS[role](role, own[role]), level)
+            cells.append(DeepTransitionRNNCell(units, dtype=dtype, **own))
+        return cells
+
+    @property
+    def state_size(self):
+        return [width for cell in self.cells for width in _state_widths(cell)]
+
+    @property
+    def output_size(self):
+        sizes = [_output_size(cell) for cell in self.cells]
+        return sum(sizes) if self.skip == "all_to_output" else sizes[-1]
+
+    def build(self, input_shape):
+        self._input_widths = []
+        width = input_shape[-1]
+        for level, cell in enumerate(self.cells):
+            self._input_widths.append(width)
+            if isinstance(cell, keras.layers.Layer) and not cell.built:
+                cell.build((None, width))
+                cell.built = True
+            if self.skip == "residual" and level and _output_size(cell) != width:
+                raise UserError(
+                    "`skip='residual'` needs levels of equal width, got "
+                    f"{width} below and {_output_size(cell)} at level {level + 1}."
+                )
+            width = _output_size(cell)
+
+    def call(self, inputs, states, training=False):
+        def one_step(cell, x, own):
+            y, own = cell(x, own)
+            return y, _as_list(own)
+
+        return self._upwards(one_step, inputs, states)
+
+    def over_time(self, sequences, states, mask=None, training=False, unroll=False):
+        """The whole sequence at once, one level after the other; see `DeepRNNCell.over_time`."""
+
+        def all_steps(cell, x, own):
+            return over_time(cell, x, own, mask, training, unroll)
+
+        return self._upwards(all_steps, sequences, states)
+
+    def _upwards(self, run, x, states):
+        """Lets `run(cell, x, its states)` climb the levels; gives the output and all states."""
+        states = _as_list(states)
+        outputs, new_states, start = [], [], 0
+        for cell in self.cells:
+            end = start + len(_state_widths(cell))
+            y, own = run(cell, x, states[start:end])
+            if self.skip == "residual" and outputs:
+                y = y + x
+            outputs.append(y)
+            new_states.extend(own)
+            x, start = y, end
+        if self.skip == "all_to_output":
+            x = ops.concatenate(outputs, axis=-1)
+        return x, new_states
+
+    def get_dropout_mask(self, x):
+        """Draws the masks on the inputs of all levels; `keras.layers.RNN` asks before its loop."""
+        for cell, width in zip(self.cells, self._input_widths):
+            if isinstance(cell, _KerasDropoutCell):
+                cell.get_dropout_mask(ops.ones((ops.shape(x)[0], width), self.compute_dtype))
+
+    def get_recurrent_dropout_mask(self, h):
+        """Draws the masks on the states of all levels."""
+        for cell in self.cells:
+            if isinstance(cell, _KerasDropoutCell):
+                width = _state_widths(cell)[0]
+                cell.get_recurrent_dropout_mask(
+                    ops.ones((ops.shape(h)[0], width), self.compute_dtype)
+                )
+
+    def reset_dropout_mask(self):
+        for cell in self.cells:
+            if isinstance(cell, _KerasDropoutCell):
+                cell.reset_dropout_mask()
+
+    def reset_recurrent_dropout_mask(self):
+        for cell in self.cells:
+            if isinstance(cell, _KerasDropoutCell):
+                cell.reset_recurrent_dropout_mask()
+
+    def get_config(self):
+        config = keras.layers.Layer.get_config(self)
+        cells = [keras.saving.serialize_keras_object(cell) for cell in self.cells]
+        return {**config, "cells": cells, "skip": self.skip}
+
+
+def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
+    """Any cell over a whole sequence: by its own `over_time`, or step by step."""
+    if hasattr(cell, "over_time"):
+        return cell.over_time(sequences, states, mask, training, unroll)
+    if isinstance(cell, _KerasDropoutCell):
+        cell.get_dropout_mask(sequences[:, 0])
+        cell.get_recurrent_dropout_mask(states[0])
+
+    def step(x, carry):
+        y, states = cell(x, carry[1:])
+        return [y, *_as_list(states)]
+
+    batch = ops.shape(sequences)[0]
+    no_output = ops.zeros((batch, _output_size(cell)), dtype=cell.compute_dtype)
+    y, *state_sequences = recurrence.run(step, sequences, [no_output, *states], mask, unroll)
+    if isinstance(cell, _KerasDropoutCell):
+        cell.reset_dropout_mask()
+        cell.reset_recurrent_dropout_mask()
+    return y, state_sequences
+
+
+def _state_widths(cell):
+    return list(cell.state_size) if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+
+
+def _output_size(cell):
+    size = getattr(cell, "output_size", None)
+    return _state_widths(cell)[0] if size is None else size
+
+
+def _as_list(states):
+    return list(states) if isinstance(states, (list, tuple)) else [states]
+
+
+def _dropped(values, mask):
+    """`values`, (B, n) or (B, T, n), with the units of the mask (B, n) dropped."""
+    if mask is None:
+        return values
+    return values * (mask if len(values.shape) == 2 else ops.expand_dims(mask, 1))

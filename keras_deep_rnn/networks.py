@@ -1,0 +1,266 @@
+"""The paper's networks by name, with the sizes of its Table 1 (arXiv:1312.6026)."""
+
+import math
+
+import keras
+
+from . import layers
+from .activations import LpUnit, Maxout  # noqa: F401  (registered, so that names in a config load)
+from .arguments import layer_sizes, positive_integer, rate
+from .errors import UserError, nearest
+from .noise import WeightNoise
+
+# What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
+_FAMILY = {
+    "rnn": (layers.DeepTransitionRNN, (), {}),
+    "deep_input_rnn": (layers.DeepInputRNN, ("input_units",), {}),
+    "dt_rnn": (layers.DeepTransitionRNN, ("transition_units",), {}),
+    "dts_rnn": (layers.DeepTransitionRNN, ("transition_units",), {"shortcut": True}),
+    "do_rnn": (layers.DeepOutputRNN, ("output_units",), {}),
+    "dot_rnn": (layers.DeepOutputTransitionRNN, ("transition_units", "output_units"), {}),
+    "dots_rnn": (
+        layers.DeepOutputTransitionRNN,
+        ("transition_units", "output_units"),
+        {"shortcut": True},
+    ),
+    "srnn": (layers.StackedRNN, ("levels",), {}),
+}
+NETWORKS = tuple(_FAMILY)
+
+_MUSIC = {
+    "dts_rnn": {"units": 400, "transition_units": (400,)},
+    "dots_rnn": {"units": 400, "transition_units": (400,), "output_units": (400,)},
+}
+# Sizes of the paper's Table 1, for each task and network.
+TABLE_1 = {
+    ("nottingham", "rnn"): {"units": 600},
+    ("nottingham", "dts_rnn"): _MUSIC["dts_rnn"],
+    ("nottingham", "dots_rnn"): _MUSIC["dots_rnn"],
+    ("nottingham", "srnn"): {"units": 400, "levels": 2},
+    ("jsb_chorales", "rnn"): {"units": 200},
+    ("jsb_chorales", "dts_rnn"): _MUSIC["dts_rnn"],
+    ("jsb_chorales", "dots_rnn"): _MUSIC["dots_rnn"],
+    ("jsb_chorales", "srnn"): {"units": 400, "levels": 2},
+    ("musedata", "rnn"): {"units": 600},
+    ("musedata", "dts_rnn"): _MUSIC["dts_rnn"],
+    ("musedata", "dots_rnn"): _MUSIC["dots_rnn"],
+    ("musedata", "srnn"): {"units": 600, "levels": 2},
+    ("ptb_char", "rnn"): {"units": 600},
+    ("ptb_char", "dts_rnn"): {"units": 400, "transition_units": (400,)},
+    ("ptb_char", "dots_rnn"): {"units": 400, "transition_units": (400,), "output_units": (600,)},
+    ("ptb_char", "srnn"): {"units": 400, "levels": 2},
+    ("ptb_word", "rnn"): {"units": 200},
+    ("ptb_word", "dts_rnn"): {"units": 200, "transition_units": (200,)},
+    ("ptb_word", "dots_rnn"): {"units": 200, "transition_units": (200,), "output_units": (200,)},
+    ("ptb_word", "srnn"): {"units": 400, "levels": 2},
+}
+KINDS = ("piano_roll", "characters", "words")
+
+
+def preset(task, network):
+    """The sizes of a network in the paper's Table 1.
+
+    Args:
+        task: `"nottingham"`, `"jsb_chorales"`, `"musedata"`, `"ptb_char"` or `"ptb_word"`.
+        network: `"rnn"`, `"dts_rnn"`, `"dots_rnn"` or `"srnn"`.
+
+    Returns:
+        The arguments of `build_network` that give these sizes. The input feeds every layer of the
+        transition: only so do the paper's numbers of parameters come out.
+
+    Raises:
+        UserError: The table has no such row.
+
+    Example:
+
+    >>> preset("ptb_char", "rnn")
+    {'units': 600, 'input_to': 'all'}
+    """
+    if (task, network) not in TABLE_1:
+        rows = [" ".join(row) for row in TABLE_1]
+        hint = nearest(f"{task} {network}", rows)
+        raise UserError(f"Table 1 has no network {network!r} for the task {task!r}{hint}.")
+    return {**TABLE_1[task, network], "input_to": "all"}
+
+
+def recurrent_layer(
+    network,
+    *,
+    units,
+    input_units=None,
+    transition_units=None,
+    output_units=None,
+    levels=None,
+    input_to=None,
+    skip=None,
+    output_dropout=0.0,
+    output_activation=None,
+    **options,
+):
+    """The recurrent layer of a named network; see `build_network` for the arguments.
+
+    Sizes that the network does not have must be None; those that it has and that are not given are
+    one layer of `units`, or two levels.
+
+    Example:
+
+    >>> recurrent_layer("dts_rnn", units=8).transition_units
+    (8,)
+    """
+    if network not in _FAMILY:
+        hint = nearest(network, NETWORKS)
+        raise UserError(f"`network` must be one of {', '.join(NETWORKS)}, got {network!r}{hint}.")
+    layer, takes, decided = _FAMILY[network]
+    units = positive_integer("units", units)
+    sizes = {
+        "input_units": layer_sizes("input_units", input_units),
+        "transition_units": layer_sizes("transition_units", transition_units),
+        "output_units": layer_sizes("output_units", output_units),
+        "levels": None if levels is None else positive_integer("levels", levels),
+    }
+    optional = {"input_units"} if layer is layers.DeepOutputTransitionRNN else set()
+    for name, value in sizes.items():
+        if value is not None and name not in takes and name not in optional:
+            raise UserError(f"`{name}` is no size of {network!r}, got {value!r}.")
+    arguments = {name: sizes[name] or (units,) for name in takes if name != "levels"}
+    arguments.update({name: sizes[name] for name in optional if sizes[name]})
+    if "transition_units" in takes:
+        decided = {**decided, "input_to": input_to or "first"}
+    if "output_units" in takes:
+        decided = {
+            **decided,
+            "output_dropout": output_dropout,
+            "output_activation": output_activation,
+        }
+    if network == "srnn":
+        return layer(units=(units,) * (sizes["levels"] or 2), skip=skip, **options)
+    if skip is not None:
+        raise UserError(f"`skip` is an option of 'srnn' only, got {skip!r} for {network!r}.")
+    return layer(units, **arguments, **decided, **options)
+
+
+def build_network(
+    network,
+    *,
+    kind,
+    features,
+    units,
+    output_dropout=0.0,
+    output_bias=None,
+    weight_noise=0.0,
+    stateful=False,
+    batch_size=None,
+    seed=None,
+    dtype=None,
+    **options,
+):
+    """A whole model for one of the paper's tasks: recurrent layer and the layer to the classes.
+
+    Args:
+        network: One of `NETWORKS`.
+        kind: `"piano_roll"`: x is the frames before, float (B, T, features); `"characters"` or
+            `"words"`: x is the tokens before, int (B, T).
+        features: Keys of the piano-roll, or size of the vocabulary.
+        units: H, the width of h (of each level of an sRNN).
+        output_dropout: Share of units to drop before the deep output and before the classes.
+        output_bias: Where the bias of the classes starts; None for 0.
+        weight_noise: Deviation of the Gaussian noise on all kernels in training.
+        stateful: Whether states are carried from batch to batch. The model has a second input
+            `reset`, (B, 1), then: 1 for each row that starts a new sequence.
+        batch_size: B, needed where `stateful`.
+        seed: Int, makes dropout and noise reproducible. The weights follow
+            `keras.utils.set_random_seed`.
+        dtype: Dtype policy of the layers.
+        **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
+            `levels` (None: 2), `input_to`, `skip`, `activation`, `output_activation`, `dropout`,
+            `recurrent_dropout`, initializers and the like.
+
+    Returns:
+        A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
+        shape (B, T, features).
+
+    Raises:
+        UserError: An argument is unknown or out of its range.
+
+    Example:
+
+    >>> model = build_network("dots_rnn", kind="piano_roll", features=88, units=8)
+    >>> model.output_shape
+    (None, None, 88)
+    """
+    if kind not in KINDS:
+        raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}.")
+    features = positive_integer("features", features)
+    output_dropout = rate("output_dropout", output_dropout)
+    if stateful:
+        batch_size = positive_integer("batch_size", batch_size)
+    recurrent = recurrent_layer(
+        network,
+        units=units,
+        output_dropout=output_dropout,
+        return_sequences=True,
+        stateful=stateful,
+        seed=seed,
+        dtype=dtype,
+        name="recurrent",
+        **options,
+    )
+    classes = keras.layers.Dense(
+        features,
+        bias_initializer=keras.initializers.Constant(output_bias or 0.0),
+        dtype=dtype,
+        name="classes",
+    )
+    if weight_noise:
+        recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
+        classes = WeightNoise(classes, weight_noise, seed=_next(seed), name="noisy_classes")
+
+    inputs = {}
+    if kind == "piano_roll":
+        x = inputs["x"] = keras.Input((None, features), batch_size=batch_size, name="x")
+    else:
+        inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
+        x = OneHot(features, dtype=dtype, name="one_hot")(inputs["x"])
+    carried = {}
+    if stateful:
+        inputs["reset"] = carried["reset"] = keras.Input((1,), batch_size=batch_size, name="reset")
+    y = recurrent(x, **carried)
+    if output_dropout:
+        y = keras.layers.Dropout(output_dropout, seed=_next(_next(seed)), name="dropout")(y)
+    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(classes(y))
+    return keras.Model(inputs, logits, name=network)
+
+
+def _next(seed):
+    return None if seed is None else seed + 1
+
+
+def table_1_size(model):
+    """Number of weights as Table 1 counts them: kernels without biases.
+
+    Example:
+
+    >>> sizes = preset("jsb_chorales", "rnn")
+    >>> table_1_size(build_network("rnn", kind="piano_roll", features=88, **sizes))
+    75200
+    """
+    return sum(math.prod(w.shape) for w in model.trainable_weights if len(w.shape) > 1)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class OneHot(keras.layers.Layer):
+    """Tokens (B, T) as the unit vectors (B, T, size) that the paper's equations take as x(t)."""
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+        self.built = True
+
+    def call(self, tokens):
+        return keras.ops.one_hot(tokens, self.size, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}

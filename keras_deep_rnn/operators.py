@@ -1,0 +1,334 @@
+"""The paper's two neural operators (arXiv:1312.6026, section 4): plus (⊕) and predict (▷).
+
+    h' = x ⊕ h     summarise the input x and the history h into a new history
+    y  = ▷ h       the most likely output given the history
+
+Every network of the paper is a choice of the two. Shapes are written as everywhere in the package:
+B batch, T time steps, D input features, H units of h.
+"""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from .arguments import Configured, layer_sizes, numbered, required
+from .errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """One layer of an operator: phi(sum over its arrows of source @ kernel + bias)."""
+
+    kernels: dict
+    bias: object
+    activation: object
+
+    def weigh(self, **sources):
+        """The sum of what arrives over the given arrows."""
+        return sum(ops.matmul(source, self.kernels[arrow]) for arrow, source in sources.items())
+
+    def activate(self, preactivation, bias=True):
+        if bias and self.bias is not None:
+            preactivation = preactivation + self.bias
+        return self.activation(preactivation)
+
+    def __call__(self, **sources):
+        return self.activate(self.weigh(**sources))
+
+
+class _Operator(Configured):
+    """What ⊕ and ▷ share: layers of weights with an activation each."""
+
+    # Which of the constructor's initializers, regularizers and constraints an arrow takes.
+    ROLES = {
+        "input_to_hidden": "kernel",
+        "hidden_to_output": "kernel",
+        "hidden_to_hidden": "recurrent",
+        "shortcut": "recurrent",
+    }
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._activations = []
+        self._made = dict.fromkeys([*self.ROLES.values(), "bias"], 0)
+
+    def _weight(self, name, role, shape, initializer=None, gain=1.0):
+        initializer = numbered(initializer or getattr(self, f"{role}_initializer"), self._made[role])
+        self._made[role] += 1
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=lambda shape, dtype=None: gain * initializer(shape, dtype=dtype),
+            regularizer=getattr(self, f"{role}_regularizer"),
+            constraint=getattr(self, f"{role}_constraint"),
+        )
+
+    def _layer(self, number, units, arrows, activation):
+        """Makes the weights of one layer; `arrows` maps the name of each arrow to its width."""
+        pieces = getattr(activation, "pieces", 1)
+        kernels = {
+            arrow: self._weight(
+                f"{arrow}_{number}",
+                self.ROLES[arrow],
+                (width, units * pieces),
+                **self._start(arrow, arrows),
+            )
+            for arrow, width in arrows.items()
+        }
+        bias = None
+        if self.use_bias:
+            bias = self._weight(f"bias_{number}", "bias", (units * pieces,))
+        return _Layer(kernels, bias, self._own_activation(activation, units * pieces))
+
+    def _start(self, arrow, arrows):
+        """How the weights of one arrow start where its role alone does not say it."""
+        return {}
+
+    def _own_activation(self, activation, width):
+        """The activation of one layer; one that has weights of its own is copied for it."""
+        if not isinstance(activation, keras.layers.Layer):
+            return activation
+        config = activation.get_config()
+        config["name"] = f"{activation.name}_{len(self._activations)}"
+        config["dtype"] = self.dtype_policy
+        copy = type(activation).from_config(config)
+        copy.build((None, width))
+        self._activations.append(copy)
+        return copy
+
+    def _mlp(self, features, sizes, arrow, activation):
+        """Plain layers one on the other, each fed by `arrow` alone."""
+        layers = []
+        for number, units in enumerate(sizes or (), start=1):
+            layers.append(self._layer(number, units, {arrow: features}, activation))
+            features = units
+        return layers
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class Plus(_Operator):
+    """The operator ⊕: x(t) ⊕ h(t-1) = h(t), as deep as asked.
+
+    With L layers in the transition (the paper's section 3.3.1; with shortcuts, figure 2 b*), row
+    vectors throughout and [condition] being 1 where it holds, else 0:
+
+        a_0 = h(t-1)
+        a_l = phi(a_{l-1} W_l + [l = 1 or input_to = "all"] x(t) U_l + [l > 1] h(t-1) S_l + b_l)
+        h(t) = a_L
+
+    The layers are `transition_units` and then `units`; without `transition_units` this is the
+    transition of a plain recurrent network. x(t) goes through the layers of `input_units` first
+    (the deep input-to-hidden function, section 3.2.1). S_l is there with `shortcut=True`.
+
+    The weights come in this order: for each input layer its `input_to_hidden` kernel and bias; for
+    each transition layer `input_to_hidden` (U), `hidden_to_hidden` (W), `shortcut` (S) and bias, as
+    far as it has them; at the end the weights of activations that learn.
+
+    Args:
+        units: Positive int, H: the width of h, the last layer of the transition.
+        transition_units: Widths of the layers between h(t-1) and h(t), for example `(400,)`;
+            None for a shallow transition.
+        shortcut: Whether every later layer of the transition also sees h(t-1), DT(S)-RNN.
+        input_to: `"first"` or `"all"`: the layers of the transition that x(t) feeds.
+        input_units: Widths of the layers that x(t) goes through first; None for none.
+        activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
+        input_activation: phi of the input layers; None takes `activation`.
+        use_bias: Whether each layer has a bias.
+        kernel_initializer: For every kernel that an input feeds.
+        recurrent_initializer: For every W_l, and for S_l unless that has its own.
+        shortcut_initializer: For every S_l. None: W_l and S_l both come from
+            `recurrent_initializer` and are scaled by 1/sqrt(2), so that the two paths into a layer
+            together have the gain that one path has.
+        bias_initializer: For every bias.
+        kernel_regularizer: Regularizer of the kernels that an input feeds.
+        recurrent_regularizer: Regularizer of every W_l and S_l.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint on the kernels that an input feeds.
+        recurrent_constraint: Constraint on every W_l and S_l.
+        bias_constraint: Constraint on the biases.
+
+    Call arguments:
+        inputs: The list `[x, h]`: x of shape (B, D) and h of shape (B, H).
+
+    Returns:
+        The new h, shape (B, H).
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> plus = Plus(4, transition_units=(8,), shortcut=True)
+    >>> tuple(plus([np.ones((2, 3)), np.zeros((2, 4))]).shape)
+    (2, 4)
+
+    Notes:
+        The paper draws its shortcuts past all the intermediate layers; here, as in the authors'
+        published experiments, each layer after the first has one.
+    """
+
+    def __init__(
+        self,
+        units,
+        transition_units=None,
+        shortcut=False,
+        input_to="first",
+        input_units=None,
+        activation="tanh",
+        input_activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        shortcut_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.keep(locals())
+        self._input_layers = []
+        self._transition_layers = []
+
+    @property
+    def state_size(self):
+        return self.units
+
+    def build(self, input_shape):
+        features, hidden = input_shape[0][-1], input_shape[1][-1]
+        if hidden != self.units:
+            raise UserError(f"`h` must have {self.units} units (`units`), got {hidden}.")
+        self._input_layers = self._mlp(
+            features, self.input_units, "input_to_hidden", self.input_activation or self.activation
+        )
+        if self.input_units:
+            features = self.input_units[-1]
+        width = self.units
+        for number, units in enumerate((*(self.transition_units or ()), self.units), start=1):
+            arrows = {}
+            if number == 1 or self.input_to == "all":
+                arrows["input_to_hidden"] = features
+            arrows["hidden_to_hidden"] = width
+            if number > 1 and self.shortcut:
+                arrows["shortcut"] = self.units
+            self._transition_layers.append(self._layer(number, units, arrows, self.activation))
+            width = units
+
+    def _start(self, arrow, arrows):
+        if "shortcut" not in arrows or self.ROLES[arrow] != "recurrent":
+            return {}
+        if self.shortcut_initializer is None:
+            return {"gain": 0.5**0.5}
+        return {"initializer": self.shortcut_initializer} if arrow == "shortcut" else {}
+
+    def call(self, inputs):
+        x, h = inputs
+        return self.transition(self.project(x), h)
+
+    def project(self, x):
+        """All that depends on x alone, x U_l + b_l of each layer that x feeds, side by side.
+
+        x may be one step (B, D) or a whole sequence (B, T, D): this runs outside the loop.
+        """
+        for layer in self._input_layers:
+            x = layer(input_to_hidden=x)
+        projections = []
+        for layer in self._transition_layers:
+            if "input_to_hidden" in layer.kernels:
+                projection = layer.weigh(input_to_hidden=x)
+                projections.append(projection if layer.bias is None else projection + layer.bias)
+        return ops.concatenate(projections, axis=-1) if len(projections) > 1 else projections[0]
+
+    def transition(self, projection, h):
+        """h(t) from `project`'s result at one step and h(t-1): all that the loop has to do."""
+        a, start = h, 0
+        for layer in self._transition_layers:
+            z = layer.weigh(hidden_to_hidden=a)
+            if "shortcut" in layer.kernels:
+                z = z + layer.weigh(shortcut=h)
+            fed = "input_to_hidden" in layer.kernels
+            if fed:
+                end = start + z.shape[-1]
+                z, start = z + projection[:, start:end], end
+            a = layer.activate(z, bias=not fed)
+        return a
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], self.units)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class Predict(_Operator):
+    """The operator ▷: y(t) = ▷ h(t), a stack of layers (the deep output, section 3.3.2, figure 2 c).
+
+        a_0 = h(t)
+        a_l = phi(a_{l-1} V_l + b_l)
+        y(t) = a_L
+
+    The last layer to the classes is the user's own `keras.layers.Dense`. The weights come layer by
+    layer: the `hidden_to_output` kernel (V), the bias; at the end those of activations that learn.
+
+    Args:
+        output_units: Widths of the layers, for example `(400,)`.
+        output_activation: phi: a name, a function, or a layer such as `Maxout`.
+        use_bias: Whether each layer has a bias.
+        kernel_initializer: For every V_l.
+        bias_initializer: For every bias.
+        kernel_regularizer: Regularizer of every V_l.
+        bias_regularizer: Regularizer of the biases.
+        kernel_constraint: Constraint on every V_l.
+        bias_constraint: Constraint on the biases.
+
+    Call arguments:
+        h: Shape (B, H) or (B, T, H).
+
+    Returns:
+        y, of h's shape but for the last axis, which is the last of `output_units`.
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tuple(Predict((8, 5))(np.zeros((2, 4))).shape)
+    (2, 5)
+    """
+
+    def __init__(
+        self,
+        output_units,
+        output_activation="tanh",
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        output_units = required(layer_sizes)("output_units", output_units)
+        self.keep(locals())
+        self._output_layers = []
+
+    def build(self, input_shape):
+        self._output_layers = self._mlp(
+            input_shape[-1], self.output_units, "hidden_to_output", self.output_activation
+        )
+
+    def call(self, h):
+        y = h
+        for layer in self._output_layers:
+            y = layer(hidden_to_output=y)
+        return y
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.output_units[-1])
