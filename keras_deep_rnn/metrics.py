@@ -1,0 +1,238 @@
+"""Losses, and metrics that are exact sums and counts over batches.
+
+Keras averages the averages of batches, so its losses depend on how sequences fall into batches and
+on how much of a batch is padding. The metrics here add up nats and count what was predicted, each
+weighted by `sample_weight`, and divide once, when the result is asked for. The sums carry their
+rounding errors along (two float32 numbers each; JAX has no float64 by default), so that millions of
+predictions cost no digits.
+
+Definitions, for music and for language:
+
+    frame NLL            sum over the 88 keys of the Bernoulli cross-entropy, in nats
+    bits per character   total nats / (count x ln 2)
+    perplexity           exp(total nats / count)
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from .arguments import flag, one_of
+
+
+def frame_nll(y_true, logits):
+    """Negative log-likelihood of each frame: the sum of its keys' Bernoulli cross-entropies.
+
+    Args:
+        y_true: (B, T, keys), 1 where a key sounds, else 0.
+        logits: (B, T, keys), log-odds that a key sounds.
+
+    Returns:
+        (B, T) in nats.
+
+    Example:
+
+    >>> import numpy as np
+    >>> nll = frame_nll(np.ones((1, 1, 88)), np.zeros((1, 1, 88)))
+    >>> round(float(nll[0, 0] / np.log(2)), 4)
+    88.0
+    """
+    logits = ops.cast(logits, "float32")
+    y_true = ops.cast(y_true, "float32")
+    return ops.sum(ops.softplus(logits) - y_true * logits, axis=-1)
+
+
+def token_nll(y_true, logits):
+    """Negative log-likelihood of each token.
+
+    Args:
+        y_true: (B, T), indices of tokens.
+        logits: (B, T, V), unnormalized log-probabilities.
+
+    Returns:
+        (B, T) in nats.
+    """
+    logits = ops.cast(logits, "float32")
+    return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class FrameLoss(keras.losses.Loss):
+    """The mean frame NLL of a batch, in nats, weighted by `sample_weight` (B, T).
+
+    Example:
+
+    >>> import numpy as np
+    >>> y, weight = np.ones((1, 2, 88)), np.array([[1.0, 0.0]])
+    >>> round(float(FrameLoss()(y, np.zeros((1, 2, 88)), weight) / np.log(2)), 4)
+    88.0
+    """
+
+    def __init__(self, reduction="mean_with_sample_weight", name="frame_loss", dtype=None):
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return frame_nll(y_true, y_pred)
+
+
+class ExactMean(keras.metrics.Metric):
+    """A weighted total divided by the total of the weights, exact over batches.
+
+    Each of the two totals is a pair of float32 numbers: a sum, and the rounding errors that the sum
+    has made so far (Neumaier 1974). A subclass says with `nats` what is summed.
+
+    Args:
+        name: Name of the metric.
+        dtype: Dtype of the result.
+    """
+
+    def __init__(self, name, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self._total = self._pair("total")
+        self._count = self._pair("count")
+
+    def _pair(self, name):
+        return [
+            self.add_weight(name=f"{name}_{part}", shape=(), initializer="zeros", dtype="float32")
+            for part in ("sum", "error")
+        ]
+
+    def nats(self, y_true, logits):
+        """The values to be averaged: (B, T)."""
+        raise NotImplementedError
+
+    def values(self, y_true, logits, sample_weight):
+        """Values and their weights, two arrays of equal shape."""
+        values = self.nats(y_true, logits)
+        weights = ops.ones_like(values) if sample_weight is None else sample_weight
+        return values, ops.broadcast_to(ops.cast(weights, "float32"), ops.shape(values))
+
+    def update_state(self, y_true, logits, sample_weight=None):
+        """Adds a batch.
+
+        Args:
+            y_true: Targets, (B, T, ...).
+            logits: Predictions, (B, T, ...).
+            sample_weight: (B, T), 0 where there is only padding; None counts everything once.
+        """
+        values, weights = self.values(y_true, logits, sample_weight)
+        # Padding may hold anything, infinities included.
+        _add(self._total, ops.sum(ops.where(weights > 0, values * weights, 0.0)))
+        _add(self._count, ops.sum(weights))
+
+    def mean(self):
+        """The total divided by the count; 0 before anything was counted."""
+        total, count = (ops.add(*pair) for pair in (self._total, self._count))
+        return ops.divide_no_nan(total, count)
+
+    def result(self):
+        return self.mean()
+
+
+def _add(pair, value):
+    """Adds a number to a (sum, error) pair of variables without losing what rounding cuts off."""
+    total, error = (ops.convert_to_tensor(part) for part in pair)
+    added = total + value
+    # The larger of the two is exact in the difference, so the smaller one's lost digits remain.
+    lost = ops.where(
+        ops.abs(total) >= ops.abs(value), (total - added) + value, (value - added) + total
+    )
+    pair[0].assign(added)
+    pair[1].assign(error + lost)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class FrameNLL(ExactMean):
+    """Nats per frame of polyphonic music, exact over batches.
+
+    Args:
+        weighting: "frame": total over the predicted frames divided by their count. "sequence": the
+            mean over sequences of each one's own mean; every row of a batch must then be one whole
+            sequence.
+        first_frame: Whether the first frame of each row, predicted from silence, counts.
+        name: Name of the metric.
+        dtype: Dtype of the result.
+
+    Raises:
+        ValueError: An argument is not one of the values above.
+
+    Example:
+
+    >>> import numpy as np
+    >>> metric = FrameNLL()
+    >>> metric.update_state(np.zeros((2, 3, 88)), np.zeros((2, 3, 88)))
+    >>> round(float(metric.result() / np.log(2)), 4)
+    88.0
+    """
+
+    def __init__(self, weighting="frame", first_frame=False, name="frame_nll", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.weighting = one_of(("frame", "sequence"))("weighting", weighting)
+        self.first_frame = flag("first_frame", first_frame)
+
+    def nats(self, y_true, logits):
+        return frame_nll(y_true, logits)
+
+    def values(self, y_true, logits, sample_weight):
+        values, weights = super().values(y_true, logits, sample_weight)
+        if not self.first_frame:
+            values, weights = values[:, 1:], weights[:, 1:]
+        if self.weighting == "frame":
+            return values, weights
+        counts = ops.sum(weights, axis=1)
+        totals = ops.sum(ops.where(weights > 0, values * weights, 0.0), axis=1)
+        return ops.divide_no_nan(totals, counts), ops.cast(counts > 0, "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "weighting": self.weighting,
+            "first_frame": self.first_frame,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class BitsPerCharacter(ExactMean):
+    """Bits per character: total nats / (count x ln 2), exact over batches.
+
+    Example:
+
+    >>> import numpy as np
+    >>> metric = BitsPerCharacter()
+    >>> metric.update_state(np.zeros((1, 5), "int32"), np.zeros((1, 5, 8)))
+    >>> round(float(metric.result()), 4)
+    3.0
+    """
+
+    def __init__(self, name="bits_per_character", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def nats(self, y_true, logits):
+        return token_nll(y_true, logits)
+
+    def result(self):
+        return self.mean() / math.log(2)
+
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class Perplexity(ExactMean):
+    """Perplexity: exp(total nats / count), exact over batches.
+
+    Example:
+
+    >>> import numpy as np
+    >>> metric = Perplexity()
+    >>> metric.update_state(np.zeros((1, 5), "int32"), np.zeros((1, 5, 8)))
+    >>> round(float(metric.result()), 4)
+    8.0
+    """
+
+    def __init__(self, name="perplexity", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def nats(self, y_true, logits):
+        return token_nll(y_true, logits)
+
+    def result(self):
+        return ops.exp(self.mean())
