@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_deep_rnn import LpUnit, Maxout, build_network
 from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.export import check_export, export_saved_model
+from keras_deep_rnn.networks import NETWORKS
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are made with TensorFlow", allow_module_level=True)
@@ -171,6 +173,12 @@ def test_nothing_is_left_when_the_check_fails(tmp_path):
     assert list((tmp_path / "served").iterdir()) == []
 
 
+def stateful_network():
+    return build_network(
+        "rnn", kind="piano_roll", features=88, units=3, stateful=True, batch_size=2
+    )
+
+
 def stateful():
     x = keras.Input(batch_shape=(2, None, 3))
     return keras.Model(x, keras.layers.Bidirectional(keras.layers.SimpleRNN(3, stateful=True))(x))
@@ -188,6 +196,7 @@ def subclassed():
     ("model", "message"),
     [
         (stateful, "`model` must not be stateful"),
+        (stateful_network, "`model` must not be stateful"),
         (lambda: music(unroll=True, shape=(9, 88)), "`model` must not be unrolled"),
         (lambda: music(shape=(9, 88)), r"open in batch and length, got \(None, 9, 88\)"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "starts with a keras.Input"),
@@ -245,3 +254,42 @@ def test_other_backends_are_told_what_to_do():
         text=True,
     )
     assert result.stdout.startswith("export needs KERAS_BACKEND=tensorflow, got 'jax'")
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_of_the_paper(network, tmp_path):
+    music = NETWORKS.index(network) % 2
+    model = build_network(
+        network,
+        kind="piano_roll" if music else "characters",
+        features=88 if music else 11,
+        units=6,
+        dropout=0.2,
+        recurrent_dropout=0.2,
+        weight_noise=0.1,
+    )
+    folder = export_saved_model(model, tmp_path / network)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(2, 5, 88)) if music else rng.integers(0, 11, (2, 5))
+    x = x.astype(model.inputs[0].dtype)
+    np.testing.assert_allclose(
+        serving(folder)(x=tf.constant(x))["logits"],
+        keras.tree.flatten(model({"x": x}))[0],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_learned_activations_are_stored_once(tmp_path):
+    model = build_network(
+        "dots_rnn",
+        kind="piano_roll",
+        features=88,
+        units=60,
+        activation=LpUnit(2),
+        output_activation=Maxout(2),
+    )
+    folder = export_saved_model(model, tmp_path / "music")
+    stored = sum(file.stat().st_size for file in (folder / "variables").iterdir())
+    assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
+    assert check_export(folder, model) < 1e-6
