@@ -1,0 +1,135 @@
+"""The files that a data set is made from: found in a folder or downloaded, and always verified."""
+
+import hashlib
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ..errors import UserError
+
+# Without a network the whole search for an answer takes no longer than this.
+PROBE_SECONDS = 4.0
+
+
+def sha256(path):
+    """Checksum of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def combined_sha256(paths):
+    """One checksum for several files: the file's own, or that of all checksums in their order."""
+    checksums = [sha256(path) for path in paths]
+    if len(checksums) == 1:
+        return checksums[0]
+    return hashlib.sha256("".join(checksums).encode()).hexdigest()
+
+
+def verify(path, file):
+    """Compares a file with its published checksum.
+
+    Raises:
+        UserError: if they differ.
+    """
+    if file.sha256 is None:
+        return
+    found = sha256(path)
+    if found != file.sha256:
+        raise UserError(
+            f"{path} is damaged or another file than the published {file.name}: expected sha256 "
+            f"{file.sha256}, got {found}."
+        )
+
+
+def by_hand(entry, folder):
+    """The verified files of `entry` in `folder` or its direct sub-folders, or None.
+
+    Args:
+        entry: catalogue entry.
+        folder: folder of files that were downloaded by hand.
+
+    Returns:
+        List of paths: those of `entry.files`, else of one of `entry.pickles`; None if some are
+        missing.
+
+    Raises:
+        UserError: if a file does not have its published checksum, or the folder does not exist.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"`data_path` must be an existing folder, got {str(folder)!r}.")
+    for choice in (entry.files, *((file,) for file in entry.pickles)):
+        paths = [_find(folder, file.name) for file in choice]
+        if all(paths):
+            for path, file in zip(paths, choice, strict=True):
+                verify(path, file)
+            return paths
+    return None
+
+
+def _find(folder, name):
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        if (place / name).is_file():
+            return place / name
+    return None
+
+
+def downloaded(entry, download):
+    """The verified files of `entry` from their addresses.
+
+    Args:
+        entry: catalogue entry.
+        download: function from a list of addresses to a list of paths.
+
+    Raises:
+        UserError: if the addresses cannot be reached, within 5 seconds; or if a file does not have
+            its published checksum.
+    """
+    problem = _probe(entry.files[0].url)
+    if problem is not None:
+        raise UserError(missing_message(entry, problem))
+    try:
+        paths = [Path(path) for path in download([file.url for file in entry.files])]
+    except OSError as error:
+        raise UserError(missing_message(entry, str(error).splitlines()[0])) from error
+    for path, file in zip(paths, entry.files, strict=True):
+        try:
+            verify(path, file)
+        except UserError:
+            # A damaged download must not be found again in the cache.
+            path.unlink()
+            raise
+    return paths
+
+
+def missing_message(entry, problem):
+    """The line that says which files to put where."""
+    wanted = "; ".join(f"{file.name} from {file.url}" for file in entry.files)
+    return (
+        f"`{entry.name}` is not prepared and {problem}. Download by hand: {wanted}; and give the "
+        "folder of the download as `data_path` (--data-path)."
+    )
+
+
+def _probe(url):
+    """Why an address cannot be reached, or None when it can.
+
+    It runs in a thread because looking up a host name has no time limit of its own.
+    """
+    answer = [f"{url} did not answer within {PROBE_SECONDS:g} seconds"]
+
+    def ask():
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answer[0] = None
+        except urllib.error.HTTPError as error:
+            answer[0] = f"{url} answers {error.code} {error.reason}"
+        except OSError as error:
+            answer[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    return answer[0]

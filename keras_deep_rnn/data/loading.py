@@ -1,0 +1,121 @@
+"""`load`: a data set by its name, or the user's own data by its path."""
+
+import contextlib
+import importlib
+import io
+from pathlib import Path
+
+from ..errors import UserError, missing_extra
+from . import catalogue, files
+from .dataset import Dataset
+
+
+def load(name, *, data_path=None, data_dir=None, progress=True):
+    """Loads a data set; on the first use it is prepared and kept.
+
+    Args:
+        name: a data set's name (see `names()`), or the path of your own data: a folder of MIDI
+            files, a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
+        data_path: folder of files that were downloaded by hand; they are looked for in it and in
+            its direct sub-folders. None: they are downloaded. Not used for your own data.
+        data_dir: folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
+            the default of TensorFlow Datasets.
+        progress: whether to show the progress of long work on standard error.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        UserError: if there is no such data set or path, a file is missing, damaged or has another
+            checksum than the published one, or the prepared data cannot be written. Other data
+            than what was asked for is never given instead.
+
+    Example:
+
+    >>> jsb = load("jsb_chorales", data_path="downloads")    # doctest: +SKIP
+    >>> len(jsb.splits["train"]), jsb.splits["train"][0].shape    # doctest: +SKIP
+    (229, (129, 88))
+    """
+    if not isinstance(name, (str, Path)) or not str(name):
+        raise UserError(f"`name` must be the name of a data set or a path, got {name!r}.")
+    if name in catalogue.ENTRIES:
+        return _prepared(catalogue.entry(name), data_path, data_dir, progress)
+    path = Path(name).expanduser()
+    if path.exists():
+        from . import own
+
+        return own.load(path, progress=progress)
+    if len(path.parts) > 1 or path.suffix:
+        raise UserError(f"`name` must be a data set or an existing path, got {str(name)!r}.")
+    catalogue.entry(str(name))
+
+
+def _prepared(entry, data_path, data_dir, progress):
+    data_dir = Path(data_dir or catalogue.default_data_dir()).expanduser()
+    # Also when the data is prepared: a damaged file by hand is told, not passed over.
+    found = files.by_hand(entry, data_path) if data_path is not None and entry.files else None
+    tfds = _tfds()
+    builders = importlib.import_module(".builders", __package__)
+    try:
+        builder = builders.make(entry, data_dir)
+        if not (Path(builder.data_dir) / "dataset_info.json").exists():
+            if data_path is not None and entry.files and not found:
+                raise UserError(files.missing_message(entry, f"not in {data_path}"))
+            config = tfds.download.DownloadConfig(
+                manual_dir=None if data_path is None else Path(data_path).expanduser(),
+                try_download_gcs=False,
+            )
+            builder.progress = progress
+            with _quiet(tfds):
+                builder.download_and_prepare(download_config=config)
+        return _dataset(entry, builder)
+    except OSError as error:
+        raise UserError(
+            f"`data_dir`: the prepared data of {entry.name} cannot be written to or read from "
+            f"{data_dir}: {error.strerror or error}."
+        ) from error
+
+
+def _dataset(entry, builder):
+    sequences = {
+        split: [example["sequence"] for example in builder.as_data_source(split)]
+        for split in ("train", "validation", "test")
+    }
+    facts = dict(builder.info.metadata)
+    vocabulary = facts.get("vocabulary")
+    return Dataset(
+        name=entry.name,
+        kind=entry.kind,
+        splits=sequences,
+        step=entry.step,
+        version=str(builder.version),
+        checksum=facts["checksum"],
+        description=entry.title,
+        citation=entry.citation,
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        quarter_length=entry.quarter_length,
+    )
+
+
+def _tfds():
+    for module, package in (
+        ("importlib_resources", "importlib_resources"),
+        ("array_record", "array_record"),
+        ("tensorflow_datasets", "tensorflow-datasets"),
+    ):
+        try:
+            tfds = importlib.import_module(module)
+        except ImportError:
+            raise missing_extra(package, "data") from None
+    return tfds
+
+
+@contextlib.contextmanager
+def _quiet(tfds):
+    """Leaves the progress to the builders: TFDS does not know how long theirs take."""
+    tfds.display_progress_bar(False)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tfds.display_progress_bar(True)
