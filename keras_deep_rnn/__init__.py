@@ -1,26 +1,31 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
-from .activations import LpUnit, Maxout
-from .cells import (
-    DeepInputRNNCell,
-    DeepOutputRNNCell,
-    DeepOutputTransitionRNNCell,
-    DeepRNNCell,
-    DeepTransitionRNNCell,
-    StackedRNNCell,
-)
-from .initializers import SparseInitializer
-from .layers import (
-    DeepInputRNN,
-    DeepOutputRNN,
-    DeepOutputTransitionRNN,
-    DeepRNN,
-    DeepTransitionRNN,
-    StackedRNN,
-)
-from .networks import build_network, preset
-from .noise import WeightNoise
-from .operators import Plus, Predict
+import pathlib
+import sys
+
+# The command `deep-rnn` answers --help without waiting for a backend; it imports what it needs.
+if pathlib.PurePath("".join(sys.argv[:1])).stem != "deep-rnn":
+    from .activations import LpUnit, Maxout
+    from .cells import (
+        DeepInputRNNCell,
+        DeepOutputRNNCell,
+        DeepOutputTransitionRNNCell,
+        DeepRNNCell,
+        DeepTransitionRNNCell,
+        StackedRNNCell,
+    )
+    from .initializers import SparseInitializer
+    from .layers import (
+        DeepInputRNN,
+        DeepOutputRNN,
+        DeepOutputTransitionRNN,
+        DeepRNN,
+        DeepTransitionRNN,
+        StackedRNN,
+    )
+    from .networks import build_network, preset
+    from .noise import WeightNoise
+    from .operators import Plus, Predict
 
 __all__ = [
     "DeepInputRNN",

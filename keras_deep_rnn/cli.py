@@ -1,0 +1,317 @@
+"""The command line `deep-rnn`. Each command imports what it needs, so that --help is quick."""
+
+import dataclasses
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import typer
+
+from .errors import UserError
+from .options import argument, flag, path, real, sizes, text, whole
+
+app = typer.Typer(
+    name="deep-rnn",
+    help="Deep recurrent networks (arXiv:1312.6026): from music or text to a served model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Data sets: what is there, what it needs, where it lies.")
+app.add_typer(data_app, name="data", no_args_is_help=True)
+
+BY_HAND = "Folder of files that were downloaded by hand."
+PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
+A_RUN = "Folder of a finished run."
+# Groups of the options of `train` in its help.
+RUN, NET, REG, OPT = "Run", "Network", "Regularization", "Optimization"
+
+
+@data_app.command("list", epilog="Example: deep-rnn data list")
+def data_list(data_dir: path(PREPARED) = None):
+    """Lists the data sets that have a name."""
+    _start_backend()
+    from . import data
+
+    rows = []
+    for name in data.names():
+        found = data.describe(name, data_dir=data_dir)
+        place = found["folder"] if found["prepared"] else "not prepared yet"
+        rows.append([name, found["kind"], found["needs"], place])
+    _table("", ["name", "kind", "needs", "where it lies"], rows)
+    typer.echo(
+        "Your own: the path of a folder of MIDI files, of .npz or .mat piano-rolls, or of a text."
+    )
+
+
+@data_app.command(
+    "prepare", epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads"
+)
+def data_prepare(
+    name: argument("Name of a data set."),
+    data_path: path(BY_HAND) = None,
+    data_dir: path(PREPARED) = None,
+):
+    """Makes a data set ready, so that training starts at once."""
+    _start_backend()
+    from . import data
+
+    dataset = data.load(name, data_path=data_path, data_dir=data_dir)
+    rows = [
+        [split, f"{len(sequences):,}", f"{sum(len(part) for part in sequences):,}"]
+        for split, sequences in dataset.splits.items()
+    ]
+    _table(dataset.description, ["split", "sequences", f"{dataset.step}s"], rows)
+
+
+@app.command(
+    epilog="Example: deep-rnn train --data bach_chorales --network dots_rnn --units 400 "
+    "--transition-units 400 --output-units 400 --out runs/bach"
+)
+def train(
+    context: typer.Context,
+    data: text("Name of a data set, or path of your own.", RUN) = None,
+    data_path: text(BY_HAND, RUN) = None,
+    data_dir: text(PREPARED, RUN) = None,
+    out: path("Run folder to make; else runs/DATA.", RUN) = None,
+    resume: flag("--resume", "Go on with the interrupted run in --out.", RUN) = False,
+    overwrite: flag("--overwrite", "Replace the run in --out.", RUN) = False,
+    seed: whole("Seed of weights, dropout and order; else 1.", RUN) = None,
+    tensorboard: flag("--tensorboard", "Also write logs for TensorBoard.", RUN) = False,
+    network: text(
+        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn.", NET
+    ) = None,
+    units: whole("Width of h; else the sizes of the paper's Table 1.", NET) = None,
+    input_units: sizes("Layers before the recurrence.", NET) = None,
+    transition_units: sizes("Intermediate layers of the transition.", NET) = None,
+    output_units: sizes("Layers of the deep output.", NET) = None,
+    levels: whole("Levels of srnn.", NET) = None,
+    input_to: text("Input to the first transition layer or to all.", NET) = None,
+    skip: text("Between levels of srnn: residual or all_to_output.", NET) = None,
+    activation: text("Of the recurrence; else tanh.", NET) = None,
+    output_activation: text("Of the deep output; else that of the recurrence.", NET) = None,
+    output_bias: real("Where the biases of the logits start.", NET) = None,
+    dropout: real("Share of the inputs to drop.", REG) = None,
+    recurrent_dropout: real("Share of h(t-1) to drop.", REG) = None,
+    output_dropout: real("Share to drop before and in the output.", REG) = None,
+    weight_noise: real("Standard deviation of the noise on weights.", REG) = None,
+    weight_decay: real("Of adamw, times the rate; else 0.01.", REG) = None,
+    optimizer: text(
+        "adamw with a cosine schedule, or sgd with the paper's; else adamw.", OPT
+    ) = None,
+    learning_rate: real("Rate at the start.", OPT) = None,
+    momentum: real("Of sgd; else 0.", OPT) = None,
+    decay_start: whole("Update after which sgd's rate falls; else 0.", OPT) = None,
+    decay_beta: real("Further updates that halve sgd's rate; else 1000.", OPT) = None,
+    clipnorm: real("Largest norm of the whole gradient; else 1.", OPT) = None,
+    epochs: whole("Largest number of epochs.", OPT) = None,
+    batch_size: whole("Sequences, or rows of a text, in a batch.", OPT) = None,
+    truncate: whole("Steps after which backpropagation is cut; 0: whole pieces.", OPT) = None,
+    patience: whole("Epochs without a better validation result before it stops.", OPT) = None,
+):
+    """Trains a network and measures it. What is not given has the data set's default."""
+    _start_backend()
+    from . import training
+    from .settings import Settings
+
+    told = {field.name: context.params[field.name] for field in dataclasses.fields(Settings)}
+    given = {name: value for name, value in told.items() if value not in (None, False)}
+    how = {
+        "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
+        "say": typer.echo,
+        "progress": _progress,
+    }
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other: pass one of them.")
+    if resume:
+        if out is None:
+            raise UserError("--out must be the folder of the run to resume, got nothing.")
+        metrics = training.resume(out, given=given, **how)
+    else:
+        if data is None:
+            raise UserError("--data must be the name of a data set or a path, got nothing.")
+        out = out or Path("runs", Path(data).stem)
+        metrics = training.train(Settings(**given), out, overwrite=overwrite, **how)
+    _results(metrics, "test")
+    typer.echo(f"Run folder: {out}")
+
+
+@app.command(epilog="Example: deep-rnn evaluate runs/bach --split test")
+def evaluate(
+    run: argument(A_RUN),
+    split: text("train, validation or test.") = "test",
+    data_path: path(BY_HAND) = None,
+    data_dir: path(PREPARED) = None,
+):
+    """Measures a trained network; the numbers also go to the run's metrics.json."""
+    _start_backend()
+    from . import training
+
+    places = {"data_path": data_path, "data_dir": data_dir}
+    _results(training.measure(run, split, **places, progress=_progress), split)
+
+
+@app.command(
+    epilog="Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9"
+)
+def generate(
+    run: argument(A_RUN),
+    out: path("File to write: .mid, and a picture .png beside it; for text .txt.") = None,
+    length: whole("Frames, characters or words to draw.") = None,
+    temperature: real("Below 1: more of what is likely; above 1: less.") = 1.0,
+    seed: whole("The same seed draws the same.") = 0,
+    primer: text("What to go on from: a MIDI file; for text a text.") = None,
+    primer_length: whole("Frames to take from the MIDI file.") = 16,
+    tempo: real("Quarter notes in a minute.") = 80.0,
+    instrument: text("piano, organ, strings or choir.") = "organ",
+):
+    """Draws new music, as MIDI and as a picture, or new text."""
+    _start_backend()
+    from . import generation
+
+    written = generation.generate(
+        run,
+        out,
+        length=length,
+        temperature=temperature,
+        seed=seed,
+        primer=primer,
+        primer_length=primer_length,
+        tempo=tempo,
+        instrument=instrument,
+        say=typer.echo,
+    )
+    for file in written:
+        typer.echo(f"Wrote {file}")
+
+
+@app.command(epilog="Example: deep-rnn export runs/bach --out served/bach")
+def export(
+    run: argument(A_RUN),
+    out: path("Folder in which a numbered version is made; else RUN/served.") = None,
+    version: whole("Its number; else the next free one.") = None,
+):
+    """Writes a SavedModel for TensorFlow Serving and checks it without this package."""
+    _start_backend()
+    from .export import export_saved_model
+    from .runs import Run
+
+    run = Run(run)
+    music = run.config["data"]["kind"] == "piano_roll"
+    written = export_saved_model(
+        run.model(),
+        out or run / "served",
+        version=version,
+        probabilities="sigmoid" if music else "softmax",
+    )
+    typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
+
+
+@app.command(epilog="Example: deep-rnn demo --out demo")
+def demo(
+    out: path("Folder for everything that it makes.") = Path("demo"),
+    overwrite: flag("--overwrite", "Replace what an earlier demo made.") = False,
+):
+    """Bach's chorales: data, training, a new chorale and a SavedModel, in some minutes."""
+    _start_backend()
+    from . import demo as whole_job
+
+    metrics, written = whole_job.run(out, overwrite=overwrite, say=typer.echo, progress=_progress)
+    _results(metrics, "test")
+    for what, where in written.items():
+        typer.echo(f"{what + ':':16}{where}")
+
+
+def main(arguments=None):
+    """Runs the command line; a mistake of the user ends as one line and exit code 2.
+
+    Args:
+        arguments: List of strings; None takes those of the process.
+    """
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="deep-rnn", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; a training goes on with deep-rnn train --resume.", 130)
+    except UserError as error:
+        _fail(_as_options(str(error)), 2)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # what the parser of options found
+            _fail(error.format_message(), 2)
+        if type(error).__name__ == "DivergedError":
+            _fail(str(error), 1)
+        raise
+    sys.exit(code or 0)
+
+
+def _fail(message, code):
+    if message:  # none where a help page was printed instead
+        typer.echo("Error: " + " ".join(message.split()).replace("?.", "?"), err=True)
+    sys.exit(code)
+
+
+def _as_options(message):
+    """An error about an `argument` as one about its --option, or about RUN or NAME."""
+
+    def spelled(found):
+        name = found[1]
+        return name.upper() if name in ("run", "name") else "--" + name.replace("_", "-")
+
+    return re.sub(r"^`(\w+)(\[\d+\])?`", spelled, message)
+
+
+def _start_backend():
+    """Imports Keras and its backend, without the lines that TensorFlow prints as it starts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"Keras's backend `{error.name}` is not installed: pip install "
+                "'keras-deep-rnn[tensorflow-cpu]', or set KERAS_BACKEND to jax or torch."
+            ) from None
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _progress(steps):
+    """A bar for long work, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    return track(steps, "measuring", console=console, transient=True, disable=quiet)
+
+
+def _results(metrics, split):
+    """The table of a run: floors, then the network, each number with its definition below."""
+    from .evaluation import table
+
+    title, columns, rows, notes = table(metrics, split)
+    _table(title, columns, rows)
+    for note in notes:
+        typer.echo(note)
+
+
+def _table(title, columns, rows):
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+    for i, column in enumerate(columns):
+        number = re.fullmatch(r"[\d.,]*", str(rows[0][i]))
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)

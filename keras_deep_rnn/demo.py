@@ -1,0 +1,58 @@
+"""The main job on real music, in some minutes: `make demo`.
+
+Bach's chorales as music21 ships them, a DOT(S)-RNN, a new chorale and a SavedModel that is checked
+in a process without this package.
+"""
+
+from pathlib import Path
+
+from .errors import UserError
+from .export import export_saved_model
+from .generation import generate
+from .runs import CURVE, Run
+from .settings import Settings
+from .training import train
+
+SETTINGS = Settings(data="bach_chorales", network="dots_rnn", units=200, transition_units=(200,))
+
+
+def run(out="demo", *, settings=SETTINGS, overwrite=False, say=print, progress=iter):
+    """Trains, evaluates, generates and exports.
+
+    Args:
+        out: Folder for everything that it makes.
+        settings: `Settings` of the training.
+        overwrite: Whether the run of an earlier demo is replaced.
+        say: Function that shows a line.
+        progress: Function that gives out the numbers of a list and may show how far it is.
+
+    Returns:
+        The content of metrics.json, and a dict from what was made to its path.
+
+    Raises:
+        UserError: An earlier demo is in the folder, or something cannot be written.
+    """
+    out = Path(out)
+    folder = out / "run"
+    metrics = train(
+        settings, folder, overwrite=overwrite, command="deep-rnn demo", say=say, progress=progress
+    )
+    chorale, picture = generate(folder, out / "chorale.mid", say=say)
+    say("Writing the SavedModel and checking it in a process without this package")
+    served = export_saved_model(Run(folder).model(), out / "served", probabilities="sigmoid")
+    written = {
+        "chorale": chorale,
+        "piano-roll": picture,
+        "learning curve": folder / CURVE,
+        "SavedModel": served,
+    }
+    missing = [str(path) for path in written.values() if not path.exists()]
+    if missing:
+        raise UserError(f"The demo did not write {', '.join(missing)}.")
+    return metrics, written
+
+
+if __name__ == "__main__":
+    from .cli import main
+
+    main(["demo"])

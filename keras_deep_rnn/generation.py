@@ -1,0 +1,208 @@
+"""New music and new text, drawn step by step from a trained network."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from . import midi, plots
+from .arguments import number, one_of, positive_integer
+from .arguments import seed as checked_seed
+from .errors import UserError
+from .runs import Run
+from .writing import replacing
+
+LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
+
+
+def generate(
+    run,
+    out=None,
+    *,
+    length=None,
+    temperature=1.0,
+    seed=0,
+    primer=None,
+    primer_length=16,
+    tempo=80.0,
+    instrument="organ",
+    say=print,
+):
+    """Draws music or text from a trained run and writes it.
+
+    Args:
+        run: Folder of a finished run.
+        out: File to write; None: chorale.mid or text.txt in the run folder. Music is also drawn as
+            a picture, beside it with the ending .png.
+        length: Frames or tokens to draw; None: `LENGTH`.
+        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
+        seed: Non-negative integer; the same seed gives the same result.
+        primer: What to go on from. Music: a MIDI file, or None for silence. Text: a text, or None
+            for the end of a line.
+        primer_length: Frames to take from the MIDI file.
+        tempo: Quarter notes in a minute.
+        instrument: One of `midi.INSTRUMENTS`.
+        say: Function that shows the text.
+
+    Returns:
+        List of the paths written.
+
+    Raises:
+        UserError: An argument is out of range, or a file cannot be read or written.
+    """
+    run = Run(run)
+    facts = run.config["data"]
+    kind = facts["kind"]
+    one_of(tuple(midi.INSTRUMENTS))("instrument", instrument)
+    number("tempo", tempo, above=0)
+    checked_seed("seed", seed)
+    out = Path(out or run / ("music.mid" if kind == "piano_roll" else "text.txt"))
+    ending = ".mid" if kind == "piano_roll" else ".txt"
+    if out.suffix != ending:
+        raise UserError(f"`out` must end with {ending}, got {str(out)!r}.")
+    if not out.parent.is_dir():
+        raise UserError(f"`out` must lie in an existing folder, got {str(out)!r}.")
+    drawing = {"temperature": temperature, "seed": seed}
+    length = LENGTH[kind] if length is None else length
+    model = run.model(batch_size=1)
+    if kind != "piano_roll":
+        begin = encode(primer, kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
+        tokens = sample_tokens(model, length, primer=begin, **drawing)
+        text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
+        say(text)
+        with replacing(out) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return [out]
+    begin = None if primer is None else _primer(primer, primer_length, facts)
+    frames = sample_music(model, length, primer=begin, **drawing)
+    # A time step whose length is unknown is written as an eighth note.
+    quarter_length = facts["quarter_length"] or 0.5
+    midi.write_midi(frames, out, quarter_length=quarter_length, tempo=tempo, instrument=instrument)
+    picture = out.with_suffix(".png")
+    plots.piano_roll(
+        frames,
+        picture,
+        title=f"{run.config['settings']['network']} on {facts['name']}, seed {seed}, "
+        f"temperature {temperature:g}",
+        frames_in_quarter=1 / quarter_length,
+        primer=0 if begin is None else len(begin),
+    )
+    return [out, picture]
+
+
+class Stepper:
+    """A stateful network fed one step at a time.
+
+    Args:
+        model: Stateful network with a batch of 1, inputs "x" and "reset".
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.reset = np.ones((1, 1), "float32")
+
+    def __call__(self, x):
+        """The logits (V,) after the input x: a frame (V,) or a token."""
+        x = np.asarray(x)[None, None]
+        x = x.astype("float32") if x.ndim == 3 else x.astype("int32")
+        logits = self.model.predict_on_batch({"x": x, "reset": self.reset})
+        self.reset = np.zeros((1, 1), "float32")
+        return keras.ops.convert_to_numpy(logits)[0, 0].astype("float64")
+
+
+def sample_music(model, length, *, primer=None, temperature=1.0, seed=0):
+    """Draws a piece frame by frame; each key of a frame is drawn on its own.
+
+    Args:
+        model: Stateful network with a batch of 1.
+        length: Number of frames to draw.
+        primer: Piano-roll (P, 88) that the piece begins with, or None to begin from silence.
+        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
+        seed: Non-negative integer; the same seed gives the same piece.
+
+    Returns:
+        uint8 (P + length, 88).
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    positive_integer("length", length)
+    number("temperature", temperature, above=0)
+    random, step = np.random.default_rng(seed), Stepper(model)
+    keys = model.output_shape[-1]
+    frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
+    for frame in frames[:-1]:
+        step(frame)
+    for _ in range(length):
+        probability = _sigmoid(step(frames[-1]) / temperature)
+        frames.append((random.random(keys) < probability).astype("uint8"))
+    return np.stack(frames[1:])
+
+
+def sample_tokens(model, length, *, primer, temperature=1.0, seed=0):
+    """Draws a text token by token.
+
+    Args:
+        model: Stateful network with a batch of 1.
+        length: Number of tokens to draw.
+        primer: Tokens (P,) that the text goes on from, at least one.
+        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
+        seed: Non-negative integer; the same seed gives the same text.
+
+    Returns:
+        int32 (P + length,).
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    positive_integer("length", length)
+    number("temperature", temperature, above=0)
+    random, step = np.random.default_rng(seed), Stepper(model)
+    tokens = [int(token) for token in primer]
+    if not tokens:
+        raise UserError("`primer` must hold at least one token, got none.")
+    for token in tokens[:-1]:
+        step(token)
+    for _ in range(length):
+        logits = step(tokens[-1]) / temperature
+        # The largest of logits plus Gumbel noise is a draw from their softmax.
+        tokens.append(int(np.argmax(logits + random.gumbel(size=logits.shape))))
+    return np.array(tokens, "int32")
+
+
+def encode(text, kind, vocabulary):
+    """Text as tokens of a vocabulary.
+
+    Raises:
+        UserError: A character or word is not in the vocabulary.
+
+    Example:
+
+    >>> encode("abba", "characters", ("a", "b"))
+    [0, 1, 1, 0]
+    """
+    index = {token: i for i, token in enumerate(vocabulary)}
+    parts = text if kind == "characters" else text.split()
+    unknown = [part for part in parts if part not in index]
+    if unknown:
+        what = "characters" if kind == "characters" else "words"
+        raise UserError(f"`primer` must have {what} of the training text, got {unknown[0]!r}.")
+    return [index[part] for part in parts]
+
+
+def decode(tokens, kind, vocabulary):
+    """Tokens as text.
+
+    Example:
+
+    >>> decode([1, 0, 2], "words", ("b", "a", "<eos>"))
+    'a b\\n'
+    """
+    parts = [vocabulary[token] for token in tokens]
+    if kind == "characters":
+        return "".join(parts)
+    return " ".join(parts).replace(" <eos> ", "\n").replace(" <eos>", "\n")
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))

@@ -1,0 +1,130 @@
+"""Pictures: how a training went, and what music looks like."""
+
+import math
+
+import numpy as np
+
+from .data.dataset import LOWEST_PITCH
+from .errors import missing_extra
+from .writing import replacing
+
+INK, GREY, BLUE, ORANGE = "#222222", "#888888", "#2f5f9e", "#d9762b"
+BLACK_KEYS = (1, 3, 6, 8, 10)  # of the twelve from C
+
+
+def learning_curve(history, kind, path):
+    """Draws the training loss and the validation result over the epochs.
+
+    Args:
+        history: Rows of history.csv: dicts with "epoch", "loss" in nats and one "val_..." result
+            that is not "val_loss".
+        kind: "piano_roll" (nats per frame), "characters" (bits) or "words" (perplexity).
+        path: PNG file to write.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    unit, convert = {
+        "piano_roll": ("nats per frame", lambda nats: nats),
+        "characters": ("bits per character", lambda nats: nats / math.log(2)),
+        "words": ("perplexity", np.exp),
+    }[kind]
+    (name,) = [name for name in history[0] if name.startswith("val_") and name != "val_loss"]
+    epochs = np.array([row["epoch"] for row in history])
+    loss = convert(np.array([row["loss"] for row in history]))
+    validation = np.array([row[name] for row in history])
+    best = int(np.nanargmin(validation))
+    figure = _figure(7, 4.2)
+    axes = figure.add_subplot()
+    axes.plot(epochs, loss, color=GREY, label="training, with dropout")
+    axes.plot(epochs, validation, color=BLUE, label="validation")
+    axes.plot(epochs[best], validation[best], "o", color=ORANGE, zorder=3)
+    axes.annotate(
+        f"{validation[best]:.3f} in epoch {epochs[best]:.0f}",
+        (epochs[best], validation[best]),
+        (0, -16),
+        textcoords="offset points",
+        ha="right" if best > len(epochs) / 2 else "left",
+        color=ORANGE,
+    )
+    # The first epochs are so much worse that they would flatten the rest.
+    late = np.concatenate([loss[len(loss) // 20 :], validation[len(loss) // 20 :]])
+    room = 0.12 * (late.max() - late.min()) or 1.0
+    axes.set_ylim(late.min() - room, late.max() + room)
+    axes.set(xlabel="epoch", ylabel=unit)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color="#e6e6e6")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0):
+    """Draws music as notes over time, the keys of a piano on the left.
+
+    Args:
+        frames: (T, 88), 1 while a key sounds.
+        path: PNG file to write.
+        title: Title of the picture.
+        beats: Quarter notes in a bar, for the vertical lines.
+        frames_in_quarter: Frames in a quarter note.
+        primer: Number of frames at the beginning that were given, drawn in grey.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    from .midi import notes
+
+    found = notes(frames)
+    pitches = [LOWEST_PITCH + key for key, _, _ in found] or [60]
+    low, high = min(pitches) - 2, max(pitches) + 2
+    width = min(24, max(7, 1.5 + len(frames) / frames_in_quarter / 8))
+    figure = _figure(width, 1.6 + (high - low) * 0.09)
+    axes = figure.add_subplot()
+    for pitch in range(low, high + 1):
+        if pitch % 12 in BLACK_KEYS:
+            axes.axhspan(pitch - 0.5, pitch + 0.5, color="#f2f2f2", lw=0, zorder=0)
+    for key, start, stop in found:
+        # A little air after each note, so that one can see where the next begins.
+        axes.barh(
+            LOWEST_PITCH + key,
+            (stop - start - 0.12) / frames_in_quarter,
+            left=start / frames_in_quarter,
+            height=0.8,
+            color=GREY if start < primer else BLUE,
+            zorder=2,
+        )
+    quarters = len(frames) / frames_in_quarter
+    bars = np.arange(0, quarters + 1, beats)
+    axes.set_xticks(bars, minor=True)
+    every = beats * max(1, round(len(bars) / (width * 1.2)))
+    axes.set_xticks(np.arange(0, quarters + 1, every))
+    octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0]
+    axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+    axes.grid(axis="x", which="both", color="#e0e0e0", zorder=1)
+    axes.set(xlim=(0, quarters), ylim=(low - 0.5, high + 0.5), xlabel="quarter notes")
+    axes.set_title(title, loc="left", color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(which="both", length=0)
+    _save(figure, path)
+
+
+def require():
+    """Raises the `UserError` for a missing matplotlib before the work that a picture needs."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise missing_extra("matplotlib", "plots") from None
+
+
+def _figure(width, height):
+    """A figure outside pyplot, whose state belongs to the user."""
+    require()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure, path):
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=140, format="png")

@@ -1,0 +1,192 @@
+"""The folder of a training run: what lies in it, and how it is read again.
+
+    config.json          settings of the run, arguments of its network, data and versions
+    model.keras          the network with its best weights
+    history.csv          one row an epoch
+    metrics.json         the exact results, their definitions and what made them
+    learning_curve.png   loss and validation result over the epochs
+    backup/              the state of an unfinished training, for --resume
+    tensorboard/         logs, where they were asked for
+
+Each file is written beside its place and renamed into it, so a run that was killed leaves none
+half-written.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import platform
+import tempfile
+from pathlib import Path
+
+import keras
+
+from . import __version__
+from .errors import UserError
+from .settings import Settings
+from .writing import PARTIAL, one_line, remove, replacing, write_json
+
+CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
+CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup", "tensorboard"
+CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
+
+
+class Run:
+    """A run folder.
+
+    Args:
+        path: The folder.
+
+    Example:
+
+    >>> Run("runs/none").exists()
+    False
+    """
+
+    def __init__(self, path):
+        self.path = Path(path).expanduser()
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def exists(self):
+        """Whether a run was started here."""
+        return (self / CONFIG).is_file()
+
+    def check_free(self, overwrite):
+        """Refuses a folder that is in use, or that nobody can write to, before any work is done.
+
+        Raises:
+            UserError: A run or other files lie there, or the folder cannot be written.
+        """
+        if self.exists() and not overwrite:
+            raise UserError(
+                f"`out` must be a new folder; {str(self.path)!r} holds a run: "
+                "pass --resume to go on with it or --overwrite to replace it."
+            )
+        if not self.exists() and self.path.exists():
+            if not self.path.is_dir() or any(path.name != PARTIAL for path in self.path.iterdir()):
+                raise UserError(
+                    f"`out` must be a new folder or a run's, got {str(self.path)!r}, "
+                    "which holds something else."
+                )
+        with one_line(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+
+    def clear(self):
+        """Deletes what a run has written, and nothing else."""
+        for name in CONTENTS:
+            remove(self / name)
+
+    def start(self, settings, network, dataset, command):
+        """Writes config.json."""
+        write_json(
+            self / CONFIG,
+            {
+                "settings": dataclasses.asdict(settings),
+                "network": {"network": settings.network, **network},
+                "data": {
+                    "name": dataset.name,
+                    "kind": dataset.kind,
+                    "version": dataset.version,
+                    "checksum": dataset.checksum,
+                    "vocabulary": dataset.vocabulary,
+                    "start": dataset.start,
+                    "step": dataset.step,
+                    "quarter_length": dataset.quarter_length,
+                },
+                "versions": versions(),
+                "command": command,
+            },
+        )
+
+    @property
+    def config(self):
+        """The content of config.json."""
+        return self._json(CONFIG, "a run folder with config.json")
+
+    @property
+    def metrics(self):
+        """The content of metrics.json."""
+        return self._json(METRICS, "the folder of a finished run with metrics.json")
+
+    def _json(self, name, expected):
+        try:
+            return json.loads((self / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"`run` must be {expected}, got {str(self.path)!r}.") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"Cannot read {str(self / name)!r}: {error}.") from None
+
+    def settings(self):
+        """The `Settings` of the run."""
+        stored = self.config["settings"]
+        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+        return Settings(**{**stored, **lists})
+
+    def model(self, *, batch_size=None):
+        """The trained network.
+
+        Args:
+            batch_size: None gives the network as it was saved. A number gives its stateful twin
+                with the same weights, which carries its state from one batch of that size to the
+                next.
+
+        Raises:
+            UserError: The run has no network yet.
+        """
+        from .networks import build_network
+
+        config = self.config
+        if not (self / MODEL).is_file():
+            raise UserError(
+                f"`run` must be a finished run, {str(self.path)!r} has no {MODEL} yet: "
+                "finish it with deep-rnn train --resume."
+            )
+        model = keras.saving.load_model(self / MODEL, compile=False)
+        if batch_size is None:
+            return model
+        twin = build_network(**config["network"], stateful=True, batch_size=batch_size)
+        twin.set_weights(model.get_weights())
+        return twin
+
+    def history(self):
+        """The rows of history.csv as dicts of numbers, only those that are whole."""
+        if not (self / HISTORY).is_file():
+            return []
+        with open(self / HISTORY, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        whole = []
+        for row in rows:
+            with contextlib.suppress(TypeError, ValueError):
+                whole.append({name: float(value) for name, value in row.items()})
+        return whole
+
+    def cut_history(self, epochs):
+        """Leaves the rows of the first `epochs` epochs in history.csv, each once."""
+        rows = [row for row in self.history() if row["epoch"] <= epochs]
+        if not rows:
+            remove(self / HISTORY)
+            return
+        with replacing(self / HISTORY) as partial, open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
+
+
+def versions():
+    """Versions of what the numbers depend on."""
+    backend = keras.backend.backend()
+    module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}.get(backend)
+    found = {
+        "keras_deep_rnn": __version__,
+        "keras": keras.__version__,
+        "backend": backend,
+        "python": platform.python_version(),
+    }
+    if module is not None:
+        found[module] = __import__(module).__version__
+    return found

@@ -1,0 +1,306 @@
+"""A training run, from the data to a measured network in a run folder."""
+
+import contextlib
+import dataclasses
+import math
+from pathlib import Path
+
+import keras
+
+from . import data, evaluation, plots
+from .arguments import one_of
+from .callbacks import Backup, EpochState, History, Progress
+from .data.batching import CarriedBatches, PieceBatches
+from .errors import UserError
+from .metrics import BitsPerCharacter, FrameLoss, FrameNLL, Perplexity
+from .networks import build_network
+from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
+from .schedules import InverseDecay
+from .settings import network_arguments
+from .writing import PARTIAL, one_line, remove, replacing, write_json
+
+
+class DivergedError(RuntimeError):
+    """Training was stopped because its loss was no longer a number."""
+
+
+def train(settings, out, *, overwrite=False, command=None, say=print, progress=iter):
+    """Trains a network and measures it.
+
+    Args:
+        settings: `Settings`.
+        out: Run folder to make; see `runs.py` for what it will hold.
+        overwrite: Whether a run that is already there is replaced.
+        command: The command line that asked for it, kept with the results.
+        say: Function that shows a line; one is shown after each epoch.
+        progress: Function that gives out the numbers of a list and may show how far it is.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        UserError: The folder is in use or cannot be written, the data is not there, or the network
+            cannot have these arguments. Nothing is left in the folder then.
+        DivergedError: The loss became infinite or not a number.
+    """
+    run = Run(out)
+    plots.require()
+    run.check_free(overwrite)
+    settings = _from_anywhere(settings)
+    try:
+        dataset = _load(settings)
+        settings = settings.complete(dataset)
+        network = network_arguments(settings, dataset)
+        model = _build(settings, network)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()
+        raise
+    run.clear()
+    run.start(settings, network, dataset, command)
+    return _train(run, settings, dataset, model, say, progress)
+
+
+def resume(out, *, given=None, command=None, say=print, progress=iter):
+    """Goes on with a run that was interrupted, to the result that it would have had.
+
+    Args:
+        out: Folder of the run.
+        given: Dict of settings that the run must have, those that the user repeated.
+        command: Ignored: the run keeps the command that started it.
+        say: As for `train`.
+        progress: As for `train`.
+
+    Returns:
+        The content of metrics.json; that of a finished run is given out as it is.
+
+    Raises:
+        UserError: There is no run, a given setting or the data is not that of the run.
+        DivergedError: The loss became infinite or not a number.
+    """
+    run = Run(out)
+    settings = run.settings()
+    for name, value in (given or {}).items():
+        stored = getattr(settings, name)
+        if stored != value and name not in ("data_path", "data_dir"):
+            raise UserError(
+                f"`{name}` must be {stored!r} to go on with {str(run.path)!r}, got {value!r}."
+            )
+    if (run / METRICS).is_file():
+        say(f"{run.path} is already finished.")
+        return run.metrics
+    places = {name: value for name, value in (given or {}).items() if name.startswith("data_")}
+    dataset = _same_data(run, places)
+    model = _build(settings, network_arguments(settings, dataset))
+    return _train(run, settings, dataset, model, say, progress)
+
+
+def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
+    """Measures the network of a finished run and adds the numbers to its metrics.json.
+
+    Args:
+        path: Folder of the run.
+        split: "train", "validation" or "test".
+        data_path: Where the run's data lies now, as for `data.load`; None: where it lay.
+        data_dir: As for `data.load`; None: where it lay.
+        progress: As for `train`.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        UserError: The run is not finished, its data is not there or has changed, or there is no
+            such split.
+    """
+    one_of(("train", "validation", "test"))("split", split)
+    run = Run(path)
+    metrics = run.metrics
+    places = {"data_path": data_path, "data_dir": data_dir}
+    dataset = _same_data(run, {name: value for name, value in places.items() if value is not None})
+    model = run.model(batch_size=None if dataset.kind == "piano_roll" else 1)
+    metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
+    metrics["floors"][split] = evaluation.floors(dataset, split)
+    write_json(run / METRICS, metrics)
+    return metrics
+
+
+def batches(settings, dataset, split):
+    """The batches of a split: shuffled for training, for validation in a fixed order.
+
+    Frame 1 of a piece, which is predicted from silence, is trained but does not count in the
+    validation result.
+    """
+    kind, shuffle = dataset.kind, split == "train"
+    options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
+    sequences = dataset.splits[split]
+    if not settings.truncate:
+        return PieceBatches(sequences, settings.batch_size, **options)
+    whole = CarriedBatches(sequences, settings.batch_size, settings.truncate, **options)
+    return whole if shuffle or kind != "piano_roll" else WithoutFirstFrames(whole)
+
+
+class WithoutFirstFrames(keras.utils.PyDataset):
+    """Carried batches of music in which the first frame of each piece has weight 0."""
+
+    def __init__(self, carried):
+        super().__init__()
+        self.carried = carried
+
+    def __len__(self):
+        return len(self.carried)
+
+    def __getitem__(self, index):
+        inputs, y, sample_weight = self.carried[index]
+        sample_weight[:, :1] *= 1 - inputs["reset"]
+        return inputs, y, sample_weight
+
+
+def optimizer(settings, updates):
+    """The optimizer of a run.
+
+    Args:
+        settings: Complete `Settings`.
+        updates: Number of batches in all epochs.
+    """
+    if settings.optimizer == "sgd":
+        rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
+        return keras.optimizers.SGD(
+            rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
+        )
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates),
+        weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clipnorm,
+    )
+
+
+def _from_anywhere(settings):
+    """Settings whose paths hold in any working folder, as a resumed run needs them."""
+    names = ("data", "data_path", "data_dir")
+    paths = {name: Path(value).expanduser() for name in names if (value := getattr(settings, name))}
+    found = {name: str(path.resolve()) for name, path in paths.items() if path.exists()}
+    return dataclasses.replace(settings, **found)
+
+
+def _load(settings):
+    try:
+        return data.load(settings.data, data_path=settings.data_path, data_dir=settings.data_dir)
+    except UserError as error:
+        raise UserError(str(error).replace("`name`", "`data`", 1)) from error
+
+
+def _same_data(run, places):
+    """The data of a run, from where it lay or from other places, if it has not changed."""
+    dataset = _load(dataclasses.replace(run.settings(), **places))
+    checksum = run.config["data"]["checksum"]
+    if dataset.checksum != checksum:
+        raise UserError(
+            f"`data` must be what the run began with, checksum {checksum}, got {dataset.checksum}."
+        )
+    return dataset
+
+
+def _build(settings, network):
+    """The network to train, which carries its state where backpropagation is truncated."""
+    keras.utils.set_random_seed(settings.seed)
+    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.truncate else {}
+    return build_network(settings.network, **network, **carried)
+
+
+def _compile(model, settings, kind, updates):
+    if kind == "piano_roll":
+        loss = FrameLoss()
+        # Carried batches say with their weights which frame is a first one.
+        metric = FrameNLL(first_frame=bool(settings.truncate), name="frame_nll")
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        )
+        metric = BitsPerCharacter() if kind == "characters" else Perplexity()
+    model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
+
+
+def _train(run, settings, dataset, model, say, progress):
+    training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
+    _compile(model, settings, dataset.kind, len(training) * settings.epochs)
+    stopping = keras.callbacks.EarlyStopping(
+        f"val_{evaluation.PRIMARY[dataset.kind]}",
+        patience=settings.patience,
+        mode="min",
+        restore_best_weights=True,
+    )
+    backup = Backup(run / BACKUP, stopping)
+    for folder in (run.path, run / BACKUP):
+        remove(folder / PARTIAL)
+    state = backup.state()
+    run.cut_history(state["epochs"])
+    callbacks = [
+        EpochState(settings.seed, training),
+        keras.callbacks.TerminateOnNaN(),
+        stopping,
+        Progress(stopping, say),
+        History(run / HISTORY),
+        backup,
+    ]
+    if settings.tensorboard:
+        callbacks.insert(-1, keras.callbacks.TensorBoard(run / TENSORBOARD))
+    say(
+        f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
+        f"{dataset.step}s an epoch in {len(training)} batches"
+    )
+    with one_line(run / HISTORY):
+        model.fit(
+            training,
+            validation_data=validation,
+            epochs=state["epochs"] if state["stopped"] else settings.epochs,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+    history = run.history()
+    if not math.isfinite(history[-1]["loss"]):
+        raise DivergedError(
+            f"The loss is {history[-1]['loss']} in epoch {history[-1]['epoch']:.0f}: try a smaller "
+            f"--learning-rate than {settings.learning_rate:g}, a smaller --clipnorm than "
+            f"{settings.clipnorm:g}, or another --activation than {settings.activation}."
+        )
+    with replacing(run / MODEL) as partial:
+        _plain(run, model).save(partial)
+    return _measure(run, settings, dataset, history, stopping, progress)
+
+
+def _plain(run, model):
+    """The trained network without carried state or optimizer, for any batch."""
+    plain = build_network(**run.config["network"])
+    plain.set_weights(model.get_weights())
+    return plain
+
+
+def _measure(run, settings, dataset, history, stopping, progress):
+    model = run.model(batch_size=None if dataset.kind == "piano_roll" else 1)
+    splits = {
+        split: evaluation.evaluate(
+            model, dataset, split, batch_size=settings.batch_size, progress=progress
+        )
+        for split in ("validation", "test")
+    }
+    config = run.config
+    metrics = {
+        "primary": evaluation.PRIMARY[dataset.kind],
+        "splits": splits,
+        "floors": {split: evaluation.floors(dataset, split) for split in splits},
+        "definitions": evaluation.definitions(dataset.kind),
+        "network": settings.network,
+        "weights": model.count_params(),
+        "epochs": len(history),
+        "best_epoch": stopping.best_epoch + 1,
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "seed": settings.seed,
+        "data": {name: config["data"][name] for name in ("name", "kind", "version", "checksum")},
+        "versions": versions(),
+        "command": config["command"],
+    }
+    plots.learning_curve(history, dataset.kind, run / CURVE)
+    write_json(run / METRICS, metrics)
+    remove(run / BACKUP)
+    return metrics

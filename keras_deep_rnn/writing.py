@@ -1,0 +1,90 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from .errors import UserError
+
+# What is being written lies here, beside its place; nothing ever reads it.
+PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives a temporary path to write to, which then takes the place of `path` in one step.
+
+    The temporary path has the same name, in the folder `.partial` beside `path`. When the block
+    fails or the process is killed, `path` is as it was before.
+
+    Args:
+        path: File or folder to write. A folder must not exist.
+
+    Yields:
+        The temporary path; nothing is there.
+
+    Raises:
+        UserError: The path cannot be written, with the system's reason (disk full, no permission).
+
+    Example:
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "note.txt")
+    >>> with replacing(path) as partial:
+    ...     _ = partial.write_text("whole")
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('whole', 1)
+    """
+    path = Path(path)
+    folder = path.parent / PARTIAL
+    partial = folder / path.name
+    try:
+        with one_line(path):
+            folder.mkdir(exist_ok=True)
+            remove(partial)
+            yield partial
+            os.replace(partial, path)
+    finally:
+        remove(partial)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def one_line(path):
+    """Turns what the system or HDF5 says about a write that failed into one line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise UserError(f"Cannot write {str(path)!r}: {reason}.") from error
+
+
+def _reason(error):
+    """The system's reason, as "No space left on device", or None if it is another error."""
+    number = getattr(error, "errno", None)
+    if number:
+        return os.strerror(number)
+    # HDF5 reports the system's error within several lines of its own.
+    text = " ".join(str(error).split())
+    if "error message = '" in text:
+        return text.split("error message = '")[1].split("'")[0]
+    return None
+
+
+def remove(path):
+    """Deletes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes `value` as JSON, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
