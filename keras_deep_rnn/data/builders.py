@@ -7,7 +7,7 @@ data is written as ArrayRecord, which is read without TensorFlow: `builder.as_da
 import numpy as np
 import tensorflow_datasets as tfds
 
-from . import files, penn_treebank, polyphonic
+from . import chorales, files, penn_treebank, polyphonic
 from .catalogue import ENTRIES
 from .dataset import KEYS
 
@@ -51,6 +51,14 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         except AssertionError:  # there is no such folder, or it is empty
             paths = None
         return paths or files.downloaded(entry, dl_manager.download)
+
+
+class BachChorales(_Builder):
+    """Bach's chorales from music21's corpus."""
+
+    def _make(self, dl_manager):
+        splits, checksum = chorales.build(self.progress)
+        return splits, {"checksum": checksum}
 
 
 class _Music(_Builder, skip_registration=True):

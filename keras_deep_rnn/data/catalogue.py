@@ -37,6 +37,10 @@ class Entry:
     version: str = "1.0.0"
 
 
+MUSIC21 = (
+    "M. S. Cuthbert, C. Ariza: music21: A Toolkit for Computer-Aided Musicology and Symbolic Music "
+    "Data, ISMIR 2010"
+)
 BOULANGER = (
     "N. Boulanger-Lewandowski, Y. Bengio, P. Vincent: Modeling Temporal Dependencies in "
     "High-Dimensional Sequences: Application to Polyphonic Music Generation and Transcription, "
@@ -84,6 +88,16 @@ _PTB_FILES = (
 ENTRIES = {
     entry.name: entry
     for entry in (
+        Entry(
+            name="bach_chorales",
+            kind="piano_roll",
+            title="Chorales of J. S. Bach as 88-key piano-rolls, from the corpus of music21",
+            step="quarter note",
+            quarter_length=1.0,
+            licence="music in the public domain, encodings as in corpus/license.txt of music21",
+            citation=MUSIC21,
+            sizes=(327, 41, 41),
+        ),
         Entry(
             name="jsb_chorales",
             kind="piano_roll",

@@ -1,0 +1,79 @@
+"""Which chorales have the same tune: how the split of `bach_chorales` was made, and its check.
+
+Bach set many tunes more than once, and the corpus has some settings under two names. Two chorales
+count as the same tune when their melodies, as intervals between successive different top notes, have
+a local alignment (match 1, mismatch and gap -1) that scores at least half of the shorter melody: the
+valley between the scores of unrelated melodies and of shared tunes. Chains of such pairs form a
+group, and a group goes to one split as a whole.
+"""
+
+import hashlib
+
+import numpy as np
+
+SAME_TUNE = 0.5
+HELD_OUT = 0.1  # share of the chorales in validation, and in test
+
+
+def melody(roll):
+    """Intervals in semitones between successive different highest keys of a piano-roll.
+
+    Example:
+
+    >>> roll = np.zeros((4, 88)); roll[0, [20, 40]] = roll[1, 40] = roll[3, 45] = 1
+    >>> melody(roll).tolist()
+    [5]
+    """
+    top = [np.flatnonzero(frame)[-1] for frame in roll if frame.any()]
+    intervals = np.diff(top)
+    return intervals[intervals != 0]
+
+
+def similarities(one, others):
+    """How well one melody aligns with others: score over the length of the shorter, (n,).
+
+    Example:
+
+    >>> similarities(np.array([2, 2, 1, -5]), [np.array([9, 2, 2, 1]), np.array([7])]).tolist()
+    [0.75, 0.0]
+    """
+    lengths = np.array([len(other) for other in others])
+    padded = np.full((len(others), lengths.max()), 1000)
+    for row, other in zip(padded, others, strict=True):
+        row[: len(other)] = other
+    best = np.zeros(len(others))
+    above = np.zeros((len(others), padded.shape[1] + 1))
+    for interval in one:
+        diagonal = above[:, :-1] + np.where(padded == interval, 1, -1)
+        reached = np.maximum(0, np.maximum(diagonal, above[:, 1:] - 1))
+        row = np.zeros_like(above)
+        for t in range(padded.shape[1]):
+            row[:, t + 1] = np.maximum(reached[:, t], row[:, t] - 1)
+        best = np.maximum(best, row.max(axis=1))
+        above = row
+    return best / np.minimum(len(one), lengths)
+
+
+def groups(melodies):
+    """Indices of the melodies, one list for each tune, in the order of their first member."""
+    tune = np.arange(len(melodies))
+    for i, one in enumerate(melodies[:-1]):
+        for j in i + 1 + np.flatnonzero(similarities(one, melodies[i + 1 :]) >= SAME_TUNE):
+            tune[tune == tune[j]] = tune[i]
+    return [np.flatnonzero(tune == t).tolist() for t in dict.fromkeys(tune.tolist())]
+
+
+def deal(names, melodies):
+    """The split: {split: [[name, ...] of each tune]}.
+
+    Tunes are taken in the order of the sha256 of their first name: to test until it has a tenth of
+    the chorales, to validation until it has a tenth, the rest to train.
+    """
+    tunes = [[names[i] for i in group] for group in groups(melodies)]
+    split = {"train": [], "validation": [], "test": []}
+    for tune in sorted(tunes, key=lambda tune: hashlib.sha256(tune[0].encode()).digest()):
+        for name in ("test", "validation", "train"):
+            if name == "train" or sum(map(len, split[name])) < HELD_OUT * len(names):
+                split[name].append(tune)
+                break
+    return split
