@@ -92,6 +92,7 @@ class DeepRNNCell(_Cell):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        plus = CHECKS["plus"]("plus", plus)
         if state_size is None:
             state_size = getattr(plus, "state_size", getattr(plus, "units", None))
             if state_size is None:
@@ -306,7 +307,8 @@ class StackedRNNCell(_Cell):
                 own["seed"] = CHECKS["seed"]("seed", own["seed"]) + level
             for role in ("kernel_initializer", "recurrent_initializer"):
                 if role in own:
-                    own[role] = numbered(CHECKS[role](role, own[role]), level)
+                    # Far from the numbers that a level gives to its own weights.
+                    own[role] = numbered(CHECKS[role](role, own[role]), 1000 * level)
             cells.append(DeepTransitionRNNCell(units, dtype=dtype, **own))
         return cells
 

@@ -163,10 +163,16 @@ class DeepRNN(Configured, keras.layers.RNN):
                 )
             shapes = [(batch, width) for width in self.state_size]
             self.carried = CarriedState(shapes, dtype=self.dtype_policy, name="carried")
-            self.states = self.carried.states
+            # Set past Keras's tracking, which would count them among this layer's own weights.
+            object.__setattr__(self, "states", self.carried.states)
+
+    def __call__(self, sequences, *args, **kwargs):
+        # Checked here, because Keras wraps what `call` raises into a message of many lines.
+        given = dict(zip(("initial_state", "mask"), args)) | kwargs
+        self._check_shapes(sequences.shape, given.get("mask"), given.get("initial_state"))
+        return super().__call__(sequences, *args, **kwargs)
 
     def call(self, sequences, initial_state=None, mask=None, training=False, reset=None):
-        self._check_shapes(sequences.shape, mask)
         states = self._first_states(sequences, initial_state, reset)
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
@@ -182,7 +188,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         last_states = [sequence[:, -1] for sequence in state_sequences]
         if self.stateful:
             for variable, state in zip(self.states, last_states):
-                variable.assign(ops.cast(state, variable.dtype))
+                variable.assign(ops.cast(ops.stop_gradient(state), variable.dtype))
         if mask is not None:
             y = ops.where(self._shown(mask), y, ops.zeros_like(y))
 
@@ -203,28 +209,16 @@ class DeepRNN(Configured, keras.layers.RNN):
         batch = ops.shape(sequences)[0]
         if initial_state is None:
             initial_state = self.states if self.stateful else self.get_initial_state(batch)
-        states = keras.tree.flatten(initial_state)
-        if len(states) != len(self.state_size):
-            raise UserError(
-                f"`initial_state` must have {len(self.state_size)} tensor(s), got {len(states)}."
-            )
         states = [
-            ops.cast(ops.convert_to_tensor(state), self.cell.compute_dtype) for state in states
+            ops.cast(ops.convert_to_tensor(state), self.cell.compute_dtype)
+            for state in keras.tree.flatten(initial_state)
         ]
-        for state, width in zip(states, self.state_size):
-            if len(state.shape) != 2 or state.shape[-1] != width or _unequal(
-                state.shape[0], sequences.shape[0]
-            ):
-                raise UserError(
-                    f"`initial_state` must have shape (B, H) = ({sequences.shape[0]}, {width}), "
-                    f"got {tuple(state.shape)}."
-                )
         if reset is None:
             return states
         keep = 1 - ops.cast(ops.reshape(reset, (-1, 1)), self.cell.compute_dtype)
         return [state * keep for state in states]
 
-    def _check_shapes(self, shape, mask=None):
+    def _check_shapes(self, shape, mask=None, initial_state=None):
         shape = tuple(shape)
         if len(shape) != 3:
             raise UserError(f"`sequences` must have shape (B, T, D), got {shape}.")
@@ -243,6 +237,18 @@ class DeepRNN(Configured, keras.layers.RNN):
             raise UserError(
                 f"`mask` must have shape (B, T) = {shape[:2]}, got {tuple(mask.shape)}."
             )
+        states = [] if initial_state is None else keras.tree.flatten(initial_state)
+        if initial_state is not None and len(states) != len(self.state_size):
+            raise UserError(
+                f"`initial_state` must have {len(self.state_size)} tensor(s), got {len(states)}."
+            )
+        for state, width in zip(states, self.state_size):
+            expected = (shape[0], width)
+            if len(state.shape) != 2 or any(_unequal(*d) for d in zip(state.shape, expected)):
+                raise UserError(
+                    f"`initial_state` must have shape (B, H) = {expected}, "
+                    f"got {tuple(state.shape)}."
+                )
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         batch, length = sequences_shape[0], sequences_shape[1]
@@ -414,11 +420,13 @@ class StackedRNN(DeepRNN):
     Args:
         cells: List of cells, one a level, from below: cells of this package or of Keras. Give either
             this or `units`.
-        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, with the further
-            arguments of that cell (`activation`, `transition_units`, `dropout`, ...).
+        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes what
+            follows; cells given by `cells` have their own.
+        transition_units, shortcut, input_to, shortcut_initializer: As in `DeepTransitionRNN`.
         skip: None: y(t) is the output of the top level. `"residual"`: from the second level on, a
             level's input is added to its output. `"all_to_output"`: y(t) is the outputs of all
             levels side by side.
+        {options}
         {dropout}
 
     {call}
@@ -430,8 +438,8 @@ class StackedRNN(DeepRNN):
     (2, 8)
 
     Notes:
-        The states of all levels come as one flat list, from below; so do the weights. The dropouts
-        are those of each level.
+        The states of all levels come as one flat list, from below; so do the weights. Each level
+        drops units of its own input and state.
     """
 
     cell_class = StackedRNNCell

@@ -1,0 +1,70 @@
+"""Gradients against finite differences of the paper's equations in float64."""
+
+import keras
+import numpy as np
+import pytest
+from descriptors import NETWORKS, expected, first_states, randomize, sequences
+
+MASK = np.array([[0, 1, 1, 0], [1, 1, 1, 0]], bool)
+
+
+class Probe(keras.layers.Layer):
+    """Inputs of the layer under test as weights, so that one step of SGD shows their gradients."""
+
+    def __init__(self, layer, x, states, mask):
+        super().__init__(dtype="float64")
+        self.layer, self.mask = layer, mask
+        self.probes = [
+            self.add_weight(shape=v.shape, initializer=lambda shape, dtype=None, v=v: v)
+            for v in (x, *states)
+        ]
+
+    def call(self, inputs):
+        x, *states = (keras.ops.convert_to_tensor(p) for p in self.probes)
+        results = self.layer(x, initial_state=states, mask=self.mask)
+        rows = [keras.ops.reshape(r, (2, -1)) for r in results]
+        return keras.ops.concatenate(rows, axis=-1) + 0 * inputs
+
+
+def loss_of(layer, x, states, mask, factors):
+    outputs, histories = expected(layer, x, states, mask)
+    rows = [outputs.reshape(2, -1)] + [h[:, -1] for h in histories]
+    return float(np.mean(np.concatenate(rows, axis=-1) * factors))
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_against_finite_differences(network, masked):
+    layer = network.make_layer(return_sequences=True, return_state=True, dtype="float64")
+    x = sequences(batch=2, steps=4).astype("float64")
+    layer.build(x.shape)
+    randomize(layer)
+    states = [s.astype("float64") for s in first_states(layer, batch=2)]
+    mask = MASK if masked else None
+    width = 4 * layer.cell.output_size + sum(layer.state_size)
+    # Exact in float32, to which the trainers may cast targets.
+    factors = np.random.default_rng(3).integers(-8, 8, size=(2, width)) / 4
+
+    probe = Probe(layer, x, states, mask)
+    inputs = keras.Input((1,), batch_size=2, dtype="float64")
+    model = keras.Model(inputs, probe(inputs))
+    model.compile(
+        keras.optimizers.SGD(1.0), lambda y_true, y: keras.ops.mean(y * y_true), jit_compile=False
+    )
+    before = [w.numpy().astype("float64") for w in (*probe.probes, *layer.weights)]
+    model.train_on_batch(np.zeros((2, 1)), factors)
+    after = [w.numpy() for w in (*probe.probes, *layer.weights)]
+
+    values = [x, *states, *(w.copy() for w in before[1 + len(states) :])]
+    rng = np.random.default_rng(4)
+    for k, (old, new) in enumerate(zip(before, after)):
+        gradient = old - new
+        for _ in range(3):
+            index = tuple(rng.integers(n) for n in old.shape)
+            sides = []
+            for step in (1e-5, -1e-5):
+                moved = [v.copy() for v in values]
+                moved[k][index] += step
+                layer.set_weights(moved[1 + len(states) :])
+                sides.append(loss_of(layer, moved[0], moved[1 : 1 + len(states)], mask, factors))
+            np.testing.assert_allclose(gradient[index], (sides[0] - sides[1]) / 2e-5, atol=1e-8)
