@@ -65,7 +65,9 @@ class _Music(_Builder, skip_registration=True):
     def _make(self, dl_manager):
         (path,) = self._paths(dl_manager)
         read = polyphonic.read_mat if path.suffix == ".mat" else polyphonic.read_pickle
-        return read(path), {"checksum": files.sha256(path)}
+        splits = read(path)
+        files.verify_frames(path, ENTRIES[self.name], splits)
+        return splits, {"checksum": files.sha256(path)}
 
 
 class _Text(_Builder, skip_registration=True):

@@ -22,6 +22,8 @@ class Entry:
 
     `files` are all needed. `pickles` are files that a user may have instead of `files[0]`.
     `sizes` is the number of sequences (music) or of tokens (text) in train, validation and test.
+    `frames_sha256` is the checksum of all frames in their order: it verifies the pickles, of which
+    only one has a published checksum of its own.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Entry:
     sizes: tuple[int, int, int]
     files: tuple[File, ...] = ()
     pickles: tuple[File, ...] = ()
+    frames_sha256: str | None = None
     quarter_length: float | None = None
     version: str = "1.0.0"
 
@@ -117,6 +120,7 @@ ENTRIES = {
                 "JSB_Chorales.pickle",
                 "jsb_chorales.pickle",
             ),
+            frames_sha256="ccc5f2d082f718846bc82eaf5b0299310a88d574c5336a6b094ded3eb8213980",
         ),
         Entry(
             name="nottingham",
@@ -131,6 +135,7 @@ ENTRIES = {
                 "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea",
             ),
             pickles=_pickles(None, "Nottingham.pickle", "nottingham.pickle"),
+            frames_sha256="4bf972e74bd957f2a3dfe4e8f615cd033064d86ef89eada297fbb08f683b6f41",
         ),
         Entry(
             name="musedata",
@@ -145,6 +150,7 @@ ENTRIES = {
                 "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff",
             ),
             pickles=_pickles(None, "MuseData.pickle", "muse_data.pickle", "musedata.pickle"),
+            frames_sha256="d44b62c6e89b4a84d1c94bb47b8f571ee0c43ecf565bcfb17b8163abe2f38355",
         ),
         Entry(
             name="piano_midi",

@@ -7,6 +7,7 @@ Repeats are not played twice.
 """
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -82,7 +83,7 @@ def without_long_rests(roll):
     """
     sounding = np.flatnonzero(roll.any(axis=1))
     keep = roll.any(axis=1)
-    for before, after in zip(sounding, sounding[1:], strict=False):
+    for before, after in itertools.pairwise(sounding):
         if after - before - 1 < BAR:
             keep[before:after] = True
     return roll[keep]

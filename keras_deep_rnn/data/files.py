@@ -42,6 +42,31 @@ def verify(path, file):
         )
 
 
+def verify_frames(path, entry, splits):
+    """Compares the pieces of a file with the published ones: their number, and every frame.
+
+    Raises:
+        UserError: if they differ.
+    """
+    sizes = tuple(len(pieces) for pieces in splits.values())
+    if sizes != entry.sizes:
+        raise UserError(
+            f"{path} is not the published {entry.name}: expected {entry.sizes} pieces in train, "
+            f"validation and test, got {sizes}."
+        )
+    if entry.frames_sha256 is None:
+        return
+    frames = hashlib.sha256()
+    for pieces in splits.values():
+        for piece in pieces:
+            frames.update(piece.tobytes())
+    if frames.hexdigest() != entry.frames_sha256:
+        raise UserError(
+            f"{path} is not the published {entry.name}: expected frames of sha256 "
+            f"{entry.frames_sha256}, got {frames.hexdigest()}."
+        )
+
+
 def by_hand(entry, folder):
     """The verified files of `entry` in `folder` or its direct sub-folders, or None.
 

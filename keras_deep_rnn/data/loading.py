@@ -1,8 +1,10 @@
 """`load`: a data set by its name, or the user's own data by its path."""
 
 import contextlib
+import errno
 import importlib
 import io
+import os
 from pathlib import Path
 
 from ..errors import UserError, missing_extra
@@ -68,11 +70,19 @@ def _prepared(entry, data_path, data_dir, progress):
             builder.progress = progress
             with _quiet(tfds):
                 builder.download_and_prepare(download_config=config)
-        return _dataset(entry, builder)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: what the writer of ArrayRecord raises
+        reason = os.strerror(errno.ENOSPC)
+        if reason not in str(error):
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(
-            f"`data_dir`: the prepared data of {entry.name} cannot be written to or read from "
-            f"{data_dir}: {error.strerror or error}."
+            f"`data_dir`: {entry.name} cannot be prepared in {data_dir}: {reason}."
+        ) from error
+    try:
+        return _dataset(entry, builder)
+    except Exception as error:  # a damaged file fails in as many ways as the readers know
+        raise UserError(
+            f"The prepared data in {builder.data_dir} is damaged: delete this folder, and it is "
+            f"made again ({type(error).__name__})."
         ) from error
 
 

@@ -1,10 +1,10 @@
 """Which chorales have the same tune: how the split of `bach_chorales` was made, and its check.
 
 Bach set many tunes more than once, and the corpus has some settings under two names. Two chorales
-count as the same tune when their melodies, as intervals between successive different top notes, have
-a local alignment (match 1, mismatch and gap -1) that scores at least half of the shorter melody: the
-valley between the scores of unrelated melodies and of shared tunes. Chains of such pairs form a
-group, and a group goes to one split as a whole.
+count as the same tune when their melodies, as intervals between successive different top notes,
+have a local alignment (match 1, mismatch and gap -1) that scores at least half of the shorter
+melody: the valley between the scores of unrelated melodies and of shared tunes. Chains of such
+pairs form a group, and a group goes to one split as a whole.
 """
 
 import hashlib

@@ -1,0 +1,172 @@
+"""The user's own data: a folder of MIDI files, piano-rolls in a file, or a text.
+
+It is read anew each time and never cached, so a changed file is never passed over. Its checksum
+stands in `Dataset.checksum`.
+"""
+
+import hashlib
+import re
+import zipfile
+
+import numpy as np
+
+from ..errors import UserError
+from . import files, midi_files, polyphonic
+from .dataset import Dataset
+
+SPLIT_NAMES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
+
+
+def load(path, *, progress=True):
+    """Loads the user's own data.
+
+    Args:
+        path: existing path. A folder: its `.mid` and `.midi` files, with folders train, validation
+            (or valid) and test as splits if there are such. `.npz`: arrays (T, 88), whose names
+            start with the split ("train_1") or not at all. `.mat`: traindata, validdata, testdata.
+            `.pickle` or `.pkl`: chords as in the original files of the literature. Other files:
+            UTF-8 text, taken as characters.
+        progress: whether to show a bar for a folder of MIDI files.
+
+    Returns:
+        A `Dataset`. Where the data has no splits of its own: of the pieces, in the order of their
+        checksums, a tenth goes to test, a tenth to validation; equal pieces stay together. Of a
+        text, the last twentieth is test and the one before it validation.
+
+    Raises:
+        UserError: if there is nothing to read, or a file is damaged.
+    """
+    try:
+        if path.is_dir():
+            return _midi_folder(path, progress)
+        suffix = path.suffix.lower()
+        if suffix in (".npz", ".mat", ".pickle", ".pkl"):
+            return _rolls_file(path, suffix)
+        if suffix in (".mid", ".midi"):
+            raise UserError(
+                f"`name` must be a folder of MIDI files, a split needs several, got {str(path)!r}."
+            )
+        return _text(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _midi_folder(path, progress):
+    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".mid", ".midi"))
+    if not paths:
+        raise UserError(f"{path} must hold MIDI files (.mid or .midi), got none.")
+    rolls = midi_files.read(paths, progress)
+    names = [p.relative_to(path).as_posix() for p in paths]
+    listing = "".join(f"{name}\n{files.sha256(p)}\n" for name, p in zip(names, paths, strict=True))
+    return Dataset(
+        name=str(path),
+        kind="piano_roll",
+        splits=_splits(path, dict(zip(names, rolls, strict=True)), separator="/"),
+        step="sixteenth note",
+        quarter_length=midi_files.QUARTER_LENGTH,
+        version="1.0.0",
+        checksum=hashlib.sha256(listing.encode()).hexdigest(),
+        description=f"{len(paths)} MIDI files in {path}",
+    )
+
+
+def _rolls_file(path, suffix):
+    if suffix == ".npz":
+        splits = _splits(path, _npz(path), separator="_./-")
+    elif suffix == ".mat":
+        splits = polyphonic.read_mat(path)
+    else:
+        splits = polyphonic.read_pickle(path)
+    _no_empty_split(path, splits)
+    return Dataset(
+        name=str(path),
+        kind="piano_roll",
+        splits=splits,
+        step="time step",
+        version="1.0.0",
+        checksum=files.sha256(path),
+        description=f"piano-rolls in {path}",
+    )
+
+
+def _npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            rolls = {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} cannot be read as plain arrays in a .npz file: {reason}"
+        ) from error
+    if not rolls:
+        raise UserError(f"{path} must hold arrays of shape (time, 88), got none.")
+    return {name: polyphonic.piano_roll(roll, f"{path}: {name}") for name, roll in rolls.items()}
+
+
+def _splits(path, rolls, separator):
+    """Named piano-rolls in splits: those that their names begin with, or dealt."""
+    pattern = re.compile(f"({'|'.join(SPLIT_NAMES)})([{separator}]|$)", re.IGNORECASE)
+    found = {name: pattern.match(name) for name in rolls}
+    if not any(found.values()):
+        return _dealt(path, list(rolls.values()))
+    without = [name for name, match in found.items() if not match]
+    if without:
+        raise UserError(
+            f"{path} has pieces in splits (train, validation, test) and some that are not, "
+            f"such as {without[0]}."
+        )
+    splits = {split: [] for split in polyphonic.SPLITS}
+    for name, roll in rolls.items():
+        splits[SPLIT_NAMES[found[name].group(1).lower()]].append(roll)
+    _no_empty_split(path, splits)
+    return splits
+
+
+def _dealt(path, rolls):
+    pieces = {}
+    for roll in rolls:
+        pieces.setdefault(hashlib.sha256(roll.tobytes()).digest(), []).append(roll)
+    if len(pieces) < 3:
+        raise UserError(f"{path} must hold at least 3 different pieces, got {len(pieces)}.")
+    held_out = max(1, round(len(pieces) / 10))
+    order = [pieces[checksum] for checksum in sorted(pieces)]
+    dealt = (order[2 * held_out :], order[held_out : 2 * held_out], order[:held_out])
+    return {
+        split: [roll for same in groups for roll in same]
+        for split, groups in zip(polyphonic.SPLITS, dealt, strict=True)
+    }
+
+
+def _no_empty_split(path, splits):
+    empty = [split for split, rolls in splits.items() if not len(rolls)]
+    if empty:
+        raise UserError(f"{path} must hold pieces for every split, got none for {empty[0]}.")
+
+
+def _text(path):
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} must be UTF-8 text: byte {error.start} is {content[error.start]:#04x}, "
+            f"{error.reason}."
+        ) from error
+    text = text.replace("\r\n", "\n")
+    held_out = len(text) // 20
+    if held_out < 2:
+        raise UserError(f"{path} must hold at least 40 characters of text, got {len(text)}.")
+    vocabulary = sorted(set(text))
+    index = {character: i for i, character in enumerate(vocabulary)}
+    tokens = np.array([index[character] for character in text], "int32")
+    ends = (len(tokens) - 2 * held_out, len(tokens) - held_out)
+    return Dataset(
+        name=str(path),
+        kind="characters",
+        splits={split: [part] for split, part in zip(polyphonic.SPLITS, np.split(tokens, ends))},
+        step="character",
+        version="1.0.0",
+        checksum=files.sha256(path),
+        description=f"{len(text)} characters of {path}",
+        vocabulary=tuple(vocabulary),
+    )
