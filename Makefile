@@ -27,7 +27,7 @@ demo: .venv/demo
 	$(BIN)/python -m keras_deep_rnn.demo
 
 test: .venv/test
-	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path $(DATA_PATH))
+	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path=$(DATA_PATH)) tests
 
 lint: .venv/lint
 	$(BIN)/ruff check .
