@@ -1,4 +1,4 @@
-"""Constructor arguments: checked when they come in, kept under their own name, written to the config.
+"""Constructor arguments: checked when they come in, kept under their own name, saved in the config.
 
 Every layer of the package derives from `Configured`, so that no class repeats its arguments in
 `get_config`: the signature of the constructor is the configuration.
@@ -111,9 +111,9 @@ def keras_layer(name, value):
 
 def cell_list(name, value):
     """`value` as a list of recurrent cells: things that have `call` and `state_size`."""
-    cells = []
-    for cell in value if isinstance(value, (list, tuple)) else ():
-        cells.append(keras.saving.deserialize_keras_object(cell) if isinstance(cell, dict) else cell)
+    given = value if isinstance(value, (list, tuple)) else ()
+    load = keras.saving.deserialize_keras_object
+    cells = [load(cell) if isinstance(cell, dict) else cell for cell in given]
     if not cells or not all(hasattr(c, "call") and hasattr(c, "state_size") for c in cells):
         raise UserError(f"`{name}` must be a non-empty list of recurrent cells, got {value!r}.")
     return cells

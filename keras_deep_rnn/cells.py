@@ -1,7 +1,7 @@
 """One step of each network of the paper.
 
-A cell is a choice of ⊕ and ▷. It works in `keras.layers.RNN(cell)` as any Keras cell does; the layers
-of `layers.py` run the same cell over whole sequences faster, with the same numbers.
+A cell is a choice of ⊕ and ▷. It works in `keras.layers.RNN(cell)` as any Keras cell does; the
+layers of `layers.py` run the same cell over whole sequences faster, with the same numbers.
 """
 
 import keras
@@ -420,7 +420,7 @@ def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
 
 
 def _state_widths(cell):
-    return list(cell.state_size) if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+    return _as_list(cell.state_size)
 
 
 def _output_size(cell):
@@ -428,8 +428,8 @@ def _output_size(cell):
     return _state_widths(cell)[0] if size is None else size
 
 
-def _as_list(states):
-    return list(states) if isinstance(states, (list, tuple)) else [states]
+def _as_list(value):
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _dropped(values, mask):

@@ -31,7 +31,7 @@ LOOP = (
 )
 KERAS_ARGUMENTS = ("name", "trainable", "dtype", "activity_regularizer")
 
-OPTIONS = """activation: phi: a name, a function, or a layer with weights of its own, such as `LpUnit`.
+OPTIONS = """activation: phi: a name, a function, or a layer, such as `LpUnit`, copied for each use.
     use_bias: Whether each layer of the network has a bias.
     kernel_initializer: For the kernels that an input feeds, and those of the output layers.
     recurrent_initializer: For the kernels of h(t-1) and of the transition.
@@ -418,8 +418,8 @@ class StackedRNN(DeepRNN):
         h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
 
     Args:
-        cells: List of cells, one a level, from below: cells of this package or of Keras. Give either
-            this or `units`.
+        cells: List of cells, one a level, from below: cells of this package or of Keras. Give
+            either this or `units`.
         units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes what
             follows; cells given by `cells` have their own.
         transition_units, shortcut, input_to, shortcut_initializer: As in `DeepTransitionRNN`.

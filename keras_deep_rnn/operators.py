@@ -54,7 +54,8 @@ class _Operator(Configured):
         self._made = dict.fromkeys([*self.ROLES.values(), "bias"], 0)
 
     def _weight(self, name, role, shape, initializer=None, gain=1.0):
-        initializer = numbered(initializer or getattr(self, f"{role}_initializer"), self._made[role])
+        shared = getattr(self, f"{role}_initializer")
+        initializer = numbered(initializer or shared, self._made[role])
         self._made[role] += 1
         return self.add_weight(
             name=name,
@@ -265,7 +266,7 @@ class Plus(_Operator):
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class Predict(_Operator):
-    """The operator ▷: y(t) = ▷ h(t), a stack of layers (the deep output, section 3.3.2, figure 2 c).
+    """The operator ▷: y(t) = ▷ h(t), the deep output (section 3.3.2, figure 2 c).
 
         a_0 = h(t)
         a_l = phi(a_{l-1} V_l + b_l)

@@ -127,18 +127,9 @@ def _row(layer, cells, own_weights, skip, x, states, mask):
     if layer.go_backwards:
         x, mask = x[::-1], mask[::-1]
     outputs, histories = [], []
-    for cell, ((mlp, transition), predict), h in zip(cells, own_weights, states):
-        phi = reference.PHI[cell.activation.__name__]
-        input_phi = reference.PHI[(cell.input_activation or cell.activation).__name__]
-        output_phi = reference.PHI[(cell.output_activation or cell.activation).__name__]
-        y, history = reference.over_time(
-            lambda x, h: reference.plus(x, h, mlp, transition, phi, input_phi),
-            x,
-            h,
-            mask,
-            lambda h: reference.predict(h, predict, output_phi),
-            layer.zero_output_for_mask and len(cells) == 1,
-        )
+    zero_output_for_mask = layer.zero_output_for_mask and len(cells) == 1
+    for cell, weights, h in zip(cells, own_weights, states):
+        y, history = _level(cell, weights, x, h, mask, zero_output_for_mask)
         if skip == "residual" and outputs:
             y = y + x
         outputs.append(y)
@@ -149,6 +140,21 @@ def _row(layer, cells, own_weights, skip, x, states, mask):
     if layer.zero_output_for_mask:
         x = x * mask[:, None]
     return x, histories
+
+
+def _level(cell, weights, x, h, mask, zero_output_for_mask):
+    (mlp, transition), predict = weights
+    phi = reference.PHI[cell.activation.__name__]
+    input_phi = reference.PHI[(cell.input_activation or cell.activation).__name__]
+    output_phi = reference.PHI[(cell.output_activation or cell.activation).__name__]
+    return reference.over_time(
+        lambda x, h: reference.plus(x, h, mlp, transition, phi, input_phi),
+        x,
+        h,
+        mask,
+        lambda h: reference.predict(h, predict, output_phi),
+        zero_output_for_mask,
+    )
 
 
 def to_numpy(value):

@@ -9,7 +9,17 @@ import sys
 import keras
 import pytest
 
-FILES = ["test_activations.py", "test_initializers.py", "test_noise.py", "test_schedules.py"]
+FILES = [
+    "test_activations.py",
+    "test_dropout.py",
+    "test_equations.py",
+    "test_gradients.py",
+    "test_initializers.py",
+    "test_keras_contract.py",
+    "test_networks.py",
+    "test_noise.py",
+    "test_schedules.py",
+]
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])

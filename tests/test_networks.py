@@ -1,0 +1,105 @@
+"""The paper's networks by name: their sizes, and that each trains as a whole model."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_deep_rnn import build_network, preset
+from keras_deep_rnn.networks import NETWORKS, TABLE_1, table_1_size
+
+# Table 1 of the paper, in weights without biases, recomputed from the equations.
+SIZES = {
+    ("nottingham", "rnn"): 465_600,
+    ("nottingham", "dts_rnn"): 585_600,
+    ("nottingham", "dots_rnn"): 745_600,
+    ("nottingham", "srnn"): 550_400,
+    ("jsb_chorales", "rnn"): 75_200,
+    ("jsb_chorales", "dts_rnn"): 585_600,
+    ("jsb_chorales", "dots_rnn"): 745_600,
+    ("jsb_chorales", "srnn"): 550_400,
+    ("musedata", "rnn"): 465_600,
+    ("musedata", "dts_rnn"): 585_600,
+    ("musedata", "dots_rnn"): 745_600,
+    ("musedata", "srnn"): 1_185_600,
+    ("ptb_char", "rnn"): 420_000,
+    ("ptb_char", "dts_rnn"): 540_000,
+    ("ptb_char", "dots_rnn"): 790_000,
+    ("ptb_char", "srnn"): 520_000,
+    ("ptb_word", "rnn"): 4_040_000,
+    ("ptb_word", "dts_rnn"): 6_120_000,
+    ("ptb_word", "dots_rnn"): 6_160_000,
+    ("ptb_word", "srnn"): 8_480_000,
+}
+TASKS = {"ptb_char": ("characters", 50), "ptb_word": ("words", 10_000)}
+
+
+def test_every_row_of_table_1_is_there():
+    assert set(SIZES) == set(TABLE_1)
+
+
+@pytest.mark.parametrize(("task", "network"), SIZES)
+def test_size_of_table_1(task, network):
+    kind, features = TASKS.get(task, ("piano_roll", 88))
+    model = build_network(network, kind=kind, features=features, **preset(task, network))
+    assert table_1_size(model) == SIZES[task, network]
+
+
+def data(kind, rows=4, steps=7, features=11):
+    rng = np.random.default_rng(0)
+    if kind == "piano_roll":
+        rolls = (rng.random((rows, steps + 1, features)) < 0.2).astype("float32")
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        return rolls[:, :-1], rolls[:, 1:], loss
+    tokens = rng.integers(features, size=(rows, steps + 1), dtype="int32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return tokens[:, :-1], tokens[:, 1:], loss
+
+
+@pytest.mark.parametrize("kind", ["piano_roll", "characters"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_trains(network, kind):
+    keras.utils.set_random_seed(1)
+    x, y, loss = data(kind)
+    model = build_network(
+        network, kind=kind, features=11, units=12, recurrent_dropout=0.1, weight_noise=0.01, seed=1
+    )
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    losses = model.fit({"x": x}, y, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_stateful_twin_takes_the_weights_and_carries_the_state(network):
+    x, _, _ = data("piano_roll")
+    model = build_network(network, kind="piano_roll", features=11, units=6)
+    twin = build_network(
+        network, kind="piano_roll", features=11, units=6, stateful=True, batch_size=4
+    )
+    twin.set_weights(model.get_weights())
+    whole = model.predict({"x": x}, verbose=0)
+    start, go_on = np.ones((4, 1), "float32"), np.zeros((4, 1), "float32")
+    for _ in range(2):  # the second pass starts anew because of `reset`
+        first = twin.predict({"x": x[:, :3], "reset": start}, verbose=0)
+        second = twin.predict({"x": x[:, 3:], "reset": go_on}, verbose=0)
+        np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "policy"),
+    [*((network, "mixed_bfloat16") for network in NETWORKS), ("dots_rnn", "mixed_float16")],
+)
+def test_mixed_precision(network, policy):
+    """Trains close to float32, with states in the compute type."""
+    x, y, loss = data("piano_roll", steps=4)
+    losses = {}
+    for dtype in ("float32", policy):
+        keras.utils.set_random_seed(3)
+        model = build_network(network, kind="piano_roll", features=11, units=12, dtype=dtype)
+        model.compile(keras.optimizers.Adam(0.01), loss)
+        losses[dtype] = model.fit({"x": x}, y, epochs=3, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.02)
+    recurrent = model.get_layer("recurrent")
+    recurrent.return_state = True
+    *_, state = recurrent(x)
+    assert keras.backend.standardize_dtype(state.dtype) == policy.removeprefix("mixed_")
+    assert all(w.dtype == "float32" for w in model.weights)
