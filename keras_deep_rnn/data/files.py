@@ -1,5 +1,6 @@
 """The files that a data set is made from: found in a folder or downloaded, and always verified."""
 
+import glob
 import hashlib
 import threading
 import urllib.error
@@ -116,14 +117,16 @@ def downloaded(entry, download):
         raise UserError(missing_message(entry, problem))
     try:
         paths = [Path(path) for path in download([file.url for file in entry.files])]
-    except OSError as error:
-        raise UserError(missing_message(entry, str(error).splitlines()[0])) from error
+    except Exception as error:  # whatever TFDS, requests or the network raise
+        problem = f"its download failed ({(str(error) or type(error).__name__).splitlines()[0]})"
+        raise UserError(missing_message(entry, problem)) from error
     for path, file in zip(paths, entry.files, strict=True):
         try:
             verify(path, file)
         except UserError:
-            # A damaged download must not be found again in the cache.
-            path.unlink()
+            # A damaged download must not be found again, nor what TFDS notes beside it.
+            for kept in path.parent.glob(glob.escape(path.name) + "*"):
+                kept.unlink()
             raise
     return paths
 

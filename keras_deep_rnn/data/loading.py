@@ -47,7 +47,7 @@ def load(name, *, data_path=None, data_dir=None, progress=True):
         from . import own
 
         return own.load(path, progress=progress)
-    if len(path.parts) > 1 or path.suffix:
+    if {"/", os.sep} & set(str(name)) or path.suffix:
         raise UserError(f"`name` must be a data set or an existing path, got {str(name)!r}.")
     catalogue.entry(str(name))
 

@@ -1,0 +1,204 @@
+"""The user's own data: MIDI files, piano-rolls, text."""
+
+import numpy as np
+import pytest
+import scipy.io
+
+from keras_deep_rnn import data
+from keras_deep_rnn.errors import UserError
+
+pretty_midi = pytest.importorskip("pretty_midi")
+
+
+def write_midi(path, notes, tempo=90.0, drums=()):
+    """notes and drums: (pitch, begin, end) in quarter notes."""
+    midi = pretty_midi.PrettyMIDI(initial_tempo=tempo, resolution=480)
+    for is_drum, some in ((False, notes), (True, drums)):
+        track = pretty_midi.Instrument(program=0, is_drum=is_drum)
+        for pitch, begin, end in some:
+            seconds = 60 / tempo
+            track.notes.append(pretty_midi.Note(80, pitch, begin * seconds, end * seconds))
+        midi.instruments.append(track)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    midi.write(str(path))
+
+
+def all_rolls(dataset):
+    return [roll for rolls in dataset.splits.values() for roll in rolls]
+
+
+@pytest.mark.parametrize("tempo", [50.0, 90.0, 143.0])
+def test_midi_frames_are_sixteenths_at_any_tempo(tmp_path, tempo):
+    notes = [(60, 1, 2), (64, 1.26, 1.74), (67, 2, 2.01), (20, 0, 1), (110, 3, 9)]
+    for folder in ("train", "valid", "test"):
+        write_midi(tmp_path / folder / "a.mid", notes, tempo, drums=[(40, 0, 1)])
+    dataset = data.load(tmp_path, progress=False)
+    assert dataset.quarter_length == 0.25
+    (roll,) = dataset.splits["train"]
+    sounding = [(np.flatnonzero(frame) + 21).tolist() for frame in roll]
+    assert sounding == [[60], [60, 64], [60, 64], [60], [67]]
+
+
+def test_midi_folder_without_splits_is_dealt(tmp_path):
+    for i in range(20):
+        write_midi(tmp_path / "deep" / f"{i}.midi", [(60 + i, 0, 1 + i)])
+    write_midi(tmp_path / "copy.MID", [(60 + 3, 0, 4)])  # the piece of 3.midi again
+    dataset = data.load(str(tmp_path), progress=False)
+    assert sorted(map(len, all_rolls(dataset))) == sorted([*range(4, 84, 4), 16])
+    assert {
+        split: len({r.tobytes() for r in rolls}) for split, rolls in dataset.splits.items()
+    } == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
+    contents = [{roll.tobytes() for roll in rolls} for rolls in dataset.splits.values()]
+    assert not contents[0] & contents[1] | contents[0] & contents[2] | contents[1] & contents[2]
+    again = data.load(str(tmp_path), progress=False)
+    assert again.checksum == dataset.checksum
+
+
+def test_a_changed_file_is_not_passed_over(tmp_path):
+    for i in range(4):
+        write_midi(tmp_path / f"{i}.mid", [(60 + i, 0, 1 + i)])
+    before = data.load(tmp_path, progress=False)
+    write_midi(tmp_path / "0.mid", [(60, 0, 9)])
+    after = data.load(tmp_path, progress=False)
+    assert before.checksum != after.checksum
+    assert max(map(len, all_rolls(after))) == 36
+
+
+def test_bad_midi_folders(tmp_path):
+    with pytest.raises(UserError, match=r"must hold MIDI files \(\.mid or \.midi\), got none"):
+        data.load(tmp_path)
+    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
+    with pytest.raises(UserError, match="at least 3 different pieces, got 1"):
+        data.load(tmp_path, progress=False)
+    with pytest.raises(UserError, match="must be a folder of MIDI files"):
+        data.load(tmp_path / "a.mid")
+    write_midi(tmp_path / "drums.mid", [], drums=[(40, 0, 1)])
+    with pytest.raises(UserError, match=r"drums\.mid must hold notes on the 88 keys, got none"):
+        data.load(tmp_path, progress=False)
+    whole = (tmp_path / "a.mid").read_bytes()
+    for damaged in (b"", b"MThd", whole[: len(whole) // 2], b"RIFF" + whole):
+        (tmp_path / "drums.mid").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"drums\.mid cannot be read as a MIDI file") as error:
+            data.load(tmp_path, progress=False)
+        assert "\n" not in str(error.value)
+
+
+def test_midi_folder_with_half_a_split(tmp_path):
+    write_midi(tmp_path / "train" / "a.mid", [(60, 0, 1)])
+    write_midi(tmp_path / "test" / "a.mid", [(60, 0, 1)])
+    with pytest.raises(UserError, match="pieces for every split, got none for validation"):
+        data.load(tmp_path, progress=False)
+    write_midi(tmp_path / "trainings" / "a.mid", [(60, 0, 1)])
+    with pytest.raises(UserError, match=r"some that are not, such as trainings/a\.mid"):
+        data.load(tmp_path, progress=False)
+
+
+@pytest.fixture
+def rolls():
+    random = np.random.default_rng(1)
+    return [random.integers(0, 2, (length, 88)).astype("uint8") for length in range(5, 10)]
+
+
+def test_npz_with_splits(tmp_path, rolls):
+    names = ("train_1", "train_2", "valid_1", "test", "validation/2")
+    np.savez(tmp_path / "a.npz", **dict(zip(names, rolls, strict=True)))
+    dataset = data.load(tmp_path / "a.npz")
+    found = {split: [len(roll) for roll in some] for split, some in dataset.splits.items()}
+    assert found == {"train": [5, 6], "validation": [7, 9], "test": [8]}
+    np.testing.assert_array_equal(dataset.splits["test"][0], rolls[3])
+
+
+def test_npz_without_splits(tmp_path, rolls):
+    np.savez(tmp_path / "a.npz", *rolls)
+    dataset = data.load(tmp_path / "a.npz")
+    assert sorted(map(len, all_rolls(dataset))) == [5, 6, 7, 8, 9]
+    assert all_rolls(dataset)[0].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("array", "line"),
+    [
+        (np.zeros((3, 7)), "a must be a piano-roll of shape (time, 88), got (3, 7)."),
+        (np.full((3, 88), 2), "a must hold only 0 and 1."),
+        (np.full((3, 88), np.nan), "a must hold only 0 and 1."),
+        (np.zeros((0, 88)), "a must be a piano-roll of shape (time, 88), got (0, 88)."),
+        (np.array([{}]), "cannot be read as plain arrays"),
+    ],
+)
+def test_bad_npz(tmp_path, array, line):
+    np.savez(tmp_path / "a.npz", a=array)
+    with pytest.raises(UserError) as error:
+        data.load(tmp_path / "a.npz")
+    assert line in str(error.value)
+
+
+def test_mat_and_its_damages(tmp_path, rolls):
+    cells = np.empty((1, 2), object)
+    cells[0, 0], cells[0, 1] = rolls[:2]
+    one = np.empty((1, 1), object)
+    one[0, 0] = rolls[2]
+    path = tmp_path / "a.mat"
+    variables = {"traindata": cells, "validdata": one, "testdata": one}
+    scipy.io.savemat(path, variables, do_compression=True)
+    dataset = data.load(path)
+    for found, roll in zip(dataset.splits["train"], rolls[:2], strict=True):
+        np.testing.assert_array_equal(found, roll)
+    np.testing.assert_array_equal(dataset.splits["test"][0], rolls[2])
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    refused = 0
+    damages = [whole[:cut] for cut in (0, 5, 127, 128, 140, len(whole) // 2, len(whole) - 1)]
+    for _ in range(30):
+        broken = bytearray(whole)
+        broken[random.integers(124, len(whole))] ^= random.integers(1, 256)
+        damages.append(bytes(broken))
+    for damaged in damages:
+        path.write_bytes(damaged)
+        try:
+            again = data.load(path)
+        except UserError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+        else:  # the damage is in the header's text or in the last checksum
+            for one, other in zip(all_rolls(again), all_rolls(dataset), strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert refused > len(damages) // 2
+    scipy.io.savemat(path, {"traindata": cells})
+    with pytest.raises(UserError, match="it lacks validdata, testdata"):
+        data.load(path)
+
+
+def test_text(tmp_path):
+    path = tmp_path / "a.txt"
+    text = "".join(f"Größe {i}\r\n" for i in range(100))
+    path.write_bytes(text.encode())
+    dataset = data.load(path)
+    text = text.replace("\r\n", "\n")
+    decoded = ["".join(dataset.vocabulary[i] for i in part[0]) for part in dataset.splits.values()]
+    assert "".join(decoded) == text
+    assert [len(part) for part in decoded] == [len(text) - 2 * (len(text) // 20)] + 2 * [
+        len(text) // 20
+    ]
+    assert dataset.kind == "characters"
+    assert dataset.vocabulary[dataset.start] == "\n"
+    assert dataset.features == len(set(text))
+
+
+def test_bad_text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("Größe".encode("latin1") * 20)
+    with pytest.raises(UserError, match=r"a\.txt must be UTF-8 text: byte 2 is 0xf6"):
+        data.load(path)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="at least 40 characters of text, got 0"):
+        data.load(path)
+
+
+def test_paths_that_are_not_there(tmp_path):
+    for name in (tmp_path / "no.txt", "songs/", "songs.mid"):
+        with pytest.raises(UserError, match="a data set or an existing path, got"):
+            data.load(name)
