@@ -59,13 +59,15 @@ def _verify_compression(path):
     type and size, four bytes each, and the content; type 15 is compressed.
     """
     content = path.read_bytes()
-    order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(content[124:128])
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     position = 128
     while order and position < len(content):
         kind, size = struct.unpack_from(order + "2I", content, position)
-        if kind == 15:
-            zlib.decompress(content[position + 8 : position + 8 + size])
         position += 8 + size
+        if position > len(content):
+            raise ValueError("a variable goes on behind the end of the file")
+        if kind == 15:
+            zlib.decompress(content[position - size : position])
 
 
 def _damaged(path, error):
