@@ -149,24 +149,15 @@ def test_mat_and_its_damages(tmp_path, rolls):
         np.testing.assert_array_equal(found, roll)
     np.testing.assert_array_equal(dataset.splits["test"][0], rolls[2])
     whole = path.read_bytes()
-    random = np.random.default_rng(0)
-    refused = 0
     damages = [whole[:cut] for cut in (0, 5, 127, 128, 140, len(whole) // 2, len(whole) - 1)]
-    for _ in range(30):
-        broken = bytearray(whole)
-        broken[random.integers(124, len(whole))] ^= random.integers(1, 256)
-        damages.append(bytes(broken))
+    for first in range(136, len(whole) - 8, 20):
+        hole = bytes(255 - byte for byte in whole[first : first + 8])
+        damages.append(whole[:first] + hole + whole[first + 8 :])
     for damaged in damages:
         path.write_bytes(damaged)
-        try:
-            again = data.load(path)
-        except UserError as error:
-            assert "\n" not in str(error)  # noqa: PT017
-            refused += 1
-        else:  # the damage is in the header's text or in the last checksum
-            for one, other in zip(all_rolls(again), all_rolls(dataset), strict=True):
-                np.testing.assert_array_equal(one, other)
-    assert refused > len(damages) // 2
+        with pytest.raises(UserError) as error:
+            data.load(path)
+        assert "\n" not in str(error.value)
     scipy.io.savemat(path, {"traindata": cells})
     with pytest.raises(UserError, match="it lacks validdata, testdata"):
         data.load(path)
