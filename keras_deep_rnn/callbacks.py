@@ -1,9 +1,9 @@
 """Keras callbacks of a training run: what a killed run needs to go on as if nothing had happened.
 
-`keras.callbacks.BackupAndRestore` saves weights, optimizer and epoch. It does not save the state
-of dropout's random numbers or of `EarlyStopping`, and it writes its files in place, so a kill can
-leave half of them. Here the first is a pure function of seed and epoch, the second is saved too, and
-every backup is written beside the last and renamed.
+`keras.callbacks.BackupAndRestore` does not save the state of dropout's random numbers or of
+`EarlyStopping`; it writes two files in place, so a kill can leave half of one, or two that do not
+belong together; and on a full disk HDF5 ends the process with a segmentation fault. So the backup
+here is a callback of its own, and the random numbers are a function of seed and epoch.
 """
 
 import json
@@ -13,7 +13,10 @@ import time
 import keras
 import numpy as np
 
-from .writing import remove, replacing
+from .writing import replacing
+
+# The attributes in which `EarlyStopping` keeps its state, next to its best weights.
+STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
 class EpochState(keras.callbacks.Callback):
@@ -55,6 +58,10 @@ class History(keras.callbacks.CSVLogger):
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch + 1, logs)
 
+    def close(self):
+        """Closes the file, if it is open."""
+        self.on_train_end()
+
 
 class Progress(keras.callbacks.Callback):
     """One line an epoch; adds its seconds and its learning rate to the logs.
@@ -91,70 +98,60 @@ class Progress(keras.callbacks.Callback):
 
 
 class Backup(keras.callbacks.Callback):
-    """The state at the end of each epoch, for `--resume`; stands last among the callbacks.
+    """The state at the end of each epoch in one file, for `--resume`; last among the callbacks.
 
-    A backup is a folder named after the number of finished epochs: what `BackupAndRestore` writes,
-    and the state of `EarlyStopping`. A new one is complete before the old one goes.
+    It holds every variable of the model and of its optimizer, and the state of `EarlyStopping`
+    with its best weights.
 
     Args:
-        folder: Where the backups lie.
+        path: The `.npz` file, which is written whole or not at all.
         stopping: The `EarlyStopping` of the run, before this one in the list of callbacks.
     """
 
-    def __init__(self, folder, stopping):
+    def __init__(self, path, stopping):
         super().__init__()
-        self.folder = folder
+        self.path = path
         self.stopping = stopping
 
-    @property
-    def latest(self):
-        """The newest backup's folder, or None."""
-        if not self.folder.is_dir():
-            return None
-        return max((path for path in self.folder.iterdir() if path.name.isdigit()), default=None)
-
     def state(self):
-        """What is known about the newest backup: "epochs" finished, "stopped" and the rest."""
-        if self.latest is None:
+        """What is known: "epochs" finished, whether training "stopped" early, and the rest."""
+        if not self.path.exists():
             return {"epochs": 0, "stopped": False}
-        return json.loads((self.latest / "state.json").read_text())
+        with np.load(self.path) as backup:
+            return json.loads(str(backup["state"]))
 
     def on_train_begin(self, logs=None):
-        if self.latest is None:
+        if not self.path.exists():
             return
-        keras_backup = self._keras_backup(self.latest)
-        keras_backup.on_train_begin()
-        state = self.state()
-        self.stopping.wait = state["wait"]
-        self.stopping.best = state["best"]
-        self.stopping.best_epoch = state["best_epoch"]
-        with np.load(self.latest / "best.npz") as best:
-            self.stopping.best_weights = [best[name] for name in best.files]
+        for name, value in self.state().items():
+            if name in STOPPING:
+                setattr(self.stopping, name, value)
+        with np.load(self.path) as backup:
+            for name, variable in self._variables().items():
+                variable.assign(backup[name])
+            count = sum(name.startswith("best_") for name in backup.files)
+            self.stopping.best_weights = [backup[f"best_{i}"] for i in range(count)]
 
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
             return
-        last, state = self.latest, self.stopping
-        self.folder.mkdir(exist_ok=True)
-        with replacing(self.folder / f"{epoch + 1:06}") as partial:
-            partial.mkdir()
-            self._keras_backup(partial).on_epoch_end(epoch)
-            np.savez(partial / "best.npz", *state.best_weights)
-            facts = {
-                "epochs": epoch + 1,
-                "stopped": self.model.stop_training,
-                "wait": state.wait,
-                "best": float(state.best),
-                "best_epoch": state.best_epoch,
-            }
-            (partial / "state.json").write_text(json.dumps(facts))
-        if last is not None:
-            remove(last)
+        state = {name: getattr(self.stopping, name) for name in STOPPING}
+        state["best"] = float(state["best"])
+        state.update(epochs=epoch + 1, stopped=self.model.stop_training)
+        arrays = {
+            name: keras.ops.convert_to_numpy(variable.value)
+            for name, variable in self._variables().items()
+        }
+        arrays.update({f"best_{i}": best for i, best in enumerate(self.stopping.best_weights)})
+        with replacing(self.path) as partial:
+            np.savez(partial, state=json.dumps(state), **arrays)
 
-    def _keras_backup(self, folder):
-        callback = keras.callbacks.BackupAndRestore(str(folder))
-        callback.set_model(self.model)
-        return callback
+    def _variables(self):
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        parts = {"model": self.model.variables, "optimizer": optimizer.variables}
+        return {f"{part}_{i}": v for part, found in parts.items() for i, v in enumerate(found)}
 
 
 def duration(seconds):

@@ -119,7 +119,9 @@ def train(
     from .settings import Settings
 
     told = {field.name: context.params[field.name] for field in dataclasses.fields(Settings)}
-    given = {name: value for name, value in told.items() if value not in (None, False)}
+    given = {
+        name: value for name, value in told.items() if value is not None and value is not False
+    }
     how = {
         "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
         "say": typer.echo,

@@ -13,7 +13,7 @@ from .runs import CURVE, Run
 from .settings import Settings
 from .training import train
 
-SETTINGS = Settings(data="bach_chorales", network="dots_rnn", units=200, transition_units=(200,))
+SETTINGS = Settings(data="bach_chorales", network="dots_rnn")
 
 
 def run(out="demo", *, settings=SETTINGS, overwrite=False, say=print, progress=iter):

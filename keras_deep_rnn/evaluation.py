@@ -1,5 +1,7 @@
 """How a trained network is measured: every number with its definition, nothing dropped."""
 
+from pathlib import Path
+
 import keras
 
 from .data.batching import CarriedBatches, PieceBatches
@@ -107,7 +109,8 @@ def table(metrics, split):
         [predictor, *(f"{numbers[name]:.3f}" if name in numbers else "" for name in names)]
         for predictor, numbers in predictors.items()
     ]
-    title = f"{metrics['data']['name']}, {split} split, {result['count']:,} predictions"
+    name = Path(metrics["data"]["name"]).name  # of the user's own data: no folders
+    title = f"{name}, {split} split, {result['count']:,} predictions"
     titles = [COLUMNS[name][0] for name in names]
     notes = [f"{COLUMNS[name][0]}: {COLUMNS[name][1]}" for name in names]
     return title, ["", *titles], rows, [COMMON[metrics["data"]["kind"]], *notes]

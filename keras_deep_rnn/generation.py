@@ -8,6 +8,7 @@ import numpy as np
 from . import midi, plots
 from .arguments import number, one_of, positive_integer
 from .arguments import seed as checked_seed
+from .data import midi_files
 from .errors import UserError
 from .runs import Run
 from .writing import replacing
@@ -73,10 +74,10 @@ def generate(
         with replacing(out) as partial:
             partial.write_text(text, encoding="utf-8")
         return [out]
-    begin = None if primer is None else _primer(primer, primer_length, facts)
-    frames = sample_music(model, length, primer=begin, **drawing)
-    # A time step whose length is unknown is written as an eighth note.
+    # A time step whose length is unknown is taken for an eighth note.
     quarter_length = facts["quarter_length"] or 0.5
+    begin = None if primer is None else _primer(primer, primer_length, quarter_length)
+    frames = sample_music(model, length, primer=begin, **drawing)
     midi.write_midi(frames, out, quarter_length=quarter_length, tempo=tempo, instrument=instrument)
     picture = out.with_suffix(".png")
     plots.piano_roll(
@@ -202,6 +203,15 @@ def decode(tokens, kind, vocabulary):
     if kind == "characters":
         return "".join(parts)
     return " ".join(parts).replace(" <eos> ", "\n").replace(" <eos>", "\n")
+
+
+def _primer(path, length, quarter_length):
+    """The first frames of a MIDI file: what sounds at the beginning of each time step."""
+    positive_integer("primer_length", length)
+    if not Path(path).is_file():
+        raise UserError(f"`primer` must be a MIDI file, got {str(path)!r}.")
+    (roll,) = midi_files.read([path], progress=False)
+    return roll[:: max(1, round(quarter_length / midi_files.QUARTER_LENGTH))][:length]
 
 
 def _sigmoid(x):

@@ -5,7 +5,7 @@
     history.csv          one row an epoch
     metrics.json         the exact results, their definitions and what made them
     learning_curve.png   loss and validation result over the epochs
-    backup/              the state of an unfinished training, for --resume
+    backup.npz           the state of an unfinished training, for --resume
     tensorboard/         logs, where they were asked for
 
 Each file is written beside its place and renamed into it, so a run that was killed leaves none
@@ -28,7 +28,7 @@ from .settings import Settings
 from .writing import PARTIAL, one_line, remove, replacing, write_json
 
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
-CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup", "tensorboard"
+CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
 
 

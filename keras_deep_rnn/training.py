@@ -230,16 +230,16 @@ def _train(run, settings, dataset, model, say, progress):
         restore_best_weights=True,
     )
     backup = Backup(run / BACKUP, stopping)
-    for folder in (run.path, run / BACKUP):
-        remove(folder / PARTIAL)
+    remove(run / PARTIAL)
     state = backup.state()
     run.cut_history(state["epochs"])
+    log = History(run / HISTORY)
     callbacks = [
         EpochState(settings.seed, training),
         keras.callbacks.TerminateOnNaN(),
         stopping,
         Progress(stopping, say),
-        History(run / HISTORY),
+        log,
         backup,
     ]
     if settings.tensorboard:
@@ -248,10 +248,12 @@ def _train(run, settings, dataset, model, say, progress):
         f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
         f"{dataset.step}s an epoch in {len(training)} batches"
     )
-    with one_line(run / HISTORY):
+    # Keras ends the callbacks of a training that went through; this closes the file of any other.
+    with contextlib.closing(log), one_line(run / HISTORY):
         model.fit(
             training,
             validation_data=validation,
+            initial_epoch=state["epochs"],
             epochs=state["epochs"] if state["stopped"] else settings.epochs,
             callbacks=callbacks,
             shuffle=False,

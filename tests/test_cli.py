@@ -1,0 +1,243 @@
+"""The command line as a user meets it: its own process, exit codes, one line for a mistake."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from keras_deep_rnn import cli, settings
+
+COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")
+TINY = ["--units", "4", "--transition-units", "3", "--output-units", "3", "--batch-size", "3"]
+
+
+def deep_rnn(*arguments, **options):
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def called(*arguments):
+    """The same in this process, which has Keras already: exit code, output, error line."""
+    import contextlib
+    import io
+
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code, output.getvalue(), errors.getvalue()
+    raise AssertionError("main must end the process")
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    """Piano-rolls in a file, a user's own data."""
+    path = tmp_path_factory.mktemp("data") / "pieces.npz"
+    random = np.random.default_rng(0)
+    rolls = {
+        f"{split}_{i}": (random.random((8, 88)) < 0.05).astype("uint8")
+        for split, count in (("train", 6), ("valid", 3), ("test", 3))
+        for i in range(count)
+    }
+    np.savez(path, **rolls)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(pieces, tmp_path_factory):
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    code, output, errors = called("train", "--data", pieces, "--out", out, "--epochs", 2, *TINY)
+    assert (code, errors) == (0, "")
+    assert "per-key Markov" in output
+    assert "dots_rnn" in output
+    return out
+
+
+def commands():
+    app = get_command(cli.app)
+    for name, command in app.commands.items():
+        for inner, sub in getattr(command, "commands", {"": command}).items():
+            yield [name, inner] if inner else [name], sub
+
+
+def test_help_is_quick_and_loads_no_backend():
+    code = (
+        "import sys; sys.argv = ['deep-rnn', '--help']\n"
+        "from keras_deep_rnn.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.endswith("[]\n")
+    assert "train" in result.stdout
+    assert deep_rnn("--help").stdout.split("[]")[0] == result.stdout.removesuffix("[]\n")
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_every_command_has_help_with_an_example(words):
+    result = CliRunner().invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: deep-rnn {' '.join(words)}" in " ".join(result.output.split())
+
+
+def test_every_setting_is_an_option():
+    import dataclasses
+
+    parameters = {parameter.name for parameter in get_command(cli.app).commands["train"].params}
+    fields = {field.name for field in dataclasses.fields(settings.Settings)}
+    assert fields <= parameters
+    assert parameters - fields == {"out", "resume", "overwrite"}
+
+
+MISTAKES = [
+    ("train --units 0", "--units must be a positive integer, got 0."),
+    ("train --units many", "'--units': expected an integer, got 'many'."),
+    ("train --transition-units ,", "'--transition-units': expected integers separated by commas"),
+    ("train --transition-units= --units 3", "expected integers separated by commas, got ''."),
+    ("train --units 3 --transition-units 4,-1", "--transition-units must be a positive integer"),
+    ("train --dropout 1.5", "--dropout must be a number of at least 0 and below 1, got 1.5."),
+    ("train --network dots_rn", "did you mean 'dots_rnn'?"),
+    ("train --activation tahn", "did you mean 'tanh'?"),
+    ("train --optimizer adam", "did you mean 'adamw'?"),
+    ("train --learning-rate 0", "--learning-rate must be a finite number above 0, got 0.0."),
+    ("train --unit 3", "No such option: --unit"),
+    ("train --data jsb_chorale", "did you mean 'jsb_chorales'?"),
+    ("train --data no/such.npz", "--data must be a data set or an existing path"),
+    ("train --resume --overwrite", "exclude each other"),
+    ("train --resume --out nowhere", "RUN must be a run folder with config.json, got 'nowhere'."),
+    ("evaluate nowhere", "RUN must be the folder of a finished run"),
+    ("evaluate", "Missing argument"),
+    ("generate nowhere", "RUN must be a run folder"),
+    ("data prepare jsb", "NAME must be a data set"),
+    ("trian", "No such command 'trian'."),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_mistake_is_one_line_and_exit_code_2(words, line, pieces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = words.split()
+    if arguments[0] == "train" and "--data" not in arguments and "--resume" not in arguments:
+        arguments += ["--data", pieces]
+    code, _, errors = called(*arguments)
+    assert code == 2
+    assert line in errors
+    assert errors.startswith("Error: ")
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_mistake_in_a_process_of_its_own(tmp_path):
+    result = deep_rnn("train", "--data", "bach_choral", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: --data must be a data set")
+    assert result.stderr.count("\n") == 1
+
+
+def test_existing_run_is_refused(run, pieces):
+    code, _, errors = called("train", "--data", pieces, "--out", run, *TINY)
+    assert code == 2
+    assert "pass --resume to go on with it or --overwrite to replace it" in errors
+
+
+def test_evaluate_adds_a_split(run):
+    code, output, _ = called("evaluate", run, "--split", "train")
+    assert code == 0
+    assert "train split, 48 predictions" in output
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["splits"]) == {"validation", "test", "train"}
+
+
+def test_generate_writes_music_and_picture(run, tmp_path):
+    code, output, _ = called("generate", run, "--out", tmp_path / "a.mid", "--length", 8)
+    assert code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mid", "a.png"}
+    assert output.count("Wrote") == 2
+    more = ["--primer", tmp_path / "a.mid", "--primer-length", 2, "--length", 3]
+    assert called("generate", run, "--out", tmp_path / "b.mid", *more)[0] == 0
+    code, _, errors = called("generate", run, "--out", tmp_path / "c.wav")
+    assert (code, "--out must end with .mid" in errors) == (2, True)
+    code, _, errors = called("generate", run, "--primer", tmp_path / "no.mid")
+    assert (code, "--primer must be a MIDI file" in errors) == (2, True)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
+def test_export_writes_a_served_model(run, tmp_path):
+    code, _, errors = called("export", run, "--out", tmp_path / "served")
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+
+
+def test_killed_at_any_time_and_resumed(pieces, tmp_path):
+    """SIGKILL, again and again at other moments, ends in the numbers of the run left in peace."""
+    start = ["train", "--data", pieces, "--epochs", 12, "--recurrent-dropout", 0.3, *TINY]
+    assert deep_rnn(*start, "--out", tmp_path / "whole").returncode == 0
+    out = tmp_path / "killed"
+    arguments = [*start, "--out", out]
+    for wait in (0.0, 0.15):
+        process = subprocess.Popen([COMMAND, *map(str, arguments)], stdout=subprocess.PIPE)
+        while not (out / "backup.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        arguments = ["train", "--resume", "--out", out]
+        json.loads((out / "config.json").read_text())
+        with np.load(out / "backup.npz") as backup:
+            assert json.loads(str(backup["state"]))["epochs"] >= 1
+    assert deep_rnn(*arguments).returncode == 0
+    ended = [
+        json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "whole", out)
+    ]
+    for split in ("validation", "test"):
+        numbers = [metrics["splits"][split] for metrics in ended]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-5)
+    whole = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in out.iterdir()} == whole
+
+
+def test_full_disk_is_one_line_and_the_run_goes_on_after_it(pieces, tmp_path):
+    """A limit on the size of files stands for the disk: the first backup does not fit."""
+    out = tmp_path / "run"
+    arguments = ["train", "--data", pieces, "--out", out, "--epochs", 2, *TINY]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+
+    result = deep_rnn(*arguments, preexec_fn=limit)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: Cannot write ")
+    assert result.stderr.endswith("File too large.\n")
+    assert result.stderr.count("\n") == 1
+    assert not list(out.rglob(".partial"))
+    assert deep_rnn("train", "--resume", "--out", out).returncode == 0
+    assert (out / "metrics.json").is_file()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_unwritable_folder(pieces, tmp_path):
+    tmp_path.chmod(0o500)
+    code, _, errors = called("train", "--data", pieces, "--out", tmp_path / "run", *TINY)
+    assert code == 2
+    assert errors == f"Error: Cannot write '{tmp_path}/run': Permission denied.\n"
+
+
+def test_folder_that_cannot_be_made(pieces):
+    code, _, errors = called("train", "--data", pieces, "--out", "/proc/run", *TINY)
+    assert code == 2
+    assert errors == "Error: Cannot write '/proc/run': No such file or directory.\n"

@@ -1,0 +1,321 @@
+"""Training runs: what they write, and that an interrupted one ends like an uninterrupted one."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_deep_rnn import data, training
+from keras_deep_rnn.callbacks import Backup, seed_states
+from keras_deep_rnn.data import Dataset
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.evaluation import evaluate
+from keras_deep_rnn.metrics import frame_nll, token_nll
+from keras_deep_rnn.networks import build_network
+from keras_deep_rnn.runs import Run
+from keras_deep_rnn.settings import Settings, network_arguments
+
+TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
+TEXT = "the quick brown fox jumps over the lazy dog\n"
+
+
+def music():
+    """Pieces in which a key is held for some frames."""
+    random = np.random.default_rng(0)
+    return {
+        split: [
+            np.repeat(random.random((length, 88)) < 0.05, 3, axis=0)[1:].astype("uint8")
+            for length in lengths
+        ]
+        for split, lengths in (("train", (3, 2, 3, 2, 3)), ("validation", (3, 2)), ("test", (2, 3)))
+    }
+
+
+def dataset(kind):
+    facts = {"step": "step", "version": "1", "checksum": "abc", "description": "made up"}
+    if kind == "piano_roll":
+        return Dataset(kind, kind, music(), quarter_length=1.0, **facts)
+    vocabulary = tuple(sorted(set(TEXT)))
+    if kind == "words":
+        vocabulary = ("<eos>", *sorted(set(TEXT.split())))
+        tokens = [vocabulary.index(word) for word in TEXT.replace("\n", " <eos>").split()]
+    else:
+        tokens = [vocabulary.index(character) for character in TEXT]
+    splits = {
+        split: [np.array(tokens * times, "int32")]
+        for split, times in (("train", 3), ("validation", 1), ("test", 2))
+    }
+    return Dataset(kind, kind, splits, vocabulary=vocabulary, **facts)
+
+
+@pytest.fixture(autouse=True)
+def load(monkeypatch):
+    """Gives out the made-up data sets under the names of their kinds."""
+    monkeypatch.setattr(data, "load", lambda name, **options: dataset(name))
+
+
+@pytest.fixture
+def quiet():
+    lines = []
+    return {"say": lines.append, "lines": lines}
+
+
+def settings(kind="piano_roll", **more):
+    return Settings(kind, **{**TINY, "epochs": 3, "recurrent_dropout": 0.3, **more})
+
+
+def results(metrics):
+    return {
+        (split, name): number
+        for split, numbers in metrics["splits"].items()
+        for name, number in numbers.items()
+    }
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the package catches it."""
+
+
+def train_until(monkeypatch, epoch, chosen, out):
+    """Trains, and stops dead in an epoch between its row of history.csv and its backup."""
+    original = Backup.on_epoch_end
+
+    def killing(self, number, logs=None):
+        if number == epoch:
+            raise Killed
+        original(self, number, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Backup, "on_epoch_end", killing)
+        with pytest.raises(Killed):
+            training.train(chosen, out, say=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("piano_roll", {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}),
+        ("piano_roll", {"truncate": 4}),
+        ("words", {"truncate": 3}),
+    ],
+)
+def test_run_folder(kind, more, tmp_path, quiet):
+    out = tmp_path / "run"
+    metrics = training.train(settings(kind, **more), out, say=quiet["say"], command="deep-rnn x")
+    files = {"config.json", "model.keras", "history.csv", "metrics.json", "learning_curve.png"}
+    assert {path.name for path in out.iterdir()} == files
+    assert metrics == json.loads((out / "metrics.json").read_text()) == Run(out).metrics
+    assert metrics["command"] == "deep-rnn x"
+    assert metrics["data"]["checksum"] == "abc"
+    assert metrics["seed"] == 1
+    assert metrics["versions"]["keras"] == keras.__version__
+    assert set(metrics["splits"]["test"]) == {*metrics["definitions"], "count"}
+    rows = Run(out).history()
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert len(quiet["lines"]) == 4
+    assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    best = min(row[f"val_{metrics['primary']}"] for row in rows)
+    if not more.get("truncate"):
+        # The validation result of training is the exact one: its best epoch's weights were kept.
+        assert metrics["splits"]["validation"]["frame_nll"] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "epoch"),
+    [
+        ("piano_roll", {"weight_noise": 0.05, "output_dropout": 0.4}, 1),
+        ("piano_roll", {"truncate": 4}, 0),  # before the first backup
+        ("characters", {"truncate": 9, "output_dropout": 0.4}, 2),
+    ],
+)
+def test_resumed_run_ends_like_an_uninterrupted_one(
+    kind, more, epoch, tmp_path, monkeypatch, quiet
+):
+    chosen = settings(kind, **more)
+    whole = training.train(chosen, tmp_path / "whole", say=quiet["say"])
+    train_until(monkeypatch, epoch, chosen, tmp_path / "cut")
+    history = tmp_path / "cut" / "history.csv"
+    with open(history, "a") as file:
+        file.write("4,0.12")  # a line that a full disk cut
+    resumed = training.resume(tmp_path / "cut", say=quiet["say"])
+    assert results(resumed) == pytest.approx(results(whole), rel=1e-5)
+    assert resumed["best_epoch"] == whole["best_epoch"]
+    for name in ("loss", "learning_rate"):
+        columns = [[row[name] for row in Run(tmp_path / run).history()] for run in ("cut", "whole")]
+        assert columns[0] == pytest.approx(columns[1], rel=1e-5)
+    with open(history, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert not any(None in row.values() for row in rows)
+
+
+def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, quiet):
+    """With a rate of 2 the result soon gets worse, so the run stops before its last epoch."""
+    chosen = settings(epochs=30, learning_rate=2.0, patience=2)
+    whole = training.train(chosen, tmp_path / "whole", say=quiet["say"])
+    last, best = whole["epochs"], whole["best_epoch"]
+    assert last == best + 2 < 30
+
+    train_until(monkeypatch, last - 1, chosen, tmp_path / "cut")
+    with monkeypatch.context() as patched:
+        # Killed again when training is over and its results are not written yet.
+        patched.setattr(training, "_measure", lambda *arguments: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            training.resume(tmp_path / "cut", say=quiet["say"])
+    resumed = training.resume(tmp_path / "cut", say=quiet["say"])
+    assert (resumed["epochs"], resumed["best_epoch"]) == (last, best)
+    assert results(resumed) == pytest.approx(results(whole), rel=1e-5)
+
+
+def test_finished_run_is_given_out_kept_or_replaced(tmp_path, quiet):
+    out = tmp_path / "run"
+    metrics = training.train(settings(epochs=1), out, say=quiet["say"])
+    (out / "chorale.mid").touch()
+    before = (out / "model.keras").stat().st_mtime_ns
+    assert training.resume(out, say=quiet["say"]) == metrics
+    assert "already finished" in quiet["lines"][-1]
+    with pytest.raises(UserError, match="--resume .* --overwrite"):
+        training.train(settings(), out, say=quiet["say"])
+    assert (out / "model.keras").stat().st_mtime_ns == before
+    metrics = training.train(settings(epochs=2), out, overwrite=True, say=quiet["say"])
+    assert metrics["epochs"] == 2
+    assert (out / "chorale.mid").exists()  # not ours to delete
+
+
+def test_folder_of_something_else_is_refused(tmp_path, quiet):
+    (tmp_path / "thesis.txt").touch()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="holds something else"):
+            training.train(settings(), tmp_path, overwrite=overwrite, say=quiet["say"])
+    with pytest.raises(UserError, match="`out`"):
+        training.train(settings(), tmp_path / "thesis.txt", say=quiet["say"])
+
+
+def test_a_mistake_leaves_no_folder(tmp_path, quiet):
+    with pytest.raises(UserError, match="`transition_units"):
+        training.train(settings(transition_units=(0,)), tmp_path / "run", say=quiet["say"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, quiet):
+    train_until(monkeypatch, 1, settings(), tmp_path / "run")
+    with pytest.raises(UserError, match="`units` must be 6 .* got 7"):
+        training.resume(tmp_path / "run", given={"units": 7}, say=quiet["say"])
+    other = dataclasses.replace(dataset("piano_roll"), checksum="other")
+    monkeypatch.setattr(data, "load", lambda name, **options: other)
+    with pytest.raises(UserError, match="checksum abc, got other"):
+        training.resume(tmp_path / "run", say=quiet["say"])
+    with pytest.raises(UserError, match="`run` must be a run folder"):
+        training.resume(tmp_path, say=quiet["say"])
+
+
+def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet):
+    """Frames that are infinite stand for a training that diverged."""
+    broken = dataset("piano_roll")
+    broken.splits["train"] = [
+        np.full(piece.shape, np.inf, "float32") for piece in broken.splits["train"]
+    ]
+    monkeypatch.setattr(data, "load", lambda name, **options: broken)
+    with pytest.raises(training.DivergedError, match="try a smaller --learning-rate than 0.001"):
+        training.train(settings(), tmp_path / "run", say=quiet["say"])
+    assert len([line for line in quiet["lines"] if line.startswith("epoch")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"epochs": 0}, "`epochs` must be a positive integer, got 0"),
+        ({"learning_rate": -1.0}, "`learning_rate`"),
+        ({"optimizer": "adam"}, "did you mean 'adamw'"),
+        ({"network": "dots_rn"}, "did you mean 'dots_rnn'"),
+        ({"dropout": 1.5}, "`dropout` .* got 1.5"),
+        ({"truncate": -1}, "`truncate`"),
+        ({"seed": -1}, "`seed`"),
+        ({"seed": None}, "`seed`"),
+    ],
+)
+def test_settings_are_checked(more, words):
+    with pytest.raises(UserError, match=words):
+        settings(**more)
+
+
+def test_text_cannot_be_trained_whole():
+    with pytest.raises(UserError, match="`truncate` must be a positive integer for text"):
+        settings("characters", truncate=0).complete(dataset("characters"))
+
+
+def test_sizes_come_from_the_paper_until_units_are_given():
+    roll = dataset("piano_roll")
+    paper = network_arguments(Settings("piano_roll").complete(roll), roll)
+    assert (paper["units"], paper["transition_units"], paper["output_units"]) == (
+        400,
+        (400,),
+        (400,),
+    )
+    own = network_arguments(Settings("piano_roll", units=7).complete(roll), roll)
+    assert own["units"] == 7
+    assert "transition_units" not in own
+
+
+def test_music_is_measured_in_four_definitions():
+    """Against the definitions, piece by piece."""
+    roll = dataset("piano_roll")
+    model = build_network("rnn", kind="piano_roll", features=88, units=3)
+    nats = []
+    for piece in roll.splits["test"]:
+        x = np.concatenate([np.zeros((1, 88)), piece[:-1]])[None].astype("float32")
+        logits = keras.ops.convert_to_numpy(model({"x": x}))
+        nats.append(keras.ops.convert_to_numpy(frame_nll(piece[None], logits))[0])
+    later = [piece[1:] for piece in nats if len(piece) > 1]
+    expected = {
+        "frame_nll": np.concatenate(later).mean(),
+        "sequence_nll": np.mean([piece.mean() for piece in later]),
+        "frame_nll_from_1": np.concatenate(nats).mean(),
+        "sequence_nll_from_1": np.mean([piece.mean() for piece in nats]),
+    }
+    found = evaluate(model, roll, "test", batch_size=3)
+    assert found.pop("count") == sum(map(len, roll.splits["test"]))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_text_is_measured_as_one_sequence(monkeypatch):
+    """Chunks with carried state give what the whole text gives at once, its last token included."""
+    monkeypatch.setattr("keras_deep_rnn.evaluation.CHUNK", 7)
+    text = dataset("characters")
+    shape = {"kind": "characters", "features": text.features, "units": 5}
+    model = build_network("dts_rnn", **shape)
+    twin = build_network("dts_rnn", **shape, stateful=True, batch_size=1)
+    twin.set_weights(model.get_weights())
+    (tokens,) = text.splits["test"]
+    x = np.concatenate([[text.start], tokens[:-1]])[None].astype("int32")
+    nats = keras.ops.convert_to_numpy(token_nll(tokens[None], model({"x": x})))
+    found = evaluate(twin, text, "test")
+    assert found["count"] == len(tokens)
+    assert found["bits_per_character"] == pytest.approx(nats.mean() / np.log(2), rel=1e-5)
+
+
+def test_every_random_state_of_a_network_is_found():
+    model = build_network(
+        "dots_rnn",
+        kind="piano_roll",
+        features=88,
+        **{name: size for name, size in TINY.items() if name != "batch_size"},
+        recurrent_dropout=0.5,
+        output_dropout=0.5,
+        weight_noise=0.1,
+        stateful=True,
+        batch_size=2,
+    )
+    states = seed_states(model)
+    before = [keras.ops.convert_to_numpy(state.value).copy() for state in states]
+    x = {"x": np.zeros((2, 3, 88), "float32"), "reset": np.ones((2, 1), "float32")}
+    model(x, training=True)
+    moved = [
+        not np.array_equal(old, keras.ops.convert_to_numpy(state.value))
+        for old, state in zip(before, states, strict=True)
+    ]
+    assert sum(moved) >= 4  # two wrappers of noise, the recurrent layer's masks, the last dropout
+    assert all(tuple(state.shape) == (2,) for state in states)
