@@ -26,6 +26,7 @@ if pathlib.PurePath("".join(sys.argv[:1])).stem != "deep-rnn":
     from .networks import build_network, preset
     from .noise import WeightNoise
     from .operators import Plus, Predict
+    from .schedules import InverseDecay
 
 __all__ = [
     "DeepInputRNN",
@@ -38,6 +39,7 @@ __all__ = [
     "DeepRNNCell",
     "DeepTransitionRNN",
     "DeepTransitionRNNCell",
+    "InverseDecay",
     "LpUnit",
     "Maxout",
     "Plus",

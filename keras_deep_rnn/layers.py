@@ -134,7 +134,9 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     >>> import keras
     >>> import numpy as np
-    >>> plus = keras.Sequential([keras.layers.Concatenate(), keras.layers.Dense(4, "tanh")])
+    >>> x, h = keras.Input((6,)), keras.Input((4,))
+    >>> new_h = keras.layers.Dense(4, "tanh")(keras.layers.Concatenate()([x, h]))
+    >>> plus = keras.Model([x, h], new_h)
     >>> layer = DeepRNN(plus, predict=keras.layers.Dense(3), state_size=4)
     >>> tuple(layer(np.ones((2, 5, 6))).shape)
     (2, 3)

@@ -18,7 +18,7 @@ def data_path(request):
     """The folder of benchmark data; a test that needs it is skipped where it is absent."""
     path = request.config.getoption("--data-path")
     if path is None:
-        pytest.skip("needs the benchmark data: pass --data-path DIR")
+        pytest.skip("needs the benchmark data: pass --data-path=DIR")
     path = pathlib.Path(path).resolve()
     if not path.is_dir():
         pytest.skip(f"needs the benchmark data: {path} is not a folder")

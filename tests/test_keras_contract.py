@@ -219,6 +219,7 @@ def test_public_names():
         "DeepRNNCell",
         "DeepTransitionRNN",
         "DeepTransitionRNNCell",
+        "InverseDecay",
         "LpUnit",
         "Maxout",
         "Plus",
