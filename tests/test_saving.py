@@ -29,6 +29,8 @@ def models():
         yield f"{network}_layer", network.make_layer(return_sequences=True)
         yield f"{network}_cell", keras.layers.RNN(network.make_cell())
         yield f"{network}_both", keras.layers.Bidirectional(network.make_layer())
+        cell_both = keras.layers.Bidirectional(keras.layers.RNN(network.make_cell()))
+        yield f"{network}_cell_both", cell_both
     options = {
         "activation": kdr.LpUnit(pieces=2),
         "output_activation": kdr.Maxout(pieces=3),
