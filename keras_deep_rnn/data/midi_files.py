@@ -31,7 +31,7 @@ def read(paths, progress=True):
         import pretty_midi
         from tqdm import tqdm
     except ImportError as error:
-        raise missing_extra(error.name, "music") from None
+        raise missing_extra(error.name, "data" if error.name == "tqdm" else "music") from None
     bar = tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=not progress)
     return [_piano_roll(pretty_midi, path) for path in bar]
 
