@@ -33,7 +33,7 @@ RECIPES = {
     "piano_roll": _MUSIC,
     "characters": _TEXT,
     "words": {**_TEXT, "truncate": 50, "recurrent_dropout": 0.3, "output_dropout": 0.5},
-    "bach_chorales": {**_MUSIC, "epochs": 60, "patience": 15},
+    "bach_chorales": {**_MUSIC, "epochs": 120, "patience": 25},
     "nottingham": {**_MUSIC, "epochs": 60, "patience": 10, "truncate": 200},
     "musedata": {**_MUSIC, "epochs": 60, "patience": 10, "truncate": 200},
     "piano_midi": {**_MUSIC, "truncate": 200},

@@ -10,12 +10,10 @@ import keras
 from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
-from .data.batching import CarriedBatches, PieceBatches
 from .errors import UserError
-from .metrics import BitsPerCharacter, FrameLoss, FrameNLL, Perplexity
 from .networks import build_network
+from .preparing import batches, compile_network, network_to_train
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
-from .schedules import InverseDecay
 from .settings import network_arguments
 from .writing import PARTIAL, one_line, remove, replacing, write_json
 
@@ -51,7 +49,7 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
         dataset = _load(settings)
         settings = settings.complete(dataset)
         network = network_arguments(settings, dataset)
-        model = _build(settings, network)
+        model = network_to_train(settings, network)
     except BaseException:
         with contextlib.suppress(OSError):
             run.path.rmdir()
@@ -91,7 +89,7 @@ def resume(out, *, given=None, command=None, say=print, progress=iter):
         return run.metrics
     places = {name: value for name, value in (given or {}).items() if name.startswith("data_")}
     dataset = _same_data(run, places)
-    model = _build(settings, network_arguments(settings, dataset))
+    model = network_to_train(settings, network_arguments(settings, dataset))
     return _train(run, settings, dataset, model, say, progress)
 
 
@@ -124,56 +122,6 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
     return metrics
 
 
-def batches(settings, dataset, split):
-    """The batches of a split: shuffled for training, for validation in a fixed order.
-
-    Frame 1 of a piece, which is predicted from silence, is trained but does not count in the
-    validation result.
-    """
-    kind, shuffle = dataset.kind, split == "train"
-    options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
-    sequences = dataset.splits[split]
-    if not settings.truncate:
-        return PieceBatches(sequences, settings.batch_size, **options)
-    whole = CarriedBatches(sequences, settings.batch_size, settings.truncate, **options)
-    return whole if shuffle or kind != "piano_roll" else WithoutFirstFrames(whole)
-
-
-class WithoutFirstFrames(keras.utils.PyDataset):
-    """Carried batches of music in which the first frame of each piece has weight 0."""
-
-    def __init__(self, carried):
-        super().__init__()
-        self.carried = carried
-
-    def __len__(self):
-        return len(self.carried)
-
-    def __getitem__(self, index):
-        inputs, y, sample_weight = self.carried[index]
-        sample_weight[:, :1] *= 1 - inputs["reset"]
-        return inputs, y, sample_weight
-
-
-def optimizer(settings, updates):
-    """The optimizer of a run.
-
-    Args:
-        settings: Complete `Settings`.
-        updates: Number of batches in all epochs.
-    """
-    if settings.optimizer == "sgd":
-        rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
-        return keras.optimizers.SGD(
-            rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
-        )
-    return keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates),
-        weight_decay=settings.weight_decay,
-        global_clipnorm=settings.clipnorm,
-    )
-
-
 def _from_anywhere(settings):
     """Settings whose paths hold in any working folder, as a resumed run needs them."""
     names = ("data", "data_path", "data_dir")
@@ -200,29 +148,9 @@ def _same_data(run, places):
     return dataset
 
 
-def _build(settings, network):
-    """The network to train, which carries its state where backpropagation is truncated."""
-    keras.utils.set_random_seed(settings.seed)
-    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.truncate else {}
-    return build_network(settings.network, **network, **carried)
-
-
-def _compile(model, settings, kind, updates):
-    if kind == "piano_roll":
-        loss = FrameLoss()
-        # Carried batches say with their weights which frame is a first one.
-        metric = FrameNLL(first_frame=bool(settings.truncate), name="frame_nll")
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        )
-        metric = BitsPerCharacter() if kind == "characters" else Perplexity()
-    model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
-
-
 def _train(run, settings, dataset, model, say, progress):
     training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
-    _compile(model, settings, dataset.kind, len(training) * settings.epochs)
+    compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
     stopping = keras.callbacks.EarlyStopping(
         f"val_{evaluation.PRIMARY[dataset.kind]}",
         patience=settings.patience,

@@ -306,6 +306,7 @@ def test_every_random_state_of_a_network_is_found():
         recurrent_dropout=0.5,
         output_dropout=0.5,
         weight_noise=0.1,
+        seed=1,
         stateful=True,
         batch_size=2,
     )

@@ -1,0 +1,86 @@
+"""What `fit` is given in a training run: batches, the network to train, loss and optimizer."""
+
+import keras
+
+from .data.batching import CarriedBatches, PieceBatches
+from .metrics import BitsPerCharacter, FrameLoss, FrameNLL, Perplexity
+from .networks import build_network
+from .schedules import InverseDecay
+
+
+def batches(settings, dataset, split):
+    """The batches of a split: shuffled for training, for validation in a fixed order.
+
+    Frame 1 of a piece, which is predicted from silence, is trained but does not count in the
+    validation result.
+    """
+    kind, shuffle = dataset.kind, split == "train"
+    options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
+    sequences = dataset.splits[split]
+    if not settings.truncate:
+        return PieceBatches(sequences, settings.batch_size, **options)
+    whole = CarriedBatches(sequences, settings.batch_size, settings.truncate, **options)
+    return whole if shuffle or kind != "piano_roll" else WithoutFirstFrames(whole)
+
+
+class WithoutFirstFrames(keras.utils.PyDataset):
+    """Carried batches of music in which the first frame of each piece has weight 0."""
+
+    def __init__(self, carried):
+        super().__init__()
+        self.carried = carried
+
+    def __len__(self):
+        return len(self.carried)
+
+    def __getitem__(self, index):
+        inputs, y, sample_weight = self.carried[index]
+        sample_weight[:, :1] *= 1 - inputs["reset"]
+        return inputs, y, sample_weight
+
+
+def network_to_train(settings, network):
+    """The network to train, which carries its state where backpropagation is truncated."""
+    keras.utils.set_random_seed(settings.seed)
+    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.truncate else {}
+    return build_network(settings.network, **network, **carried)
+
+
+def compile_network(model, settings, kind, updates):
+    """Gives a network its loss, its exact validation metric and its optimizer.
+
+    Args:
+        model: The network.
+        settings: Complete `Settings`.
+        kind: Kind of the data.
+        updates: Number of batches in all epochs.
+    """
+    if kind == "piano_roll":
+        loss = FrameLoss()
+        # Carried batches say with their weights which frame is a first one.
+        metric = FrameNLL(first_frame=bool(settings.truncate), name="frame_nll")
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        )
+        metric = BitsPerCharacter() if kind == "characters" else Perplexity()
+    model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
+
+
+def optimizer(settings, updates):
+    """The optimizer of a run.
+
+    Args:
+        settings: Complete `Settings`.
+        updates: Number of batches in all epochs.
+    """
+    if settings.optimizer == "sgd":
+        rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
+        return keras.optimizers.SGD(
+            rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
+        )
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates),
+        weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clipnorm,
+    )
