@@ -160,7 +160,7 @@ def duration(seconds):
     Example:
 
     >>> duration(8.2), duration(75), duration(3700)
-    ('8 s', '1 min 15 s', '1 h 2 min')
+    ('8 s', '1 min 15 s', '1 h 1 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:
