@@ -24,7 +24,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test lint clean
 
 demo: .venv/demo
-	$(BIN)/python -m keras_deep_rnn.demo
+	$(BIN)/deep-rnn demo --overwrite
 
 test: .venv/test
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path=$(DATA_PATH)) tests

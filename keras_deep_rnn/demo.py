@@ -50,9 +50,3 @@ def run(out="demo", *, settings=SETTINGS, overwrite=False, say=print, progress=i
     if missing:
         raise UserError(f"The demo did not write {', '.join(missing)}.")
     return metrics, written
-
-
-if __name__ == "__main__":
-    from .cli import main
-
-    main(["demo"])

@@ -46,6 +46,7 @@ def learning_curve(history, kind, path):
         textcoords="offset points",
         ha="right" if best > len(epochs) / 2 else "left",
         color=ORANGE,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
     )
     # The first epochs are so much worse that they would flatten the rest.
     late = np.concatenate([loss[len(loss) // 20 :], validation[len(loss) // 20 :]])
