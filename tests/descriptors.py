@@ -94,9 +94,10 @@ def first_states(layer, batch=3, seed=2):
     return [rng.normal(size=(batch, n)).astype("float32") for n in layer.state_size]
 
 
-def expected(layer, x, states, mask=None):
+def expected(layer, x, states, mask=None, weights=None):
     """Outputs, and the list of state sequences, of a layer of the package by the equations."""
-    weights = [np.asarray(w, "float64") for w in layer.get_weights()]
+    weights = layer.get_weights() if weights is None else weights
+    weights = [np.asarray(w, "float64") for w in weights]
     cells = layer.cell.cells if isinstance(layer, kdr.StackedRNN) else [layer.cell]
     own_weights = [read_cell(cell, weights) for cell in cells]
     assert not weights, "the equations account for every weight"
