@@ -16,6 +16,7 @@ _MUSIC = {
     "learning_rate": 0.001,
     "recurrent_dropout": 0.3,
     "output_dropout": 0.5,
+    "output_activation": "relu",
     "output_bias": -3.0,
     "patience": 30,
 }
@@ -34,7 +35,14 @@ RECIPES = {
     "characters": _TEXT,
     "words": {**_TEXT, "truncate": 50, "recurrent_dropout": 0.3, "output_dropout": 0.5},
     "bach_chorales": {**_MUSIC, "epochs": 120, "patience": 25},
-    "nottingham": {**_MUSIC, "epochs": 60, "patience": 10, "truncate": 200},
+    "nottingham": {
+        **_MUSIC,
+        "epochs": 60,
+        "patience": 10,
+        "truncate": 200,
+        "recurrent_dropout": 0.1,
+        "output_dropout": 0.3,
+    },
     "musedata": {**_MUSIC, "epochs": 60, "patience": 10, "truncate": 200},
     "piano_midi": {**_MUSIC, "truncate": 200},
 }
@@ -73,7 +81,7 @@ class Settings:
         input_to: Whether the input feeds the "first" transition layer or "all".
         skip: Shortcuts between levels: None, "residual" or "all_to_output".
         activation: Activation of the recurrent layers.
-        output_activation: Activation of the deep output.
+        output_activation: Activation of the deep output; None takes `activation`.
         dropout: Share of the inputs to drop.
         recurrent_dropout: Share of h(t-1) to drop, one mask a sequence.
         output_dropout: Share to drop before and in the output.
