@@ -93,7 +93,7 @@ def train(
     input_to: text("Input to the first transition layer or to all.", NET) = None,
     skip: text("Between levels of srnn: residual or all_to_output.", NET) = None,
     activation: text("Of the recurrence; else tanh.", NET) = None,
-    output_activation: text("Of the deep output; else relu for music, for text that of the recurrence.", NET) = None,
+    output_activation: text("Of the deep output; else relu for music.", NET) = None,
     output_bias: real("Where the biases of the logits start.", NET) = None,
     dropout: real("Share of the inputs to drop.", REG) = None,
     recurrent_dropout: real("Share of h(t-1) to drop.", REG) = None,
