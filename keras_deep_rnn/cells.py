@@ -152,14 +152,13 @@ class DeepRNNCell(_Cell):
             sequences = _dropped(sequences, self.get_dropout_mask(sequences[:, 0]))
             recurrent_mask = self.get_recurrent_dropout_mask(states[0])
         if isinstance(self.plus, Plus):
-            inputs, plus = self.plus.project(sequences), self.plus.transition
+            h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, unroll)
         else:
-            inputs, plus = sequences, lambda x, h: self.plus([x, h])
 
-        def step(x, states):
-            return [plus(x, _dropped(states[0], recurrent_mask))]
+            def step(x, states):
+                return [self.plus([x, _dropped(states[0], recurrent_mask)])]
 
-        (h,) = recurrence.run(step, inputs, states, mask, unroll)
+            (h,) = recurrence.run(step, sequences, states, mask, unroll)
         y = _dropped(h, self.get_output_dropout_mask(states[0])) if training else h
         return (y if self.predict is None else self._predict_all(y)), [h]
 

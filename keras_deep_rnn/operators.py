@@ -12,8 +12,10 @@ import dataclasses
 import keras
 from keras import ops
 
+from . import recurrence
 from .arguments import Configured, layer_sizes, numbered, required
 from .errors import UserError
+from .recurrence import transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,13 @@ class _Layer:
     def weigh(self, **sources):
         """The sum of what arrives over the given arrows."""
         return sum(ops.matmul(source, self.kernels[arrow]) for arrow, source in sources.items())
+
+    def in_the_loop(self):
+        """W, S and b as far as the layer has them and the projection of the input has not."""
+        weights = [self.kernels["hidden_to_hidden"], self.kernels.get("shortcut")]
+        if "input_to_hidden" not in self.kernels:
+            weights.append(self.bias)
+        return [weight for weight in weights if weight is not None]
 
     def activate(self, preactivation, bias=True):
         if bias and self.bias is not None:
@@ -259,6 +268,45 @@ class Plus(_Operator):
                 z, start = z + projection[:, start:end], end
             a = layer.activate(z, bias=not fed)
         return a
+
+    def over_time(self, x, h, mask=None, dropout_mask=None, unroll=False):
+        """h at every step, (B, T, H), from x (B, T, D) and the h before the first step.
+
+        By the loop with a gradient of its own where `why_plain` has nothing against it.
+        """
+        projection = self.project(x)
+        if self.why_plain(unroll) is None:
+            layers = self._transition_layers
+            loop = transition.Transition(
+                widths=tuple(self.transition_units or ()) + (self.units,),
+                fed=tuple("input_to_hidden" in layer.kernels for layer in layers),
+                shortcut=tuple("shortcut" in layer.kernels for layer in layers),
+                bias=tuple(
+                    self.use_bias and "input_to_hidden" not in layer.kernels for layer in layers
+                ),
+                activation=self.activation,
+                masked=mask is not None,
+                dropped=dropout_mask is not None,
+                compiled=recurrence.compiled(),
+            )
+            weights = [w for layer in layers for w in layer.in_the_loop()]
+            weights = [ops.convert_to_tensor(weight) for weight in weights]
+            return transition.run(loop, projection, h, mask, dropout_mask, weights)
+
+        def step(projection, states):
+            (h,) = states
+            return [self.transition(projection, h if dropout_mask is None else h * dropout_mask)]
+
+        return recurrence.run(step, projection, [h], mask, unroll)[0]
+
+    def why_plain(self, unroll=False):
+        """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
+        if unroll:
+            return "unroll=True"
+        if self.activation not in transition.DERIVATIVES:
+            name = getattr(self.activation, "__name__", type(self.activation).__name__)
+            return f"the derivative of {name} does not follow from its value"
+        return None
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.units)

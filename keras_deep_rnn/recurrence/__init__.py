@@ -1,9 +1,30 @@
-"""The loop over time: what is the same on every backend. `scan` is each backend's own part."""
+"""The loop over time: what is the same on every backend.
+
+`run` loops any step; `transition.run` loops the transition of ⊕, with a gradient of its own. Both
+stand on one primitive, the `scan` of the backend's module:
+
+    scan(step, carry, inputs, widths, reverse=False)
+
+applies `carry, outputs = step(carry, [x[t] for x in inputs])` for each t, from the last if
+`reverse`, and gives the last carry and the stacked outputs. Time is the first axis of inputs and
+results; outputs are (B, width) in the type of the carry.
+"""
 
 import importlib
+import os
 
 import keras
 from keras import ops
+
+
+def backend():
+    """The module with the loop primitive of the backend that Keras runs on."""
+    return importlib.import_module(f".{keras.backend.backend()}_loop", __name__)
+
+
+def compiled():
+    """Whether XLA compiles the recurrence: yes, unless KERAS_DEEP_RNN_XLA is 0."""
+    return os.environ.get("KERAS_DEEP_RNN_XLA", "1") != "0"
 
 
 def run(step, inputs, states, mask=None, unroll=False):
@@ -26,26 +47,23 @@ def run(step, inputs, states, mask=None, unroll=False):
 
     def masked_step(states, inputs):
         new_states = step(inputs[0], states)
-        if mask is None:
-            return new_states
-        return [ops.where(inputs[1], new, old) for new, old in zip(new_states, states)]
+        if mask is not None:
+            new_states = [ops.where(inputs[1], new, old) for new, old in zip(new_states, states)]
+        return new_states, new_states
 
-    scan = unrolled_scan if unroll or keras.backend.backend() == "torch" else compiled_scan()
-    return [ops.swapaxes(sequence, 0, 1) for sequence in scan(masked_step, states, inputs)]
-
-
-def compiled_scan():
-    """`scan` of the backend that Keras runs on, as one loop of its graph."""
-    return importlib.import_module(f".{keras.backend.backend()}_scan", __name__).scan
+    scan = unrolled_scan if unroll else backend().scan
+    widths = [state.shape[-1] for state in states]
+    _, sequences = scan(masked_step, states, inputs, widths)
+    return [ops.swapaxes(sequence, 0, 1) for sequence in sequences]
 
 
-def unrolled_scan(step, carry, inputs):
-    """The same as the backends' `scan`, with one copy of the step for each t.
-
-    On PyTorch, which runs step by step anyway, this is the loop.
-    """
+def unrolled_scan(step, carry, inputs, widths, reverse=False):
+    """The same as the backends' `scan`, with one copy of the step for each t."""
+    times = range(inputs[0].shape[0])
     history = []
-    for t in range(inputs[0].shape[0]):
-        carry = step(carry, [x[t] for x in inputs])
-        history.append(carry)
-    return [ops.stack(values) for values in zip(*history)]
+    for t in reversed(times) if reverse else times:
+        carry, outputs = step(carry, [x[t] for x in inputs])
+        history.append(outputs)
+    if reverse:
+        history.reverse()
+    return carry, [ops.stack(values) for values in zip(*history)]
