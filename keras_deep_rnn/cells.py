@@ -162,6 +162,14 @@ class DeepRNNCell(_Cell):
         y = _dropped(h, self.get_output_dropout_mask(states[0])) if training else h
         return (y if self.predict is None else self._predict_all(y)), [h]
 
+    def recurrence(self, unroll=False):
+        """Which loop `over_time` takes: "fast", or "plain" and why."""
+        if isinstance(self.plus, Plus):
+            reason = self.plus.why_plain(unroll)
+        else:
+            reason = f"⊕ is a {type(self.plus).__name__}"
+        return "fast" if reason is None else f"plain: {reason}"
+
     def _predict_all(self, h):
         if isinstance(self.predict, Predict):
             return self.predict(h)
@@ -352,6 +360,10 @@ class StackedRNNCell(_Cell):
 
         return self._upwards(all_steps, sequences, states)
 
+    def recurrence(self, unroll=False):
+        """Which loop each level takes; see `DeepRNNCell.recurrence`."""
+        return [recurrence_of(cell, unroll) for cell in self.cells]
+
     def _upwards(self, run, x, states):
         """Lets `run(cell, x, its states)` climb the levels; gives the output and all states."""
         states = _as_list(states)
@@ -418,6 +430,13 @@ def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
         cell.reset_dropout_mask()
         cell.reset_recurrent_dropout_mask()
     return y, state_sequences
+
+
+def recurrence_of(cell, unroll=False):
+    """Which loop a cell takes over a whole sequence."""
+    if hasattr(cell, "recurrence"):
+        return cell.recurrence(unroll)
+    return f"plain: the cell is a {type(cell).__name__}"
 
 
 def _state_widths(cell):

@@ -201,6 +201,11 @@ class DeepRNN(Configured, keras.layers.RNN):
             result += state_sequences
         return result[0] if len(result) == 1 else tuple(result)
 
+    @property
+    def recurrence(self):
+        """Which loop over time runs: "fast", or "plain" and why; for a stack, of each level."""
+        return self.cell.recurrence(self.unroll)
+
     def _shown(self, mask):
         """Where an output is given, (B, T, 1): a masked step repeats the last one before it."""
         if not self.zero_output_for_mask:

@@ -278,7 +278,7 @@ class Plus(_Operator):
         if self.why_plain(unroll) is None:
             layers = self._transition_layers
             loop = transition.Transition(
-                widths=tuple(self.transition_units or ()) + (self.units,),
+                widths=(*(self.transition_units or ()), self.units),
                 fed=tuple("input_to_hidden" in layer.kernels for layer in layers),
                 shortcut=tuple("shortcut" in layer.kernels for layer in layers),
                 bias=tuple(
@@ -287,7 +287,7 @@ class Plus(_Operator):
                 activation=self.activation,
                 masked=mask is not None,
                 dropped=dropout_mask is not None,
-                compiled=recurrence.compiled(),
+                compiled=recurrence.xla(),
             )
             weights = [w for layer in layers for w in layer.in_the_loop()]
             weights = [ops.convert_to_tensor(weight) for weight in weights]

@@ -1,8 +1,12 @@
-"""What every test shares: the folder of benchmark data, named on the command line."""
+"""What every test shares: no XLA unless it asks, and the folder of benchmark data."""
 
+import os
 import pathlib
 
 import pytest
+
+# Most tests run a recurrence once for each of many shapes; XLA would compile each of them.
+os.environ.setdefault("KERAS_DEEP_RNN_XLA", "0")
 
 
 def pytest_addoption(parser):

@@ -18,6 +18,7 @@ FILES = [
     "test_keras_contract.py",
     "test_networks.py",
     "test_noise.py",
+    "test_recurrence.py",
     "test_schedules.py",
 ]
 

@@ -22,9 +22,12 @@ def backend():
     return importlib.import_module(f".{keras.backend.backend()}_loop", __name__)
 
 
-def compiled():
-    """Whether XLA compiles the recurrence: yes, unless KERAS_DEEP_RNN_XLA is 0."""
-    return os.environ.get("KERAS_DEEP_RNN_XLA", "1") != "0"
+def xla():
+    """Whether XLA compiles the recurrence: yes, unless KERAS_DEEP_RNN_XLA is 0 or in an export.
+
+    A stock TF Serving refuses what XLA has compiled.
+    """
+    return os.environ.get("KERAS_DEEP_RNN_XLA", "1") != "0" and not backend().exporting()
 
 
 def run(step, inputs, states, mask=None, unroll=False):

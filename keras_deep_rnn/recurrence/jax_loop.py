@@ -28,3 +28,8 @@ def with_gradient(forward, backward):
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
     return jax.jit(function)
+
+
+def exporting():
+    """See `tensorflow_loop.exporting`; here nothing depends on it."""
+    return False

@@ -1,5 +1,7 @@
 """The loop primitive on TensorFlow, and how a function gets a gradient of its own."""
 
+import sys
+
 import tensorflow as tf
 
 
@@ -52,4 +54,17 @@ def with_gradient(forward, backward):
 
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
-    return tf.function(function, jit_compile=True, autograph=False)
+    return tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+
+
+def exporting():
+    """Whether the graph that is being traced is one for a SavedModel.
+
+    TensorFlow and Keras do not say so to the layers: it shows in the functions that are running.
+    """
+    frame = None if tf.executing_eagerly() else sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").endswith(("export.saved_model", "saved_model.save")):
+            return True
+        frame = frame.f_back
+    return False

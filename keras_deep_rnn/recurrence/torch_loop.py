@@ -29,3 +29,8 @@ def with_gradient(forward, backward):
 def compiled(function):
     """`function` as it is: compiling a loop of PyTorch takes longer than it gains."""
     return function
+
+
+def exporting():
+    """See `tensorflow_loop.exporting`; here nothing depends on it."""
+    return False

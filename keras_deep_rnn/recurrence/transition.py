@@ -209,8 +209,8 @@ def _weight_gradients(transition, before, values, deltas):
     of_state = transition.parts(ops.matmul(ops.transpose(rows(before)), side_by_side), reached)
     gradients = []
     for i, delta in enumerate(deltas):
-        below = of_state[0] if i == 0 else ops.matmul(ops.transpose(rows(values[i - 1])), rows(delta))
-        gradients.append(below)
+        below = ops.transpose(rows(values[i - 1])) if i else None
+        gradients.append(ops.matmul(below, rows(delta)) if i else of_state[0])
         if transition.shortcut[i]:
             gradients.append(of_state[i])
         if transition.bias[i]:
