@@ -1,5 +1,6 @@
 """Errors that a user can act on: one line that says what was expected and what came."""
 
+import contextlib
 import difflib
 
 
@@ -9,6 +10,27 @@ class UserError(ValueError):
     The command line prints the line and exits with code 2; in Python it is an
     ordinary `ValueError`.
     """
+
+
+class DivergedError(RuntimeError):
+    """Training was stopped because its loss was no longer a number."""
+
+
+@contextlib.contextmanager
+def argument_is(inner, outer):
+    """Errors about the argument `inner` of what is called become errors about the caller's `outer`.
+
+    Example:
+
+    >>> with argument_is("name", "data"):
+    ...     raise UserError("`name` must be a path, got 1.")
+    Traceback (most recent call last):
+    keras_deep_rnn.errors.UserError: `data` must be a path, got 1.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(f"`{inner}`", f"`{outer}`", 1)) from error
 
 
 def nearest(name, choices):
@@ -23,6 +45,20 @@ def nearest(name, choices):
     """
     match = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def first_line(error):
+    """The first line of an exception's message, or the exception's name where it has none.
+
+    Example:
+
+    >>> first_line(RuntimeError("the disk is full\\nmore lines"))
+    'the disk is full'
+    >>> first_line(EOFError())
+    'EOFError'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def missing_extra(package, extra):

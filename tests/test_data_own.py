@@ -1,5 +1,7 @@
 """The user's own data: MIDI files, piano-rolls, text."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.io
@@ -85,6 +87,26 @@ def test_bad_midi_folders(tmp_path):
         with pytest.raises(UserError, match=r"drums\.mid cannot be read as a MIDI file") as error:
             data.load(tmp_path, progress=False)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("hidden", ["tqdm", "pretty_midi"])
+def test_midi_without_its_extra(tmp_path, monkeypatch, hidden):
+    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
+    monkeypatch.setitem(sys.modules, hidden, None)
+    line = f"`{hidden}` is not installed: pip install 'keras-deep-rnn[music]'"
+    with pytest.raises(UserError) as error:
+        data.load(tmp_path)
+    assert str(error.value) == line
+
+
+def test_a_midi_error_of_many_lines(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError("first\nsecond")
+
+    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
+    monkeypatch.setattr(pretty_midi, "PrettyMIDI", fail)
+    with pytest.raises(UserError, match=r"a\.mid cannot be read as a MIDI file: first\.$"):
+        data.load(tmp_path, progress=False)
 
 
 def test_midi_folder_with_half_a_split(tmp_path):

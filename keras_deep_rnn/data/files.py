@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 # Without a network the whole search for an answer takes no longer than this.
 PROBE_SECONDS = 4.0
@@ -118,7 +118,7 @@ def downloaded(entry, download):
     try:
         paths = [Path(path) for path in download([file.url for file in entry.files])]
     except Exception as error:  # whatever TFDS, requests or the network raise
-        problem = f"its download failed ({(str(error) or type(error).__name__).splitlines()[0]})"
+        problem = f"its download failed ({first_line(error)})"
         raise UserError(missing_message(entry, problem)) from error
     for path, file in zip(paths, entry.files, strict=True):
         try:

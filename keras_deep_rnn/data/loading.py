@@ -7,7 +7,7 @@ import io
 import os
 from pathlib import Path
 
-from ..errors import UserError, missing_extra
+from ..errors import UserError, first_line, missing_extra
 from . import catalogue, files
 from .dataset import Dataset
 
@@ -40,6 +40,7 @@ def load(name, *, data_path=None, data_dir=None, progress=True):
     """
     if not isinstance(name, (str, Path)) or not str(name):
         raise UserError(f"`name` must be the name of a data set or a path, got {name!r}.")
+    name = str(name)
     if name in catalogue.ENTRIES:
         return _prepared(catalogue.entry(name), data_path, data_dir, progress)
     path = Path(name).expanduser()
@@ -47,9 +48,9 @@ def load(name, *, data_path=None, data_dir=None, progress=True):
         from . import own
 
         return own.load(path, progress=progress)
-    if {"/", os.sep} & set(str(name)) or path.suffix:
-        raise UserError(f"`name` must be a data set or an existing path, got {str(name)!r}.")
-    catalogue.entry(str(name))
+    if {"/", os.sep} & set(name) or path.suffix:
+        raise UserError(f"`name` must be a data set or an existing path, got {name!r}.")
+    raise catalogue.unknown(name)
 
 
 def _prepared(entry, data_path, data_dir, progress):
@@ -73,7 +74,7 @@ def _prepared(entry, data_path, data_dir, progress):
     except (OSError, RuntimeError) as error:  # RuntimeError: what the writer of ArrayRecord raises
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(
             f"`data_dir`: {entry.name} cannot be prepared in {data_dir}: {reason}."
         ) from error

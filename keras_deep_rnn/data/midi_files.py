@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..errors import UserError, missing_extra
+from ..errors import UserError, first_line, missing_extra
 from .dataset import KEYS, LOWEST_PITCH
 
 QUARTER_LENGTH = 0.25
@@ -31,7 +31,7 @@ def read(paths, progress=True):
         import pretty_midi
         from tqdm import tqdm
     except ImportError as error:
-        raise missing_extra(error.name, "data" if error.name == "tqdm" else "music") from None
+        raise missing_extra(error.name, "music") from None
     bar = tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=not progress)
     return [_piano_roll(pretty_midi, path) for path in bar]
 
@@ -43,9 +43,7 @@ def _piano_roll(pretty_midi, path):
             warnings.simplefilter("ignore", RuntimeWarning)
             midi = pretty_midi.PrettyMIDI(str(path))
     except Exception as error:  # a damaged file fails in as many ways as there are messages
-        raise UserError(
-            f"{path} cannot be read as a MIDI file: {str(error) or type(error).__name__}."
-        ) from error
+        raise UserError(f"{path} cannot be read as a MIDI file: {first_line(error)}.") from error
 
     def frame(seconds):
         quarters = midi.time_to_tick(seconds) / midi.resolution

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from ..errors import UserError, missing_extra
+from ..errors import UserError, first_line, missing_extra
 from .dataset import KEYS, LOWEST_PITCH
 
 SPLITS = ("train", "validation", "test")
@@ -71,8 +71,9 @@ def _verify_compression(path):
 
 
 def _damaged(path, error):
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"{path} cannot be read as a .mat file, it is damaged or cut off: {reason}.")
+    return UserError(
+        f"{path} cannot be read as a .mat file, it is damaged or cut off: {first_line(error)}."
+    )
 
 
 def read_pickle(path):
@@ -95,11 +96,11 @@ def read_pickle(path):
             for split, key in zip(SPLITS, PICKLE_KEYS, strict=True)
         }
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        raise UserError(f"{path} cannot be read: {first_line(error)}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
         raise UserError(
             f"{path} cannot be read as a pickle with lists of chords under "
-            f"{', '.join(PICKLE_KEYS)}: {type(error).__name__}: {error}."
+            f"{', '.join(PICKLE_KEYS)}: {type(error).__name__}: {first_line(error)}."
         ) from error
 
 
