@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,6 +147,22 @@ def test_order_is_a_function_of_seed_and_epoch(make):
     assert [resumed[i][1].tobytes() for i in range(len(resumed))] == order(3, 2)
 
 
+def test_a_drawn_seed_gives_one_order_per_epoch():
+    pieces = [np.full((2, 1), i) for i in range(50)]
+    keras.utils.set_random_seed(3)
+    first = PieceBatches(pieces, 50, kind="piano_roll", shuffle=True, seed=None)
+    second = PieceBatches(pieces, 50, kind="piano_roll", shuffle=True, seed=None)
+    order = first[0][1]
+    first.on_epoch_end()
+    assert (first[0][1] != order).any()
+    first.epoch = 0
+    np.testing.assert_array_equal(first[0][1], order)
+    assert (second[0][1] != order).any()
+    keras.utils.set_random_seed(3)
+    again = PieceBatches(pieces, 50, kind="piano_roll", shuffle=True, seed=None)
+    np.testing.assert_array_equal(again[0][1], order)
+
+
 def test_without_shuffling_every_epoch_is_the_same():
     batches = PieceBatches(pieces_of([5, 5, 5]), 1, kind="piano_roll")
     first = [batches[i][1].tobytes() for i in range(3)]
@@ -198,7 +215,7 @@ def test_bad_sequences(sequences, kind, line):
     [
         ({"batch_size": 0}, "`batch_size` must be a positive integer, got 0."),
         ({"shapes": 1.5}, "`shapes` must be a positive integer, got 1.5."),
-        ({"seed": -1}, "`seed` must be a non-negative integer, got -1."),
+        ({"seed": -1}, "`seed` must be a non-negative integer or None, got -1."),
         ({"shuffle": 1}, "`shuffle` must be True or False, got 1."),
     ],
 )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ import scipy.io
 
 from keras_deep_rnn import data
 from keras_deep_rnn.data import catalogue, files, penn_treebank, polyphonic
+from keras_deep_rnn.data.dataset import VERSION
 from keras_deep_rnn.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -136,6 +138,14 @@ def test_tokens_of_sentences(tmp_path):
     splits, vocabulary = penn_treebank.read(paths, "words")
     assert vocabulary == ["<eos>", "a", "bc"]
     assert splits["train"][0].tolist() == [1, 2, 0, 1, 0]
+
+
+def test_a_name_as_a_path(small, tmp_path):
+    folder, splits = small
+    dataset = data.load(Path("nottingham"), data_path=folder, data_dir=tmp_path, progress=False)
+    assert_same(dataset, splits)
+    with pytest.raises(UserError, match="got 'notingham'; did you mean 'nottingham'"):
+        data.load(Path("notingham"))
 
 
 def test_by_hand_prepared_and_read_again(small, tmp_path):
@@ -352,6 +362,27 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
     assert not list((tmp_path / "p" / "nottingham").iterdir())
 
 
+def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
+    from keras_deep_rnn.data import builders
+
+    def fail(self, dl_manager):
+        raise RuntimeError
+
+    monkeypatch.setattr(builders.Nottingham, "_make", fail)
+    with pytest.raises(UserError, match=r"cannot be prepared in .*: RuntimeError\.$"):
+        data.load("nottingham", data_path=small[0], data_dir=tmp_path / "p", progress=False)
+
+
+def test_a_pickle_whose_error_has_many_lines(tmp_path, monkeypatch):
+    def fail(self):
+        raise ValueError("first\nsecond")
+
+    monkeypatch.setattr(polyphonic._ScalarsOnly, "load", fail)
+    (tmp_path / "a.pickle").write_bytes(b"")
+    with pytest.raises(UserError, match=r"ValueError: first\.$"):
+        polyphonic.read_pickle(tmp_path / "a.pickle")
+
+
 def test_damaged_prepared_data(small, tmp_path):
     data.load("nottingham", data_path=small[0], data_dir=tmp_path, progress=False)
     (record,) = (tmp_path / "nottingham").rglob("*-train.array_record*")
@@ -365,9 +396,9 @@ def test_describe(small, tmp_path, monkeypatch):
     assert data.names()[0] == "bach_chorales"
     assert {data.describe(name)["name"] for name in data.names()} == set(data.names())
     before = data.describe("nottingham")
-    assert before["folder"] == tmp_path / "nottingham" / "1.0.0"
+    assert before["folder"] == tmp_path / "nottingham" / VERSION
     assert not before["prepared"]
-    data.load("nottingham", data_path=small[0], progress=False)
+    assert data.load("nottingham", data_path=small[0], progress=False).version == VERSION
     assert data.describe("nottingham")["prepared"]
 
 

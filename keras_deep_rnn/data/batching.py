@@ -9,14 +9,16 @@ first frame is predicted from a frame of zeros (no key sounds). The first token 
 predicted from the token `start` (an end of line, say); without `start` it is only an input.
 """
 
+from random import randrange
+
 import keras
 import numpy as np
 
 from ..arguments import flag, one_of, positive_integer
+from ..arguments import seed as check_seed
 from ..errors import UserError
 from .buckets import bucket_lengths
-
-KINDS = ("piano_roll", "characters", "words")
+from .dataset import KINDS
 
 
 class PieceBatches(keras.utils.PyDataset):
@@ -31,7 +33,7 @@ class PieceBatches(keras.utils.PyDataset):
         batch_size: positive integer, rows of every batch.
         kind: "piano_roll", "characters" or "words".
         shuffle: whether each epoch has its own order, a pure function of `seed` and `epoch`.
-        seed: non-negative integer.
+        seed: non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
         shapes: positive integer, the largest number of distinct lengths.
         start: for text, the token that stands before the first one, or None.
 
@@ -123,7 +125,7 @@ class CarriedBatches(keras.utils.PyDataset):
         kind: "piano_roll", "characters" or "words".
         shuffle: whether each epoch deals and orders the pieces anew, a pure function of `seed` and
             `epoch`. The number of batches is the same in every epoch.
-        seed: non-negative integer.
+        seed: non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
         start: for text, the token that stands before the first one, or None.
 
     Attributes:
@@ -281,6 +283,6 @@ def _random(seed, epoch):
 
 
 def _seed(value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise UserError(f"`seed` must be a non-negative integer, got {value!r}.")
-    return int(value)
+    """The seed; for None one is drawn once, so that an epoch has one order however often asked."""
+    value = check_seed("seed", value)
+    return randrange(2**32) if value is None else value

@@ -10,13 +10,14 @@ import tensorflow_datasets as tfds
 from . import chorales, files, penn_treebank, polyphonic
 from .catalogue import ENTRIES
 from .dataset import KEYS
+from .dataset import VERSION as PREPARATION
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the pieces or the text of one catalogue entry, in their order."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First preparation."}
+    VERSION = tfds.core.Version(PREPARATION)
+    RELEASE_NOTES = {PREPARATION: "First preparation."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md: files are needed only without a network."
     progress = True
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from ..errors import UserError, nearest
+from .dataset import VERSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,6 @@ class Entry:
     pickles: tuple[File, ...] = ()
     frames_sha256: str | None = None
     quarter_length: float | None = None
-    version: str = "1.0.0"
 
 
 MUSIC21 = (
@@ -199,11 +199,16 @@ def names():
 def entry(name):
     """The catalogue's entry of a data set, or a `UserError` with the nearest name."""
     if name not in ENTRIES:
-        raise UserError(
-            f"`name` must be a data set ({', '.join(names())}) or the path of your own data, "
-            f"got {name!r}{nearest(name, names())}."
-        )
+        raise unknown(name)
     return ENTRIES[name]
+
+
+def unknown(name):
+    """The error for a name that no data set has."""
+    return UserError(
+        f"`name` must be a data set ({', '.join(names())}) or the path of your own data, "
+        f"got {name!r}{nearest(name, names())}."
+    )
 
 
 def default_data_dir():
@@ -231,7 +236,7 @@ def describe(name, *, data_dir=None):
     'JSB_Chorales.mat (downloaded, or by hand)'
     """
     found = entry(name)
-    folder = Path(data_dir or default_data_dir()).expanduser() / name / found.version
+    folder = Path(data_dir or default_data_dir()).expanduser() / name / VERSION
     files = ", ".join(file.name for file in found.files)
     return {
         "name": name,

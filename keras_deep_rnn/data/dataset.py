@@ -6,6 +6,8 @@ import numpy as np
 
 KEYS = 88
 LOWEST_PITCH = 21  # MIDI number of key 0
+KINDS = ("piano_roll", "characters", "words")
+VERSION = "1.0.0"  # of the preparation: with another one, data is prepared anew
 
 
 @dataclasses.dataclass(frozen=True)

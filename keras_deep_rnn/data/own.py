@@ -10,9 +10,9 @@ import zipfile
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from . import files, midi_files, polyphonic
-from .dataset import Dataset
+from .dataset import VERSION, Dataset
 
 SPLIT_NAMES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 
@@ -64,7 +64,7 @@ def _midi_folder(path, progress):
         splits=_splits(path, dict(zip(names, rolls, strict=True)), separator="/"),
         step="sixteenth note",
         quarter_length=midi_files.QUARTER_LENGTH,
-        version="1.0.0",
+        version=VERSION,
         checksum=hashlib.sha256(listing.encode()).hexdigest(),
         description=f"{len(paths)} MIDI files in {path}",
     )
@@ -83,7 +83,7 @@ def _rolls_file(path, suffix):
         kind="piano_roll",
         splits=splits,
         step="time step",
-        version="1.0.0",
+        version=VERSION,
         checksum=files.sha256(path),
         description=f"piano-rolls in {path}",
     )
@@ -94,9 +94,8 @@ def _npz(path):
         with np.load(path, allow_pickle=False) as arrays:
             rolls = {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{path} cannot be read as plain arrays in a .npz file: {reason}"
+            f"{path} cannot be read as plain arrays in a .npz file: {first_line(error)}"
         ) from error
     if not rolls:
         raise UserError(f"{path} must hold arrays of shape (time, 88), got none.")
@@ -165,7 +164,7 @@ def _text(path):
         kind="characters",
         splits={split: [part] for split, part in zip(polyphonic.SPLITS, np.split(tokens, ends))},
         step="character",
-        version="1.0.0",
+        version=VERSION,
         checksum=files.sha256(path),
         description=f"{len(text)} characters of {path}",
         vocabulary=tuple(vocabulary),
