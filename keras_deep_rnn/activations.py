@@ -55,7 +55,7 @@ class Maxout(_Pieces):
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`.
 
     Raises:
-        ValueError: `pieces` is not a positive integer, or the last axis of the inputs is not a
+        UserError: `pieces` is not a positive integer, or the last axis of the inputs is not a
             multiple of it.
 
     Example:
@@ -89,7 +89,7 @@ class LpUnit(_Pieces):
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`.
 
     Raises:
-        ValueError: `pieces` is not a positive integer, `order` is not a finite number above 1,
+        UserError: `pieces` is not a positive integer, `order` is not a finite number above 1,
             or the last axis of the inputs is not a multiple of `pieces`.
 
     Example:

@@ -27,7 +27,7 @@ class SparseInitializer(keras.initializers.Initializer):
             every backend.
 
     Raises:
-        ValueError: An argument is out of range, or the shape to fill does not have two axes.
+        UserError: An argument is out of range, or the shape to fill does not have two axes.
 
     Example:
 

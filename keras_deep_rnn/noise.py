@@ -27,7 +27,7 @@ class WeightNoise(keras.layers.Wrapper):
             layer's.
 
     Raises:
-        ValueError: `layer` is not a Keras layer, `stddev` is not a finite number of at least 0,
+        UserError: `layer` is not a Keras layer, `stddev` is not a finite number of at least 0,
             or `seed` is not an integer.
 
     Example:

@@ -20,7 +20,7 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         beta: The number of updates after `start` that halves the rate, above 0.
 
     Raises:
-        ValueError: An argument is not a number in its range.
+        UserError: An argument is not a number in its range.
 
     Example:
 
