@@ -1,6 +1,7 @@
 # make demo    the whole of it on real music: train, evaluate, write a chorale, export
 # make test    every test; DATA_PATH=folder runs those that need the benchmark data as well
 # make lint    ruff
+# make bench   times of the loops over time
 #
 # Each makes the virtual environment .venv first. Other builds of the backends:
 #   make demo TENSORFLOW=tensorflow     where there is no tensorflow-cpu, or for a GPU
@@ -9,6 +10,8 @@
 PYTHON ?= python3
 TENSORFLOW ?= $(if $(filter Darwin,$(shell uname)),tensorflow,tensorflow-cpu)
 JAX ?= jax[cpu]
+# A version, because pip then prefers a build X+cpu where it finds one; for "torch" alone it may
+# take a newer release instead, which on Linux comes with CUDA.
 TORCH ?= torch==2.13.0
 RUFF ?= ruff==0.17.6
 DATA_PATH ?=
@@ -21,21 +24,26 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export TF_NUM_INTRAOP_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean FORCE
 
 demo: .venv/demo
 	$(BIN)/deep-rnn demo --overwrite
 
 test: .venv/test
-	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path=$(DATA_PATH)) tests
+	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path="$(DATA_PATH)") tests
 
 lint: .venv/lint
 	$(BIN)/ruff check .
+
+bench: .venv/test
+	$(BIN)/python -m benchmarks.recurrence
 
 clean:
 	rm -rf .venv
 
 .venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	touch $@
 
@@ -43,11 +51,20 @@ clean:
 	$(PIP) install --quiet '$(RUFF)'
 	touch $@
 
-.venv/demo: pyproject.toml setup.py | .venv/made
+# Which backends are installed: looked at each time, written only when another one is chosen. Both
+# builds of TensorFlow install the same files, so that the old one goes first.
+.venv/tensorflow: FORCE | .venv/made
+	@echo '$(TENSORFLOW)' | cmp -s - $@ || { \
+	  $(PIP) uninstall -qq --yes tensorflow tensorflow-cpu && echo '$(TENSORFLOW)' > $@; }
+
+.venv/others: FORCE | .venv/made
+	@echo '$(JAX) $(TORCH)' | cmp -s - $@ || echo '$(JAX) $(TORCH)' > $@
+
+.venv/demo: pyproject.toml setup.py .venv/tensorflow | .venv/made
 	@echo "Installing into .venv (a few minutes the first time)"
 	$(PIP) install --quiet -e '.[$(TENSORFLOW),cli,data,music,plots]'
 	touch $@
 
-.venv/test: .venv/demo
+.venv/test: .venv/demo .venv/others
 	$(PIP) install --quiet -e '.[test]' '$(JAX)' '$(TORCH)'
 	touch $@
