@@ -1,0 +1,37 @@
+"""The whole job, small: data, training, new music and a SavedModel."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_deep_rnn import demo
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.settings import Settings
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
+def test_demo_makes_everything_that_it_names(tmp_path):
+    random = np.random.default_rng(0)
+    pieces = {
+        f"{split}_{i}": (random.random((6, 88)) < 0.05).astype("uint8")
+        for split in ("train", "valid", "test")
+        for i in range(2)
+    }
+    np.savez(tmp_path / "pieces.npz", **pieces)
+    tiny = Settings(str(tmp_path / "pieces.npz"), network="rnn", units=3, epochs=1, batch_size=2)
+    out, lines = tmp_path / "demo", []
+    metrics, written = demo.run(out, settings=tiny, say=lines.append)
+    assert set(metrics["splits"]) == {"validation", "test"}
+    assert written == {
+        "chorale": out / "chorale.mid",
+        "piano-roll": out / "chorale.png",
+        "learning curve": out / "run" / "learning_curve.png",
+        "SavedModel": out / "served" / "1",
+    }
+    assert (out / "chorale.mid").read_bytes().startswith(b"MThd")
+    for picture in ("piano-roll", "learning curve"):
+        assert written[picture].read_bytes().startswith(b"\x89PNG")
+    assert (written["SavedModel"] / "saved_model.pb").is_file()
+    assert any("SavedModel" in line for line in lines)
+    with pytest.raises(UserError, match="holds a run"):
+        demo.run(out, settings=tiny, say=lines.append)
