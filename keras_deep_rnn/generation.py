@@ -33,13 +33,13 @@ def generate(
 
     Args:
         run: Folder of a finished run.
-        out: File to write; None: chorale.mid or text.txt in the run folder. Music is also drawn as
+        out: File to write; None: music.mid or text.txt in the run folder. Music is also drawn as
             a picture, beside it with the ending .png.
         length: Frames or tokens to draw; None: `LENGTH`.
         temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
         seed: Non-negative integer; the same seed gives the same result.
         primer: What to go on from. Music: a MIDI file, or None for silence. Text: a text, or None
-            for the end of a line.
+            for the end of a line; where the vocabulary has no such end, for its first token.
         primer_length: Frames to take from the MIDI file.
         tempo: Quarter notes in a minute.
         instrument: One of `midi.INSTRUMENTS`.

@@ -81,7 +81,8 @@ class Settings:
         input_to: Whether the input feeds the "first" transition layer or "all".
         skip: Shortcuts between levels: None, "residual" or "all_to_output".
         activation: Activation of the recurrent layers.
-        output_activation: Activation of the deep output; None takes `activation`.
+        output_activation: Activation of the deep output; None takes "relu" for music and
+            `activation` for text.
         dropout: Share of the inputs to drop.
         recurrent_dropout: Share of h(t-1) to drop, one mask a sequence.
         output_dropout: Share to drop before and in the output.
