@@ -6,7 +6,7 @@ import keras
 
 from .data.batching import CarriedBatches, PieceBatches
 from .floors import music_floors, text_floors
-from .metrics import BitsPerCharacter, FrameNLL, Perplexity
+from .metrics import TEXT_METRICS, FrameNLL
 
 # Title of each number's column, and its definition.
 COLUMNS = {
@@ -46,7 +46,7 @@ def evaluate(model, dataset, split, *, batch_size=16, progress=iter):
 
     Returns:
         Dict from the names of `COLUMNS` that fit the kind of data to numbers, and "count", the
-        number of frames or tokens that were predicted.
+        number of frames (each piece's first one included) or of tokens that were predicted.
     """
     kind, sequences = dataset.kind, dataset.splits[split]
     if kind == "piano_roll":
@@ -59,7 +59,7 @@ def evaluate(model, dataset, split, *, batch_size=16, progress=iter):
         ]
     else:
         batches = CarriedBatches(sequences, 1, CHUNK, kind=kind, start=dataset.start)
-        metrics = [BitsPerCharacter() if kind == "characters" else Perplexity()]
+        metrics = [TEXT_METRICS[kind]()]
     for i in progress(range(len(batches))):
         inputs, y, sample_weight = batches[i]
         logits = model.predict_on_batch(inputs)
@@ -110,7 +110,9 @@ def table(metrics, split):
         for predictor, numbers in predictors.items()
     ]
     name = Path(metrics["data"]["name"]).name  # of the user's own data: no folders
-    title = f"{name}, {split} split, {result['count']:,} predictions"
+    # Of a piece's T frames the columns 2..T leave one out, so the title counts no predictions.
+    counted = "frames" if metrics["data"]["kind"] == "piano_roll" else "predictions"
+    title = f"{name}, {split} split, {result['count']:,} {counted}"
     titles = [COLUMNS[name][0] for name in names]
     notes = [f"{COLUMNS[name][0]}: {COLUMNS[name][1]}" for name in names]
     return title, ["", *titles], rows, [COMMON[metrics["data"]["kind"]], *notes]

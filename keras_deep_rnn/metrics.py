@@ -236,3 +236,7 @@ class Perplexity(ExactMean):
 
     def result(self):
         return ops.exp(self.mean())
+
+
+# The metric of each kind of text.
+TEXT_METRICS = {"characters": BitsPerCharacter, "words": Perplexity}

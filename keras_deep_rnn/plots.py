@@ -36,7 +36,7 @@ def learning_curve(history, kind, path):
     best = int(np.nanargmin(validation))
     figure = _figure(7, 4.2)
     axes = figure.add_subplot()
-    axes.plot(epochs, loss, color=GREY, label="training, with dropout")
+    axes.plot(epochs, loss, color=GREY, label="training")
     axes.plot(epochs, validation, color=BLUE, label="validation")
     axes.plot(epochs[best], validation[best], "o", color=ORANGE, zorder=3)
     axes.annotate(

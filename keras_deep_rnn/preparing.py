@@ -3,7 +3,7 @@
 import keras
 
 from .data.batching import CarriedBatches, PieceBatches
-from .metrics import BitsPerCharacter, FrameLoss, FrameNLL, Perplexity
+from .metrics import TEXT_METRICS, FrameLoss, FrameNLL
 from .networks import build_network
 from .schedules import InverseDecay
 
@@ -63,7 +63,7 @@ def compile_network(model, settings, kind, updates):
         loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         )
-        metric = BitsPerCharacter() if kind == "characters" else Perplexity()
+        metric = TEXT_METRICS[kind]()
     model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
 
 

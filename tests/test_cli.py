@@ -157,7 +157,7 @@ def test_existing_run_is_refused(run, pieces):
 def test_evaluate_adds_a_split(run):
     code, output, _ = called("evaluate", run, "--split", "train")
     assert code == 0
-    assert "train split, 48 predictions" in output
+    assert "train split, 48 frames" in output
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["splits"]) == {"validation", "test", "train"}
 

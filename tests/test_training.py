@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn import data, training
+from keras_deep_rnn import data, plots, training
 from keras_deep_rnn.callbacks import Backup, seed_states
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.evaluation import evaluate
+from keras_deep_rnn.evaluation import evaluate, table
 from keras_deep_rnn.metrics import frame_nll, token_nll
 from keras_deep_rnn.networks import build_network
 from keras_deep_rnn.runs import Run
@@ -118,7 +118,7 @@ def test_run_folder(kind, more, tmp_path, quiet):
     assert len(quiet["lines"]) == 4
     assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     best = min(row[f"val_{metrics['primary']}"] for row in rows)
-    if not more.get("truncate"):
+    if kind == "piano_roll":
         # The validation result of training is the exact one: its best epoch's weights were kept.
         assert metrics["splits"]["validation"]["frame_nll"] == pytest.approx(best, rel=1e-6)
 
@@ -279,6 +279,26 @@ def test_music_is_measured_in_four_definitions():
     found = evaluate(model, roll, "test", batch_size=3)
     assert found.pop("count") == sum(map(len, roll.splits["test"]))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_table_counts_what_it_says():
+    """Of music the frames, since not all of its columns predict the first one of each piece."""
+    for kind, counted in (("piano_roll", "1,200 frames"), ("words", "1,200 predictions")):
+        metrics = {
+            "network": "rnn",
+            "data": {"name": "folder/data", "kind": kind},
+            "splits": {"test": {"count": 1200}},
+            "floors": {"test": {}},
+        }
+        assert table(metrics, "test")[0] == f"data, test split, {counted}"
+
+
+def test_learning_curve_claims_no_dropout(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
+    plots.learning_curve([{"epoch": 1, "loss": 2.0, "val_frame_nll": 1.0}], "piano_roll", None)
+    legend = figures[0].axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
 
 
 def test_text_is_measured_as_one_sequence(monkeypatch):
