@@ -30,6 +30,8 @@ from .writing import PARTIAL, one_line, remove, replacing, write_json
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
+# What the files of a run hold at least; other programs also write a config.json.
+SECTIONS = {CONFIG: ("settings", "network", "data"), METRICS: ("splits", "floors", "data")}
 
 
 class Run:
@@ -52,7 +54,10 @@ class Run:
 
     def exists(self):
         """Whether a run was started here."""
-        return (self / CONFIG).is_file()
+        try:
+            return bool(self.config)
+        except UserError:
+            return False
 
     def check_free(self, overwrite):
         """Refuses a folder that is in use, or that nobody can write to, before any work is done.
@@ -115,11 +120,18 @@ class Run:
 
     def _json(self, name, expected):
         try:
-            return json.loads((self / name).read_text(encoding="utf-8"))
+            content = json.loads((self / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"`run` must be {expected}, got {str(self.path)!r}.") from None
         except (OSError, ValueError) as error:
             raise UserError(f"Cannot read {str(self / name)!r}: {error}.") from None
+        sections = [content.get(s) if isinstance(content, dict) else None for s in SECTIONS[name]]
+        if not all(isinstance(section, dict) for section in sections):
+            raise UserError(
+                f"`run` must be {expected}, got {str(self.path)!r}, whose {name} is something "
+                "else's."
+            )
+        return content
 
     def settings(self):
         """The `Settings` of the run."""

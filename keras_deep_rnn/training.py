@@ -10,16 +10,12 @@ import keras
 from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
-from .errors import UserError
+from .errors import DivergedError, UserError, argument_is
 from .networks import build_network
 from .preparing import batches, compile_network, network_to_train
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .settings import network_arguments
 from .writing import PARTIAL, one_line, remove, replacing, write_json
-
-
-class DivergedError(RuntimeError):
-    """Training was stopped because its loss was no longer a number."""
 
 
 def train(settings, out, *, overwrite=False, command=None, say=print, progress=iter):
@@ -44,7 +40,7 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
     run = Run(out)
     plots.require()
     run.check_free(overwrite)
-    settings = _from_anywhere(settings)
+    settings = dataclasses.replace(settings, **_from_anywhere(vars(settings)))
     try:
         dataset = _load(settings)
         settings = settings.complete(dataset)
@@ -77,17 +73,19 @@ def resume(out, *, given=None, command=None, say=print, progress=iter):
         DivergedError: The loss became infinite or not a number.
     """
     run = Run(out)
-    settings = run.settings()
-    for name, value in (given or {}).items():
+    with argument_is("run", "out"):
+        settings = run.settings()
+    given = _from_anywhere(given or {})
+    places = {name: given.pop(name) for name in ("data_path", "data_dir") if name in given}
+    for name, value in given.items():
         stored = getattr(settings, name)
-        if stored != value and name not in ("data_path", "data_dir"):
+        if stored != value:
             raise UserError(
                 f"`{name}` must be {stored!r} to go on with {str(run.path)!r}, got {value!r}."
             )
     if (run / METRICS).is_file():
         say(f"{run.path} is already finished.")
         return run.metrics
-    places = {name: value for name, value in (given or {}).items() if name.startswith("data_")}
     dataset = _same_data(run, places)
     model = network_to_train(settings, network_arguments(settings, dataset))
     return _train(run, settings, dataset, model, say, progress)
@@ -115,7 +113,7 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
     metrics = run.metrics
     places = {"data_path": data_path, "data_dir": data_dir}
     dataset = _same_data(run, {name: value for name, value in places.items() if value is not None})
-    model = run.model(batch_size=None if dataset.kind == "piano_roll" else 1)
+    model = _model_to_measure(run, dataset.kind)
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
     metrics["floors"][split] = evaluation.floors(dataset, split)
     write_json(run / METRICS, metrics)
@@ -123,18 +121,22 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
 
 
 def _from_anywhere(settings):
-    """Settings whose paths hold in any working folder, as a resumed run needs them."""
-    names = ("data", "data_path", "data_dir")
-    paths = {name: Path(value).expanduser() for name in names if (value := getattr(settings, name))}
-    found = {name: str(path.resolve()) for name, path in paths.items() if path.exists()}
-    return dataclasses.replace(settings, **found)
+    """A dict of settings whose paths hold in any working folder, as a resumed run needs them."""
+    absolute = dict(settings)
+    for name in ("data", "data_path", "data_dir"):
+        value = settings.get(name)
+        # A folder may have the name of a data set; `data.load` takes the data set.
+        if not value or (name == "data" and str(value) in data.names()):
+            continue
+        path = Path(value).expanduser()
+        if path.exists():
+            absolute[name] = str(path.resolve())
+    return absolute
 
 
 def _load(settings):
-    try:
+    with argument_is("name", "data"):
         return data.load(settings.data, data_path=settings.data_path, data_dir=settings.data_dir)
-    except UserError as error:
-        raise UserError(str(error).replace("`name`", "`data`", 1)) from error
 
 
 def _same_data(run, places):
@@ -206,8 +208,13 @@ def _plain(run, model):
     return plain
 
 
+def _model_to_measure(run, kind):
+    """The trained network as `evaluate` takes it: a text is read with carried state."""
+    return run.model(batch_size=None if kind == "piano_roll" else 1)
+
+
 def _measure(run, settings, dataset, history, stopping, progress):
-    model = run.model(batch_size=None if dataset.kind == "piano_roll" else 1)
+    model = _model_to_measure(run, dataset.kind)
     splits = {
         split: evaluation.evaluate(
             model, dataset, split, batch_size=settings.batch_size, progress=progress

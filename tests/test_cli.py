@@ -117,7 +117,7 @@ MISTAKES = [
     ("train --data jsb_chorale", "did you mean 'jsb_chorales'?"),
     ("train --data no/such.npz", "--data must be a data set or an existing path"),
     ("train --resume --overwrite", "exclude each other"),
-    ("train --resume --out nowhere", "RUN must be a run folder with config.json, got 'nowhere'."),
+    ("train --resume --out nowhere", "--out must be a run folder with config.json, got 'nowhere'."),
     ("evaluate nowhere", "RUN must be the folder of a finished run"),
     ("evaluate", "Missing argument"),
     ("generate nowhere", "RUN must be a run folder"),

@@ -11,7 +11,7 @@ import pytest
 from keras_deep_rnn import data, plots, training
 from keras_deep_rnn.callbacks import Backup, seed_states
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.errors import DivergedError, UserError
 from keras_deep_rnn.evaluation import evaluate, table
 from keras_deep_rnn.metrics import frame_nll, token_nll
 from keras_deep_rnn.networks import build_network
@@ -194,6 +194,44 @@ def test_folder_of_something_else_is_refused(tmp_path, quiet):
         training.train(settings(), tmp_path / "thesis.txt", say=quiet["say"])
 
 
+@pytest.mark.parametrize("content", ['{"model_type": "bert"}', "[]", '{"settings": 1}'])
+def test_config_of_something_else_is_one_line_and_stays(content, tmp_path, quiet):
+    for name in ("config.json", "metrics.json"):
+        (tmp_path / name).write_text(content)
+    for what in (Run(tmp_path).settings, lambda: training.measure(tmp_path, "test")):
+        with pytest.raises(UserError, match=r"`run` must be .* whose \w+.json is something else's"):
+            what()
+    with pytest.raises(UserError, match="holds something else"):
+        training.train(settings(), tmp_path, overwrite=True, say=quiet["say"])
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_a_named_data_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch, quiet):
+    (tmp_path / "jsb_chorales").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def load(name, **options):
+        asked.append(name)
+        return dataset("piano_roll")
+
+    monkeypatch.setattr(data, "load", load)
+    training.train(settings("jsb_chorales", epochs=1), "run", say=quiet["say"])
+    assert asked == ["jsb_chorales"]
+
+
+def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
+    (tmp_path / "pieces.npz").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "load", lambda name, **options: dataset("piano_roll"))
+    metrics = training.train(settings("pieces.npz", epochs=1), "run", say=quiet["say"])
+    given = {"data": "pieces.npz"}
+    assert training.resume("run", given=given, say=quiet["say"]) == metrics
+    (tmp_path / "others.npz").touch()
+    with pytest.raises(UserError, match="`data` must be .*others.npz"):
+        training.resume("run", given={"data": "others.npz"}, say=quiet["say"])
+
+
 def test_a_mistake_leaves_no_folder(tmp_path, quiet):
     with pytest.raises(UserError, match="`transition_units"):
         training.train(settings(transition_units=(0,)), tmp_path / "run", say=quiet["say"])
@@ -208,7 +246,7 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, qui
     monkeypatch.setattr(data, "load", lambda name, **options: other)
     with pytest.raises(UserError, match="checksum abc, got other"):
         training.resume(tmp_path / "run", say=quiet["say"])
-    with pytest.raises(UserError, match="`run` must be a run folder"):
+    with pytest.raises(UserError, match="`out` must be a run folder"):
         training.resume(tmp_path, say=quiet["say"])
 
 
@@ -219,7 +257,7 @@ def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet
         np.full(piece.shape, np.inf, "float32") for piece in broken.splits["train"]
     ]
     monkeypatch.setattr(data, "load", lambda name, **options: broken)
-    with pytest.raises(training.DivergedError, match="try a smaller --learning-rate than 0.001"):
+    with pytest.raises(DivergedError, match="try a smaller --learning-rate than 0.001"):
         training.train(settings(), tmp_path / "run", say=quiet["say"])
     assert len([line for line in quiet["lines"] if line.startswith("epoch")]) == 1
 
