@@ -11,8 +11,8 @@ from pathlib import Path
 
 import typer
 
-from .errors import UserError
-from .options import argument, flag, path, real, sizes, text, whole
+from .errors import DivergedError, UserError, argument_is, first_line
+from .options import Command, argument, flag, path, real, sizes, text, whole
 
 app = typer.Typer(
     name="deep-rnn",
@@ -31,10 +31,9 @@ A_RUN = "Folder of a finished run."
 RUN, NET, REG, OPT = "Run", "Network", "Regularization", "Optimization"
 
 
-@data_app.command("list", epilog="Example: deep-rnn data list")
+@data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")
 def data_list(data_dir: path(PREPARED) = None):
     """Lists the data sets that have a name."""
-    _start_backend()
     from . import data
 
     rows = []
@@ -49,7 +48,9 @@ def data_list(data_dir: path(PREPARED) = None):
 
 
 @data_app.command(
-    "prepare", epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads"
+    "prepare",
+    cls=Command,
+    epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads",
 )
 def data_prepare(
     name: argument("Name of a data set."),
@@ -57,7 +58,6 @@ def data_prepare(
     data_dir: path(PREPARED) = None,
 ):
     """Makes a data set ready, so that training starts at once."""
-    _start_backend()
     from . import data
 
     dataset = data.load(name, data_path=data_path, data_dir=data_dir)
@@ -69,8 +69,9 @@ def data_prepare(
 
 
 @app.command(
+    cls=Command,
     epilog="Example: deep-rnn train --data bach_chorales --network dots_rnn --units 400 "
-    "--transition-units 400 --output-units 400 --out runs/bach"
+    "--transition-units 400 --output-units 400 --out runs/bach",
 )
 def train(
     context: typer.Context,
@@ -142,7 +143,7 @@ def train(
     typer.echo(f"Run folder: {out}")
 
 
-@app.command(epilog="Example: deep-rnn evaluate runs/bach --split test")
+@app.command(cls=Command, epilog="Example: deep-rnn evaluate runs/bach --split test")
 def evaluate(
     run: argument(A_RUN),
     split: text("train, validation or test.") = "test",
@@ -158,7 +159,8 @@ def evaluate(
 
 
 @app.command(
-    epilog="Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9"
+    cls=Command,
+    epilog="Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9",
 )
 def generate(
     run: argument(A_RUN),
@@ -191,7 +193,7 @@ def generate(
         typer.echo(f"Wrote {file}")
 
 
-@app.command(epilog="Example: deep-rnn export runs/bach --out served/bach")
+@app.command(cls=Command, epilog="Example: deep-rnn export runs/bach --out served/bach")
 def export(
     run: argument(A_RUN),
     out: path("Folder in which a numbered version is made; else RUN/served.") = None,
@@ -204,16 +206,18 @@ def export(
 
     run = Run(run)
     music = run.config["data"]["kind"] == "piano_roll"
-    written = export_saved_model(
-        run.model(),
-        out or run / "served",
-        version=version,
-        probabilities="sigmoid" if music else "softmax",
-    )
+    model = run.model()
+    with argument_is("path", "out"):
+        written = export_saved_model(
+            model,
+            out or run / "served",
+            version=version,
+            probabilities="sigmoid" if music else "softmax",
+        )
     typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
 
 
-@app.command(epilog="Example: deep-rnn demo --out demo")
+@app.command(cls=Command, epilog="Example: deep-rnn demo --out demo")
 def demo(
     out: path("Folder for everything that it makes.") = Path("demo"),
     overwrite: flag("--overwrite", "Replace what an earlier demo made.") = False,
@@ -240,12 +244,12 @@ def main(arguments=None):
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; a training goes on with deep-rnn train --resume.", 130)
     except UserError as error:
-        _fail(_as_options(str(error)), 2)
+        _fail(str(error), 2)
+    except DivergedError as error:
+        _fail(str(error), 1)
     except Exception as error:
         if hasattr(error, "format_message"):  # what the parser of options found
             _fail(error.format_message(), 2)
-        if type(error).__name__ == "DivergedError":
-            _fail(str(error), 1)
         raise
     sys.exit(code or 0)
 
@@ -254,16 +258,6 @@ def _fail(message, code):
     if message:  # none where a help page was printed instead
         typer.echo("Error: " + " ".join(message.split()).replace("?.", "?"), err=True)
     sys.exit(code)
-
-
-def _as_options(message):
-    """An error about an `argument` as one about its --option, or about RUN or NAME."""
-
-    def spelled(found):
-        name = found[1]
-        return name.upper() if name in ("run", "name") else "--" + name.replace("_", "-")
-
-    return re.sub(r"^`(\w+)(\[\d+\])?`", spelled, message)
 
 
 def _start_backend():
@@ -280,6 +274,9 @@ def _start_backend():
                 f"Keras's backend `{error.name}` is not installed: pip install "
                 "'keras-deep-rnn[tensorflow-cpu]', or set KERAS_BACKEND to jax or torch."
             ) from None
+        except ValueError as error:
+            reason = first_line(error)
+            raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch: {reason}.") from None
         finally:
             os.dup2(kept, 2)
             os.close(kept)

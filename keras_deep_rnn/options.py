@@ -4,10 +4,35 @@ Each function makes the annotation of a command's parameter. An option that is n
 unless the parameter has a default of its own.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.core
+
+from .errors import UserError
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose errors begin with what the user typed: --units, not the argument `units`."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise UserError(self._as_typed(str(error))) from error
+
+    def _as_typed(self, message):
+        names = {parameter.name: parameter.opts[0] for parameter in self.params}
+
+        def typed(found):
+            name = names.get(found[1])
+            if name is None:
+                return found[0]
+            return name if name.startswith("-") else name.upper()
+
+        return re.sub(r"^`(\w+)(\[\d+\])?`", typed, message)
 
 
 def text(help, panel=None):

@@ -15,7 +15,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from keras_deep_rnn import cli, settings
+from keras_deep_rnn import cli, settings, training
+from keras_deep_rnn.errors import DivergedError, UserError, missing_extra
 
 COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")
 TINY = ["--units", "4", "--transition-units", "3", "--output-units", "3", "--batch-size", "3"]
@@ -148,6 +149,51 @@ def test_mistake_in_a_process_of_its_own(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_unknown_backend_is_one_line(pieces, tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "tensorfow"}
+    result = deep_rnn("train", "--data", pieces, cwd=tmp_path, env=environment)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: KERAS_BACKEND must be tensorflow, jax or torch: ")
+    assert "tensorfow" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (missing_extra("music21", "music"), 2, "`music21` is not installed"),
+        (UserError("`jsb-chorales` is not prepared."), 2, "`jsb-chorales` is not prepared."),
+        (UserError("`jsb_chorales` is not prepared."), 2, "`jsb_chorales` is not prepared."),
+        (UserError("`input_units[1]` is 0."), 2, "--input-units is 0."),
+        (DivergedError("The loss is nan."), 1, "The loss is nan."),
+    ],
+)
+def test_only_parameters_of_the_command_are_spelled_as_options(
+    error, code, line, pieces, tmp_path, monkeypatch
+):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(training, "train", fail)
+    found = called("train", "--data", pieces, "--out", tmp_path / "run")
+    assert found[0] == code
+    assert found[2].startswith(f"Error: {line}")
+
+
+@pytest.mark.parametrize("words", ["list", "prepare"])
+def test_data_commands_need_no_keras(words, pieces):
+    arguments = ["data", "list"] if words == "list" else ["data", "prepare", str(pieces)]
+    code = (
+        f"import sys; sys.argv = ['deep-rnn', *{arguments!r}]\n"
+        "from keras_deep_rnn.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.endswith("[]\n")
+
+
 def test_existing_run_is_refused(run, pieces):
     code, _, errors = called("train", "--data", pieces, "--out", run, *TINY)
     assert code == 2
@@ -177,6 +223,9 @@ def test_generate_writes_music_and_picture(run, tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
 def test_export_writes_a_served_model(run, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, errors = called("export", run, "--out", tmp_path / "file")
+    assert (code, "--out must be a folder" in errors) == (2, True)
     code, _, errors = called("export", run, "--out", tmp_path / "served")
     assert (code, errors) == (0, "")
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
