@@ -21,12 +21,12 @@ def exportable(model):
             f"got {model.name!r}, whose inputs are not known."
         )
     config = model.get_config()
-    if _set_anywhere(config, "stateful"):
+    if True in _values_of(config, "stateful"):
         raise UserError(
             f"`model` must not be stateful, got {model.name!r}: build it with stateful=False and "
             "copy the weights."
         )
-    if _set_anywhere(config, "unroll"):
+    if True in _values_of(config, "unroll"):
         raise UserError(
             f"`model` must not be unrolled, which fixes its length, got {model.name!r}."
         )
@@ -41,13 +41,27 @@ def exportable(model):
         )
 
 
-def _set_anywhere(config, key):
-    """Whether `key` is true in a config or in one that it contains."""
+def _values_of(config, key):
+    """Every value that `key` has in a config and in those that it contains."""
     if isinstance(config, dict):
-        return config.get(key) is True or _set_anywhere(list(config.values()), key)
+        if key in config:
+            yield config[key]
+        config = list(config.values())
     if isinstance(config, (list, tuple)):
-        return any(_set_anywhere(part, key) for part in config)
-    return False
+        for part in config:
+            yield from _values_of(part, key)
+
+
+def half_precision(model):
+    """Whether a layer of `model`, at any depth, computes in float16 or bfloat16.
+
+    A functional model's own `compute_dtype` is that of the global policy, whatever its layers do.
+    """
+    return any(
+        keras.dtype_policies.get(policy).compute_dtype in ("float16", "bfloat16")
+        for policy in _values_of(model.get_config(), "dtype")
+        if policy is not None
+    )
 
 
 def logits_of(model, x):

@@ -11,6 +11,7 @@ import pytest
 from keras_deep_rnn import LpUnit, Maxout, build_network
 from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.export import check_export, export_saved_model
+from keras_deep_rnn.export.contract import half_precision
 from keras_deep_rnn.networks import NETWORKS
 
 if keras.backend.backend() != "tensorflow":
@@ -107,6 +108,30 @@ def test_check_finds_other_weights(tmp_path):
     weights[-1][3] += 0.001
     model.set_weights(weights)
     with pytest.raises(UserError, match=r"differs from the model by 0.00\d+ for inputs of"):
+        check_export(folder, model)
+
+
+def piano_network(**arguments):
+    return build_network("dots_rnn", kind="piano_roll", features=88, units=6, **arguments)
+
+
+def test_precision_is_that_of_the_layers():
+    assert not half_precision(piano_network(weight_noise=0.1))
+    assert half_precision(piano_network(dtype="mixed_bfloat16"))
+    # The wrapper that adds the noise computes in float32, the layer in it does not.
+    assert half_precision(piano_network(dtype="mixed_bfloat16", weight_noise=0.1))
+
+
+def test_half_precision_has_its_own_tolerance(tmp_path):
+    model = piano_network(dtype="mixed_bfloat16")
+    folder = export_saved_model(model, tmp_path / "music")
+    weights = model.get_weights()
+    weights[-1][3] += 0.006
+    model.set_weights(weights)
+    assert 0.001 < check_export(folder, model) < 0.01
+    weights[-1][3] += 0.1
+    model.set_weights(weights)
+    with pytest.raises(UserError, match="differs from the model"):
         check_export(folder, model)
 
 
