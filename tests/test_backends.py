@@ -16,6 +16,7 @@ FILES = [
     "test_gradients.py",
     "test_initializers.py",
     "test_keras_contract.py",
+    "test_metrics.py",
     "test_networks.py",
     "test_noise.py",
     "test_recurrence.py",
