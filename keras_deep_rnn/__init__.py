@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 # The command `deep-rnn` answers --help without waiting for a backend; it imports what it needs.
-if pathlib.PurePath("".join(sys.argv[:1])).stem != "deep-rnn":
+if pathlib.PurePath("".join(sys.argv[:1])).name not in ("deep-rnn", "deep-rnn.exe"):
     from .activations import LpUnit, Maxout
     from .cells import (
         DeepInputRNNCell,
@@ -12,14 +12,13 @@ if pathlib.PurePath("".join(sys.argv[:1])).stem != "deep-rnn":
         DeepOutputTransitionRNNCell,
         DeepRNNCell,
         DeepTransitionRNNCell,
-        StackedRNNCell,
     )
+    from .deep_rnn import DeepRNN
     from .initializers import SparseInitializer
     from .layers import (
         DeepInputRNN,
         DeepOutputRNN,
         DeepOutputTransitionRNN,
-        DeepRNN,
         DeepTransitionRNN,
         StackedRNN,
     )
@@ -27,6 +26,7 @@ if pathlib.PurePath("".join(sys.argv[:1])).stem != "deep-rnn":
     from .noise import WeightNoise
     from .operators import Plus, Predict
     from .schedules import InverseDecay
+    from .stacked import StackedRNNCell
 
 __all__ = [
     "DeepInputRNN",

@@ -21,9 +21,7 @@ def positive_integer(name, value):
 
 
 def layer_sizes(name, value):
-    """`value` as a tuple of positive integers, one for each layer; None means no such layer."""
-    if value is None:
-        return None
+    """`value` as a tuple of positive integers, one for each layer."""
     if not isinstance(value, (list, tuple)) or not value:
         raise UserError(
             f"`{name}` must be a non-empty sequence of positive integers, "
@@ -119,11 +117,6 @@ def cell_list(name, value):
     return cells
 
 
-def required(check):
-    """The same check, with None refused."""
-    return lambda name, value: check(name, () if value is None else value)
-
-
 def optional(check):
     """The same check, with None let through as it is."""
     return lambda name, value: None if value is None else check(name, value)
@@ -137,9 +130,9 @@ _activation = from_keras(keras.activations)
 CHECKS = {
     "units": positive_integer,
     "state_size": optional(positive_integer),
-    "input_units": layer_sizes,
-    "transition_units": layer_sizes,
-    "output_units": layer_sizes,
+    "input_units": optional(layer_sizes),
+    "transition_units": optional(layer_sizes),
+    "output_units": optional(layer_sizes),
     "shortcut": flag,
     "input_to": one_of(("first", "all")),
     "skip": one_of((None, "residual", "all_to_output")),
@@ -206,9 +199,9 @@ class Configured(keras.layers.Layer):
             for parameter in own_parameters(vars(parent).get("__init__")):
                 parameters.setdefault(parameter.name, parameter)
         for other in cls.options_of:
-            parameters = {**other.parameters, **parameters}
-        cls.parameters = {n: p for n, p in parameters.items() if n not in cls.decided}
-        cls.__signature__ = signature(cls.parameters)
+            parameters = {**other.accepts, **parameters}
+        cls.accepts = {n: p for n, p in parameters.items() if n not in cls.decided}
+        cls.__signature__ = signature(cls.accepts)
 
     def keep(self, arguments):
         """Checks the constructor's arguments, given as its `locals()`, and makes them attributes.
@@ -224,7 +217,7 @@ class Configured(keras.layers.Layer):
 
     def get_config(self):
         config = keras.layers.Layer.get_config(self)
-        for name in self.parameters:
+        for name in self.accepts:
             value = getattr(self, name)
             if isinstance(value, tuple):
                 value = list(value)

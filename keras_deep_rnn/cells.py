@@ -8,39 +8,40 @@ import keras
 from keras import ops
 
 from . import recurrence
-from .arguments import CHECKS, Configured, cell_list, layer_sizes, numbered, required
+from .arguments import CHECKS, Configured, layer_sizes, numbered
 from .errors import UserError
 from .operators import Plus, Predict
 
 # `keras.layers.RNN` draws the masks of a cell before its loop only where the cell is of this class,
 # which Keras does not export: it is found among the parents of a cell that Keras does export.
-_KerasDropoutCell = next(
-    parent for parent in keras.layers.SimpleRNNCell.__mro__ if parent.__name__ == "DropoutRNNCell"
-)
+_PARENTS = {parent.__name__: parent for parent in keras.layers.SimpleRNNCell.__mro__}
+if "DropoutRNNCell" not in _PARENTS:
+    raise ImportError(f"keras-deep-rnn cannot work with the cells of Keras {keras.__version__}")
+KerasDropoutCell = _PARENTS["DropoutRNNCell"]
 
 # Arguments of ⊕ and ▷ that the shallow variants decide by themselves.
 _TRANSITION = ("transition_units", "shortcut", "input_to", "shortcut_initializer")
 _OUTPUT = ("output_units", "output_activation", "output_dropout")
 
 
-class _Cell(_KerasDropoutCell, Configured):
+class Cell(KerasDropoutCell, Configured):
     """What Keras expects of every cell, for states that are a flat list."""
 
     def get_initial_state(self, batch_size=None):
         """Zeros for each state, (B, H) each, in the cell's compute type."""
         states = [
             ops.zeros((batch_size, width), dtype=self.compute_dtype)
-            for width in _state_widths(self)
+            for width in state_widths(self)
         ]
         return states if isinstance(self.state_size, (list, tuple)) else states[0]
 
     def compute_output_shape(self, input_shape, states_shape=None):
         batch = input_shape[0]
-        return (batch, self.output_size), [(batch, width) for width in _state_widths(self)]
+        return (batch, self.output_size), [(batch, width) for width in state_widths(self)]
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
-class DeepRNNCell(_Cell):
+class DeepRNNCell(Cell):
     """A recurrent network given by its two operators (section 4 of the paper).
 
         h(t) = x(t) ⊕ h(t-1)
@@ -104,6 +105,7 @@ class DeepRNNCell(_Cell):
                 )
         self.keep(locals())
         self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self._output_width = None
         self.reset_dropout_mask()
         self.reset_recurrent_dropout_mask()
 
@@ -117,16 +119,19 @@ class DeepRNNCell(_Cell):
                 f"`plus` must give the shape of h, (B, {self.state_size}), got {new_h.shape}."
             )
         if self.predict is not None:
-            self.predict(h)
+            self._output_width = self.predict(h).shape[-1]
 
     @property
     def output_size(self):
+        """Width of y; that of a ▷ of the user's own is known once the cell is built."""
         if self.predict is None:
             return self.state_size
-        return self.predict.compute_output_shape((None, self.state_size))[-1]
+        if self._output_width is None and isinstance(self.predict, Predict):
+            return self.predict.output_units[-1]
+        return self._output_width
 
     def call(self, inputs, states, training=False):
-        x, (h,) = inputs, _as_list(states)
+        x, (h,) = inputs, as_list(states)
         if training:
             x = _dropped(x, self.get_dropout_mask(x))
             h = _dropped(h, self.get_recurrent_dropout_mask(h))
@@ -151,27 +156,29 @@ class DeepRNNCell(_Cell):
         if training:
             sequences = _dropped(sequences, self.get_dropout_mask(sequences[:, 0]))
             recurrent_mask = self.get_recurrent_dropout_mask(states[0])
-        if isinstance(self.plus, Plus):
+        if type(self.plus) is Plus:
             h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, unroll)
         else:
 
             def step(x, states):
                 return [self.plus([x, _dropped(states[0], recurrent_mask)])]
 
+            # JAX's loop cannot carry what ⊕ itself updates, such as the seed of a dropout layer.
+            unroll = unroll or (recurrence.on_jax() and self.plus.non_trainable_variables)
             (h,) = recurrence.run(step, sequences, states, mask, unroll)
         y = _dropped(h, self.get_output_dropout_mask(states[0])) if training else h
         return (y if self.predict is None else self._predict_all(y)), [h]
 
     def recurrence(self, unroll=False):
         """Which loop `over_time` takes: "fast", or "plain" and why."""
-        if isinstance(self.plus, Plus):
+        if type(self.plus) is Plus:
             reason = self.plus.why_plain(unroll)
         else:
             reason = f"⊕ is a {type(self.plus).__name__}"
         return "fast" if reason is None else f"plain: {reason}"
 
     def _predict_all(self, h):
-        if isinstance(self.predict, Predict):
+        if type(self.predict) is Predict:
             return self.predict(h)
         # Any other layer sees (B, H), as it does in a single step.
         y = self.predict(ops.reshape(h, (-1, self.state_size)))
@@ -203,23 +210,47 @@ class _PaperCell(DeepRNNCell):
 
     def __init__(self, units, output_units=None, output_activation=None, **kwargs):
         dtype = kwargs.get("dtype")
-        options = {name: kwargs.pop(name) for name in list(kwargs) if name in Plus.parameters}
+        options = {name: kwargs.pop(name) for name in list(kwargs) if name in Plus.accepts}
         plus = Plus(units, dtype=dtype, **options)
         predict = None
         if output_units is not None:
-            shared = {n: getattr(plus, n) for n in Predict.parameters if n in Plus.parameters}
+            shared = {n: getattr(plus, n) for n in Predict.accepts if n in Plus.accepts}
             kernels_of_plus = len(plus.input_units or ()) + len(plus.transition_units or ()) + 1
             shared["kernel_initializer"] = numbered(plus.kernel_initializer, kernels_of_plus)
             activation = plus.activation if output_activation is None else output_activation
             predict = Predict(output_units, activation, dtype=dtype, **shared)
         super().__init__(plus, predict, **kwargs)
-        self.keep({name: getattr(plus, name) for name in Plus.parameters})
+        self.keep({name: getattr(plus, name) for name in Plus.accepts})
         self.keep({"output_units": output_units, "output_activation": output_activation})
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepTransitionRNNCell(_PaperCell):
-    """One step of the DT-RNN or DT(S)-RNN; see `DeepTransitionRNN`."""
+    """One step of the DT-RNN or DT(S)-RNN; see `DeepTransitionRNN`.
+
+        h(t) = x(t) ⊕ h(t-1), ⊕ as deep as `transition_units` says;   y(t) = h(t)
+
+    Args, the weights and their order are those of the layer without the options of its loop.
+
+    Call arguments:
+        inputs: x(t), shape (B, D).
+        states: h(t-1), shape (B, H), or a list of it.
+        training: Whether to drop units.
+
+    Returns:
+        y(t), shape (B, units of y), and the list of h(t).
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> cell = DeepTransitionRNNCell(4, transition_units=(8,), shortcut=True)
+    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
+    (2, 4)
+    """
 
     decided = (*_PaperCell.decided, *_OUTPUT, "input_units", "input_activation")
 
@@ -235,29 +266,101 @@ class DeepTransitionRNNCell(_PaperCell):
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepInputRNNCell(_PaperCell):
-    """One step of the recurrent network with a deep input; see `DeepInputRNN`."""
+    """One step of the recurrent network with a deep input; see `DeepInputRNN`.
+
+        h(t) = phi(h(t-1) W + MLP(x(t)) U + b);   y(t) = h(t)
+
+    Args, the weights and their order are those of the layer without the options of its loop.
+
+    Call arguments:
+        inputs: x(t), shape (B, D).
+        states: h(t-1), shape (B, H), or a list of it.
+        training: Whether to drop units.
+
+    Returns:
+        y(t), shape (B, units of y), and the list of h(t).
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> cell = DeepInputRNNCell(4, input_units=(8,))
+    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
+    (2, 4)
+    """
 
     decided = (*_PaperCell.decided, *_OUTPUT, *_TRANSITION)
 
     def __init__(self, units, input_units, **kwargs):
-        input_units = required(layer_sizes)("input_units", input_units)
+        input_units = layer_sizes("input_units", input_units)
         super().__init__(units, input_units=input_units, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepOutputRNNCell(_PaperCell):
-    """One step of the DO-RNN; see `DeepOutputRNN`."""
+    """One step of the DO-RNN; see `DeepOutputRNN`.
+
+        h(t) = phi(h(t-1) W + x(t) U + b);   y(t) = ▷ h(t)
+
+    Args, the weights and their order are those of the layer without the options of its loop.
+
+    Call arguments:
+        inputs: x(t), shape (B, D).
+        states: h(t-1), shape (B, H), or a list of it.
+        training: Whether to drop units.
+
+    Returns:
+        y(t), shape (B, units of y), and the list of h(t).
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> cell = DeepOutputRNNCell(4, output_units=(8,))
+    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
+    (2, 8)
+    """
 
     decided = (*_PaperCell.decided, *_TRANSITION, "input_units", "input_activation")
 
     def __init__(self, units, output_units, **kwargs):
-        output_units = required(layer_sizes)("output_units", output_units)
+        output_units = layer_sizes("output_units", output_units)
         super().__init__(units, output_units, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepOutputTransitionRNNCell(_PaperCell):
-    """One step of the DOT-RNN or DOT(S)-RNN; see `DeepOutputTransitionRNN`."""
+    """One step of the DOT-RNN or DOT(S)-RNN; see `DeepOutputTransitionRNN`.
+
+        h(t) = x(t) ⊕ h(t-1);   y(t) = ▷ h(t);   both deep
+
+    Args, the weights and their order are those of the layer without the options of its loop.
+
+    Call arguments:
+        inputs: x(t), shape (B, D).
+        states: h(t-1), shape (B, H), or a list of it.
+        training: Whether to drop units.
+
+    Returns:
+        y(t), shape (B, units of y), and the list of h(t).
+
+    Raises:
+        UserError: An argument is of the wrong kind or out of its range.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> cell = DeepOutputTransitionRNNCell(4, transition_units=(8,), output_units=(6,))
+    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
+    (2, 6)
+    """
 
     def __init__(
         self,
@@ -269,11 +372,10 @@ class DeepOutputTransitionRNNCell(_PaperCell):
         input_units=None,
         **kwargs,
     ):
-        check = required(layer_sizes)
         super().__init__(
             units,
-            check("output_units", output_units),
-            transition_units=check("transition_units", transition_units),
+            layer_sizes("output_units", output_units),
+            transition_units=layer_sizes("transition_units", transition_units),
             shortcut=shortcut,
             input_to=input_to,
             input_units=input_units,
@@ -281,174 +383,19 @@ class DeepOutputTransitionRNNCell(_PaperCell):
         )
 
 
-@keras.saving.register_keras_serializable(package="keras_deep_rnn")
-class StackedRNNCell(_Cell):
-    """One step of the sRNN, level upon level; see `StackedRNN`."""
-
-    options_of = (DeepTransitionRNNCell,)
-
-    def __init__(self, cells=None, units=None, skip=None, **kwargs):
-        keras_arguments = {n: kwargs.pop(n) for n in ("name", "dtype", "trainable") if n in kwargs}
-        super().__init__(**keras_arguments)
-        if (cells is None) == (units is None):
-            raise UserError(
-                "give either `cells`, a list of cells, or `units`, the width of each level; "
-                f"got cells={cells!r}, units={units!r}."
-            )
-        if cells is None:
-            cells = self._levels(layer_sizes("units", units), keras_arguments.get("dtype"), kwargs)
-        elif kwargs:
-            raise UserError(
-                f"`{next(iter(kwargs))}` can be given with `units` only: "
-                "each of the `cells` has its own options."
-            )
-        self.skip = CHECKS["skip"]("skip", skip)
-        self.cells = cell_list("cells", cells)
-        self.units = None if units is None else tuple(units)
-
-    @staticmethod
-    def _levels(sizes, dtype, options):
-        """Plain levels of the given widths that share their options, but no random draw."""
-        cells = []
-        for level, units in enumerate(sizes):
-            own = dict(options)
-            if own.get("seed") is not None:
-                own["seed"] = CHECKS["seed"]("seed", own["seed"]) + level
-            for role in ("kernel_initializer", "recurrent_initializer"):
-                if role in own:
-                    # Far from the numbers that a level gives to its own weights.
-                    own[role] = numbered(CHECKS[role](role, own[role]), 1000 * level)
-            cells.append(DeepTransitionRNNCell(units, dtype=dtype, **own))
-        return cells
-
-    @property
-    def state_size(self):
-        return [width for cell in self.cells for width in _state_widths(cell)]
-
-    @property
-    def output_size(self):
-        sizes = [_output_size(cell) for cell in self.cells]
-        return sum(sizes) if self.skip == "all_to_output" else sizes[-1]
-
-    def build(self, input_shape):
-        self._input_widths = []
-        width = input_shape[-1]
-        for level, cell in enumerate(self.cells):
-            self._input_widths.append(width)
-            if isinstance(cell, keras.layers.Layer) and not cell.built:
-                cell.build((None, width))
-                cell.built = True
-            if self.skip == "residual" and level and _output_size(cell) != width:
-                raise UserError(
-                    "`skip='residual'` needs levels of equal width, got "
-                    f"{width} below and {_output_size(cell)} at level {level + 1}."
-                )
-            width = _output_size(cell)
-
-    def call(self, inputs, states, training=False):
-        def one_step(cell, x, own):
-            y, own = cell(x, own)
-            return y, _as_list(own)
-
-        return self._upwards(one_step, inputs, states)
-
-    def over_time(self, sequences, states, mask=None, training=False, unroll=False):
-        """The whole sequence at once, one level after the other; see `DeepRNNCell.over_time`."""
-
-        def all_steps(cell, x, own):
-            return over_time(cell, x, own, mask, training, unroll)
-
-        return self._upwards(all_steps, sequences, states)
-
-    def recurrence(self, unroll=False):
-        """Which loop each level takes; see `DeepRNNCell.recurrence`."""
-        return [recurrence_of(cell, unroll) for cell in self.cells]
-
-    def _upwards(self, run, x, states):
-        """Lets `run(cell, x, its states)` climb the levels; gives the output and all states."""
-        states = _as_list(states)
-        outputs, new_states, start = [], [], 0
-        for cell in self.cells:
-            end = start + len(_state_widths(cell))
-            y, own = run(cell, x, states[start:end])
-            if self.skip == "residual" and outputs:
-                y = y + x
-            outputs.append(y)
-            new_states.extend(own)
-            x, start = y, end
-        if self.skip == "all_to_output":
-            x = ops.concatenate(outputs, axis=-1)
-        return x, new_states
-
-    def get_dropout_mask(self, x):
-        """Draws the masks on the inputs of all levels; `keras.layers.RNN` asks before its loop."""
-        for cell, width in zip(self.cells, self._input_widths):
-            if isinstance(cell, _KerasDropoutCell):
-                cell.get_dropout_mask(ops.ones((ops.shape(x)[0], width), self.compute_dtype))
-
-    def get_recurrent_dropout_mask(self, h):
-        """Draws the masks on the states of all levels."""
-        for cell in self.cells:
-            if isinstance(cell, _KerasDropoutCell):
-                width = _state_widths(cell)[0]
-                cell.get_recurrent_dropout_mask(
-                    ops.ones((ops.shape(h)[0], width), self.compute_dtype)
-                )
-
-    def reset_dropout_mask(self):
-        for cell in self.cells:
-            if isinstance(cell, _KerasDropoutCell):
-                cell.reset_dropout_mask()
-
-    def reset_recurrent_dropout_mask(self):
-        for cell in self.cells:
-            if isinstance(cell, _KerasDropoutCell):
-                cell.reset_recurrent_dropout_mask()
-
-    def get_config(self):
-        config = keras.layers.Layer.get_config(self)
-        cells = [keras.saving.serialize_keras_object(cell) for cell in self.cells]
-        return {**config, "cells": cells, "skip": self.skip}
+def state_widths(cell):
+    """Widths of a cell's states, as a list."""
+    return as_list(cell.state_size)
 
 
-def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
-    """Any cell over a whole sequence: by its own `over_time`, or step by step."""
-    if hasattr(cell, "over_time"):
-        return cell.over_time(sequences, states, mask, training, unroll)
-    if isinstance(cell, _KerasDropoutCell):
-        cell.get_dropout_mask(sequences[:, 0])
-        cell.get_recurrent_dropout_mask(states[0])
-
-    def step(x, carry):
-        y, states = cell(x, carry[1:])
-        return [y, *_as_list(states)]
-
-    batch = ops.shape(sequences)[0]
-    no_output = ops.zeros((batch, _output_size(cell)), dtype=cell.compute_dtype)
-    y, *state_sequences = recurrence.run(step, sequences, [no_output, *states], mask, unroll)
-    if isinstance(cell, _KerasDropoutCell):
-        cell.reset_dropout_mask()
-        cell.reset_recurrent_dropout_mask()
-    return y, state_sequences
-
-
-def recurrence_of(cell, unroll=False):
-    """Which loop a cell takes over a whole sequence."""
-    if hasattr(cell, "recurrence"):
-        return cell.recurrence(unroll)
-    return f"plain: the cell is a {type(cell).__name__}"
-
-
-def _state_widths(cell):
-    return _as_list(cell.state_size)
-
-
-def _output_size(cell):
+def output_width(cell):
+    """Width of a cell's output; without `output_size` that of the first state, as in Keras."""
     size = getattr(cell, "output_size", None)
-    return _state_widths(cell)[0] if size is None else size
+    return state_widths(cell)[0] if size is None else size
 
 
-def _as_list(value):
+def as_list(value):
+    """`value` as a list, of one if it is not a list or tuple."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

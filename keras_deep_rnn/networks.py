@@ -5,8 +5,9 @@ import math
 import keras
 
 from . import layers
-from .activations import LpUnit, Maxout  # noqa: F401  (registered, so that names in a config load)
-from .arguments import layer_sizes, positive_integer, rate
+from .activations import LpUnit, Maxout  # noqa: F401  (registered, so that models with them load)
+from .arguments import CHECKS, one_of, optional, positive_integer, rate
+from .data.dataset import KINDS
 from .errors import UserError, nearest
 from .noise import WeightNoise
 
@@ -54,7 +55,6 @@ TABLE_1 = {
     ("ptb_word", "dots_rnn"): {"units": 200, "transition_units": (200,), "output_units": (200,)},
     ("ptb_word", "srnn"): {"units": 400, "levels": 2},
 }
-KINDS = ("piano_roll", "characters", "words")
 
 
 def preset(task, network):
@@ -65,8 +65,8 @@ def preset(task, network):
         network: `"rnn"`, `"dts_rnn"`, `"dots_rnn"` or `"srnn"`.
 
     Returns:
-        The arguments of `build_network` that give these sizes. The input feeds every layer of the
-        transition: only so do the paper's numbers of parameters come out.
+        The arguments of `build_network` that give these sizes. The input feeds every layer of a
+        deep transition: only so do the paper's numbers of parameters come out.
 
     Raises:
         UserError: The table has no such row.
@@ -74,13 +74,14 @@ def preset(task, network):
     Example:
 
     >>> preset("ptb_char", "rnn")
-    {'units': 600, 'input_to': 'all'}
+    {'units': 600}
     """
     if (task, network) not in TABLE_1:
         rows = [" ".join(row) for row in TABLE_1]
         hint = nearest(f"{task} {network}", rows)
         raise UserError(f"Table 1 has no network {network!r} for the task {task!r}{hint}.")
-    return {**TABLE_1[task, network], "input_to": "all"}
+    sizes = TABLE_1[task, network]
+    return {**sizes, "input_to": "all"} if "transition_units" in sizes else sizes
 
 
 def recurrent_layer(
@@ -107,25 +108,26 @@ def recurrent_layer(
     >>> recurrent_layer("dts_rnn", units=8).transition_units
     (8,)
     """
-    if network not in _FAMILY:
-        hint = nearest(network, NETWORKS)
-        raise UserError(f"`network` must be one of {', '.join(NETWORKS)}, got {network!r}{hint}.")
+    one_of(NETWORKS)("network", network)
     layer, takes, decided = _FAMILY[network]
     units = positive_integer("units", units)
     sizes = {
-        "input_units": layer_sizes("input_units", input_units),
-        "transition_units": layer_sizes("transition_units", transition_units),
-        "output_units": layer_sizes("output_units", output_units),
-        "levels": None if levels is None else positive_integer("levels", levels),
+        "input_units": CHECKS["input_units"]("input_units", input_units),
+        "transition_units": CHECKS["transition_units"]("transition_units", transition_units),
+        "output_units": CHECKS["output_units"]("output_units", output_units),
+        "levels": optional(positive_integer)("levels", levels),
     }
-    optional = {"input_units"} if layer is layers.DeepOutputTransitionRNN else set()
+    extra = {"input_units"} if layer is layers.DeepOutputTransitionRNN else set()
     for name, value in sizes.items():
-        if value is not None and name not in takes and name not in optional:
+        if value is not None and name not in takes and name not in extra:
             raise UserError(f"`{name}` is no size of {network!r}, got {value!r}.")
     arguments = {name: sizes[name] or (units,) for name in takes if name != "levels"}
-    arguments.update({name: sizes[name] for name in optional if sizes[name]})
+    arguments.update({name: sizes[name] for name in extra if sizes[name]})
     if "transition_units" in takes:
         decided = {**decided, "input_to": input_to or "first"}
+    elif input_to is not None:
+        raise UserError(f"`input_to` is no option of {network!r}, got {input_to!r}.")
+    CHECKS["output_activation"]("output_activation", output_activation)
     if "output_units" in takes:
         decided = {
             **decided,
@@ -135,7 +137,7 @@ def recurrent_layer(
     if network == "srnn":
         return layer(units=(units,) * (sizes["levels"] or 2), skip=skip, **options)
     if skip is not None:
-        raise UserError(f"`skip` is an option of 'srnn' only, got {skip!r} for {network!r}.")
+        raise UserError(f"`skip` is no option of {network!r}, got {skip!r}.")
     return layer(units, **arguments, **decided, **options)
 
 
@@ -172,8 +174,8 @@ def build_network(
             `keras.utils.set_random_seed`.
         dtype: Dtype policy of the layers.
         **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
-            `levels` (None: 2), `input_to`, `skip`, `activation`, `output_activation`, `dropout`,
-            `recurrent_dropout`, initializers and the like.
+            `levels` (None: 2), `input_to`, `skip`, `activation`, `output_activation` (of no effect
+            without a deep output), `dropout`, `recurrent_dropout`, initializers and the like.
 
     Returns:
         A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
@@ -188,8 +190,7 @@ def build_network(
     >>> model.output_shape
     (None, None, 88)
     """
-    if kind not in KINDS:
-        raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}.")
+    one_of(KINDS)("kind", kind)
     features = positive_integer("features", features)
     output_dropout = rate("output_dropout", output_dropout)
     if stateful:

@@ -20,13 +20,24 @@ class Network:
     cell: type
     arguments: dict
     states: int = 1
-    levels: tuple = ()
 
     def make_layer(self, **options):
-        return self.layer(**self.arguments, **options)
+        return self.layer(**self._arguments(options), **options)
 
     def make_cell(self, **options):
-        return self.cell(**self.arguments, **options)
+        return self.cell(**self._arguments(options), **options)
+
+    def _arguments(self, options):
+        """The arguments; operators are made anew for each layer, with options that are theirs."""
+        made = {}
+        for name, value in self.arguments.items():
+            if name in options:
+                continue
+            if callable(value) and name in ("plus", "predict"):
+                own = {n: options[n] for n in ("dtype",) if n in options}
+                value = value(**own)
+            made[name] = value
+        return made
 
     def __str__(self):
         return self.name
@@ -63,6 +74,12 @@ NETWORKS = [
         shortcut=True,
         input_to="all",
     ),
+    _network(
+        "operators",
+        "DeepRNN",
+        plus=lambda **own: kdr.Plus(H, transition_units=(4,), shortcut=True, **own),
+        predict=lambda **own: kdr.Predict((7,), "sigmoid", **own),
+    ),
     _network("srnn", "StackedRNN", states=2, units=(H, 4)),
     _network("srnn_residual", "StackedRNN", states=3, units=(H, H, H), skip="residual"),
     _network("srnn_all", "StackedRNN", states=2, units=(H, 4), skip="all_to_output"),
@@ -94,17 +111,30 @@ def first_states(layer, batch=3, seed=2):
     return [rng.normal(size=(batch, n)).astype("float32") for n in layer.state_size]
 
 
-def expected(layer, x, states, mask=None, weights=None):
-    """Outputs, and the list of state sequences, of a layer of the package by the equations."""
+def expected(layer, x, states, mask=None, weights=None, dropped=None):
+    """Outputs, and the list of state sequences, of a layer of the package by the equations.
+
+    `dropped` holds for each cell its dropout masks of x, h(t-1) and what ▷ sees, or None.
+    """
     weights = layer.get_weights() if weights is None else weights
     weights = [np.asarray(w, "float64") for w in weights]
     cells = layer.cell.cells if isinstance(layer, kdr.StackedRNN) else [layer.cell]
     own_weights = [read_cell(cell, weights) for cell in cells]
+    dropped = dropped or [(None, None, None)] * len(cells)
     assert not weights, "the equations account for every weight"
     skip = layer.skip if isinstance(layer, kdr.StackedRNN) else None
     mask = np.ones(x.shape[:2], bool) if mask is None else mask
     rows = [
-        _row(layer, cells, own_weights, skip, x[i], [s[i] for s in states], mask[i])
+        _row(
+            layer,
+            cells,
+            own_weights,
+            [[1 if m is None else m[i] for m in masks] for masks in dropped],
+            skip,
+            x[i],
+            [s[i] for s in states],
+            mask[i],
+        )
         for i in range(len(x))
     ]
     outputs = np.stack([row[0] for row in rows])
@@ -112,25 +142,27 @@ def expected(layer, x, states, mask=None, weights=None):
 
 
 def read_cell(cell, weights):
-    plus = reference.read_plus(
+    plus, predict = cell.plus, cell.predict
+    read = reference.read_plus(
         weights,
-        inputs=len(cell.input_units or ()),
-        layers=len(cell.transition_units or ()) + 1,
-        shortcut=cell.shortcut,
-        input_to=cell.input_to,
-        use_bias=cell.use_bias,
+        inputs=len(plus.input_units or ()),
+        layers=len(plus.transition_units or ()) + 1,
+        shortcut=plus.shortcut,
+        input_to=plus.input_to,
+        use_bias=plus.use_bias,
     )
-    predict = reference.read_predict(weights, len(cell.output_units or ()), cell.use_bias)
-    return plus, predict
+    if predict is None:
+        return read, []
+    return read, reference.read_predict(weights, len(predict.output_units), predict.use_bias)
 
 
-def _row(layer, cells, own_weights, skip, x, states, mask):
+def _row(layer, cells, own_weights, dropped, skip, x, states, mask):
     if layer.go_backwards:
         x, mask = x[::-1], mask[::-1]
     outputs, histories = [], []
     zero_output_for_mask = layer.zero_output_for_mask and len(cells) == 1
-    for cell, weights, h in zip(cells, own_weights, states):
-        y, history = _level(cell, weights, x, h, mask, zero_output_for_mask)
+    for cell, weights, masks, h in zip(cells, own_weights, dropped, states):
+        y, history = _level(cell, weights, masks, x, h, mask, zero_output_for_mask)
         if skip == "residual" and outputs:
             y = y + x
         outputs.append(y)
@@ -143,17 +175,19 @@ def _row(layer, cells, own_weights, skip, x, states, mask):
     return x, histories
 
 
-def _level(cell, weights, x, h, mask, zero_output_for_mask):
+def _level(cell, weights, dropped, x, h, mask, zero_output_for_mask):
     (mlp, transition), predict = weights
-    phi = reference.PHI[cell.activation.__name__]
-    input_phi = reference.PHI[(cell.input_activation or cell.activation).__name__]
-    output_phi = reference.PHI[(cell.output_activation or cell.activation).__name__]
+    plus = cell.plus
+    phi = reference.PHI[plus.activation.__name__]
+    input_phi = reference.PHI[(plus.input_activation or plus.activation).__name__]
+    output_phi = cell.predict and reference.PHI[cell.predict.output_activation.__name__]
+    of_x, of_h, of_y = dropped
     return reference.over_time(
-        lambda x, h: reference.plus(x, h, mlp, transition, phi, input_phi),
+        lambda x, h: reference.plus(x * of_x, h * of_h, mlp, transition, phi, input_phi),
         x,
         h,
         mask,
-        lambda h: reference.predict(h, predict, output_phi),
+        lambda h: reference.predict(h * of_y, predict, output_phi),
         zero_output_for_mask,
     )
 

@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, sequences, to_numpy
+from descriptors import NETWORKS, expected, randomize, sequences, to_numpy
 
 import keras_deep_rnn as kdr
 
 
 def with_dropout(network, make="make_layer", **options):
     rates = {"dropout": 0.4, "recurrent_dropout": 0.3, "seed": 7}
-    if "output_units" in network.arguments:
+    if {"output_units", "predict"} & set(network.arguments):
         rates["output_dropout"] = 0.5
     thing = getattr(network, make)(**rates, **options)
     return thing
@@ -78,6 +78,38 @@ def test_reproducible_and_the_same_in_keras_rnn(network):
         y = to_numpy(layer(x, training=True))
         np.testing.assert_array_equal(y, to_numpy(again(x, training=True)))
         np.testing.assert_allclose(y, to_numpy(rnn(x, training=True)), atol=1e-5)
+
+
+def masks_of(cell, x, h):
+    """The masks that a cell draws for a sequence, in the order in which it draws them."""
+    masks = cell.get_dropout_mask(x), cell.get_recurrent_dropout_mask(h)
+    masks = [to_numpy(m) for m in (*masks, cell.get_output_dropout_mask(h)) if m is not None]
+    cell.reset_dropout_mask()
+    cell.reset_recurrent_dropout_mask()
+    return masks if len(masks) == 3 else [*masks, None]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_against_the_equations(network):
+    """Masks on x, on h(t-1) in every arrow that it feeds, and on what ▷ sees."""
+    layer, twin = (
+        with_dropout(network, return_sequences=True, return_state_sequences=True) for _ in range(2)
+    )
+    x = sequences()
+    layer.build(x.shape)
+    randomize(layer)
+    cells = twin.cell.cells if isinstance(twin, kdr.StackedRNN) else [twin.cell]
+    dropped, width = [], x.shape[-1]
+    for cell in cells:
+        h = np.ones((3, cell.state_size), "float32")
+        dropped.append(masks_of(cell, np.ones((3, width), "float32"), h))
+        width = cell.output_size
+    states = [np.zeros((3, n), "float32") for n in layer.state_size]
+    outputs, histories = expected(layer, x, states, dropped=dropped)
+    y, *state_sequences = layer(x, training=True)
+    np.testing.assert_allclose(to_numpy(y), outputs, atol=1e-5)
+    for sequence, history in zip(state_sequences, histories, strict=True):
+        np.testing.assert_allclose(to_numpy(sequence), history, atol=1e-5)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)

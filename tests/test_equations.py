@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from descriptors import NETWORKS, expected, first_states, randomize, sequences, to_numpy
 
+import keras_deep_rnn as kdr
+
 EVERYTHING = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]], bool)
 
@@ -44,8 +46,9 @@ def test_options_of_the_loop(network, option):
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "linear"])
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_activations(network, activation):
-    arguments = {**network.arguments, "activation": activation}
-    layer = network.layer(**arguments, **EVERYTHING)
+    if network.layer is kdr.DeepRNN:
+        pytest.skip("its operators have the activations")
+    layer = network.make_layer(activation=activation, **EVERYTHING)
     x = sequences()
     layer.build(x.shape)
     randomize(layer, scale=0.3)
@@ -54,6 +57,8 @@ def test_activations(network, activation):
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_without_bias(network):
+    if network.layer is kdr.DeepRNN:
+        pytest.skip("its operators have the biases")
     layer = network.make_layer(use_bias=False, **EVERYTHING)
     x = sequences()
     layer.build(x.shape)

@@ -31,7 +31,7 @@ CASES = [
     (
         lambda: kdr.DeepInputRNN(H, input_units=None),
         "`input_units` must be a non-empty sequence of positive integers, "
-        "such as (400,), got ().",
+        "such as (400,), got None.",
     ),
     (
         lambda: kdr.DeepTransitionRNN(H, dropout=1.5),
@@ -139,8 +139,8 @@ CASES = [
     ),
     (
         lambda: kdr.build_network("dots_rn", kind="piano_roll", features=88, units=4),
-        "`network` must be one of rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, "
-        "srnn, got 'dots_rn'; did you mean 'dots_rnn'?.",
+        "`network` must be one of 'rnn', 'deep_input_rnn', 'dt_rnn', 'dts_rnn', 'do_rnn', "
+        "'dot_rnn', 'dots_rnn', 'srnn', got 'dots_rn'; did you mean 'dots_rnn'?.",
     ),
     (
         lambda: kdr.build_network(
@@ -149,8 +149,16 @@ CASES = [
         "`transition_units` is no size of 'rnn', got (4,).",
     ),
     (
+        lambda: kdr.build_network("srnn", kind="words", features=88, units=4, input_to="all"),
+        "`input_to` is no option of 'srnn', got 'all'.",
+    ),
+    (
+        lambda: kdr.build_network("rnn", kind="words", features=88, units=4, skip="residual"),
+        "`skip` is no option of 'rnn', got 'residual'.",
+    ),
+    (
         lambda: kdr.build_network("rnn", kind="music", features=88, units=4),
-        "`kind` must be one of piano_roll, characters, words, got 'music'.",
+        "`kind` must be one of 'piano_roll', 'characters', 'words', got 'music'.",
     ),
     (
         lambda: kdr.preset("jsb_chorale", "rnn"),

@@ -133,6 +133,54 @@ def test_bidirectional(network):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_bidirectional_with_states(network):
+    wrapper = keras.layers.Bidirectional(network.make_layer(return_state=True))
+    x = sequences()
+    states = [s for seed in (2, 3) for s in first_states(built(network), seed=seed)]
+    y, *last = wrapper(x, initial_state=states)
+    half = len(states) // 2
+    forward, *forward_states = wrapper.forward_layer(x, initial_state=states[:half])
+    backward, *backward_states = wrapper.backward_layer(x, initial_state=states[half:])
+    same(y, np.concatenate([to_numpy(forward), to_numpy(backward)], axis=-1))
+    same(last, [*forward_states, *backward_states])
+
+
+def test_operators_of_the_users_own_class():
+    """A subclass is called, and a ▷ need not know its shape beforehand."""
+
+    class Doubled(kdr.Plus):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    class Squared(keras.layers.Layer):
+        def call(self, h):
+            return keras.ops.concatenate([h, h**2], axis=-1)
+
+    inputs = keras.Input((None, D))
+    layer = kdr.DeepRNN(Doubled(H), Squared(), return_sequences=True)
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, None, 2 * H)
+    rnn = keras.layers.RNN(layer.cell, return_sequences=True)
+    same(model(sequences()), rnn(sequences()), 1e-5)
+
+
+def test_operator_that_draws_random_numbers():
+    x_in, h_in = keras.Input((D,)), keras.Input((H,))
+    joined = keras.layers.Dropout(0.5, seed=1)(keras.layers.Concatenate()([x_in, h_in]))
+    plus = keras.Model([x_in, h_in], keras.layers.Dense(H, "tanh")(joined))
+    layer = kdr.DeepRNN(plus, state_size=H)
+    model = keras.Sequential([keras.Input((6, D)), layer, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(sequences(), np.zeros((3, 1))))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="a method of torch.nn.Module")
+def test_torch_module():
+    layer = built(NETWORKS[0])
+    assert len(list(layer.parameters())) == len(layer.weights)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_time_distributed(network):
     wrapper = keras.layers.TimeDistributed(network.make_layer())
     x = np.stack([sequences(seed=1), sequences(seed=2)], axis=1)
@@ -203,6 +251,8 @@ def test_arguments_are_attributes_and_documented(network):
     for name, value in network.arguments.items():
         if network.layer is kdr.StackedRNN and name not in ("units", "skip"):
             continue  # options of the levels
+        if network.layer is kdr.DeepRNN:
+            continue  # operators, made anew for each layer
         assert getattr(getattr(layer, name), "__name__", getattr(layer, name)) == value
     assert not re.search(r"\{(options|dropout|call)\}", network.layer.__doc__)
 

@@ -7,7 +7,27 @@ import pytest
 from keras_deep_rnn import build_network
 
 STEPS = 500
-DEEP = ["dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn"]
+DEEP = ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn")
+# Depth of the transition; in the others the levels, or the layers of input or output.
+CASES = [
+    ("rnn", 1),
+    *((network, depth) for network in DEEP for depth in (2, 5, 10)),
+    ("deep_input_rnn", 3),
+    ("do_rnn", 3),
+    ("srnn", 3),
+]
+
+
+def sizes(network, depth, units):
+    if network in DEEP:
+        return {"transition_units": (units,) * (depth - 1)}
+    layers = (units,) * depth
+    return {
+        "rnn": {},
+        "deep_input_rnn": {"input_units": layers},
+        "do_rnn": {"output_units": layers},
+        "srnn": {"levels": depth},
+    }[network]
 
 
 def pieces(rows=4, keys=12, seed=0):
@@ -18,16 +38,12 @@ def pieces(rows=4, keys=12, seed=0):
     return rolls[:, :-1], rolls[:, 1:]
 
 
-@pytest.mark.parametrize("network", DEEP)
-@pytest.mark.parametrize("depth", [1, 10])
+@pytest.mark.parametrize(("network", "depth"), CASES)
 def test_trains_at_any_depth(network, depth):
     keras.utils.set_random_seed(1)
-    units = 16
-    sizes = {"transition_units": (units,) * (depth - 1) or None}
-    if depth == 1:
-        network = {"dt_rnn": "rnn", "dts_rnn": "rnn"}.get(network, "do_rnn")
-        sizes = {}
-    model = build_network(network, kind="piano_roll", features=12, units=units, **sizes)
+    model = build_network(
+        network, kind="piano_roll", features=12, units=16, **sizes(network, depth, 16)
+    )
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.003), loss)
     x, y = pieces()

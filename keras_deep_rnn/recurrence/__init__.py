@@ -22,6 +22,11 @@ def backend():
     return importlib.import_module(f".{keras.backend.backend()}_loop", __name__)
 
 
+def on_jax():
+    """Whether Keras runs on JAX."""
+    return keras.backend.backend() == "jax"
+
+
 def xla():
     """Whether XLA compiles the recurrence: yes, unless KERAS_DEEP_RNN_XLA is 0 or in an export.
 

@@ -1,0 +1,106 @@
+"""The layers that ⊕ and ▷ are made of: weights, and an activation each."""
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from .arguments import Configured, numbered
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """One layer of an operator: phi(sum over its arrows of source @ kernel + bias)."""
+
+    kernels: dict
+    bias: object
+    activation: object
+
+    def weigh(self, **sources):
+        """The sum of what arrives over the given arrows."""
+        return sum(ops.matmul(source, self.kernels[arrow]) for arrow, source in sources.items())
+
+    def in_the_loop(self):
+        """W, S and b as far as the layer has them and the projection of the input has not."""
+        weights = [self.kernels["hidden_to_hidden"], self.kernels.get("shortcut")]
+        if "input_to_hidden" not in self.kernels:
+            weights.append(self.bias)
+        return [weight for weight in weights if weight is not None]
+
+    def activate(self, preactivation, bias=True):
+        if bias and self.bias is not None:
+            preactivation = preactivation + self.bias
+        return self.activation(preactivation)
+
+    def __call__(self, **sources):
+        return self.activate(self.weigh(**sources))
+
+
+class Operator(Configured):
+    """What ⊕ and ▷ share: layers of weights with an activation each."""
+
+    # Which of the constructor's initializers, regularizers and constraints an arrow takes.
+    ROLES = {
+        "input_to_hidden": "kernel",
+        "hidden_to_output": "kernel",
+        "hidden_to_hidden": "recurrent",
+        "shortcut": "recurrent",
+    }
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._activations = []
+        self._made = dict.fromkeys([*self.ROLES.values(), "bias"], 0)
+
+    def _weight(self, name, role, shape, initializer=None, gain=1.0):
+        shared = getattr(self, f"{role}_initializer")
+        initializer = numbered(initializer or shared, self._made[role])
+        self._made[role] += 1
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=lambda shape, dtype=None: gain * initializer(shape, dtype=dtype),
+            regularizer=getattr(self, f"{role}_regularizer"),
+            constraint=getattr(self, f"{role}_constraint"),
+        )
+
+    def _layer(self, number, units, arrows, activation):
+        """Makes the weights of one layer; `arrows` maps the name of each arrow to its width."""
+        pieces = getattr(activation, "pieces", 1)
+        kernels = {
+            arrow: self._weight(
+                f"{arrow}_{number}",
+                self.ROLES[arrow],
+                (width, units * pieces),
+                **self._start(arrow, arrows),
+            )
+            for arrow, width in arrows.items()
+        }
+        bias = None
+        if self.use_bias:
+            bias = self._weight(f"bias_{number}", "bias", (units * pieces,))
+        return _Layer(kernels, bias, self._own_activation(activation, units * pieces))
+
+    def _start(self, arrow, arrows):
+        """How the weights of one arrow start where its role alone does not say it."""
+        return {}
+
+    def _own_activation(self, activation, width):
+        """The activation of one layer; one that has weights of its own is copied for it."""
+        if not isinstance(activation, keras.layers.Layer):
+            return activation
+        config = activation.get_config()
+        config["name"] = f"{activation.name}_{len(self._activations)}"
+        config["dtype"] = self.dtype_policy
+        copy = type(activation).from_config(config)
+        copy.build((None, width))
+        self._activations.append(copy)
+        return copy
+
+    def _mlp(self, features, sizes, arrow, activation):
+        """Plain layers one on the other, each fed by `arrow` alone."""
+        layers = []
+        for number, units in enumerate(sizes or (), start=1):
+            layers.append(self._layer(number, units, {arrow: features}, activation))
+            features = units
+        return layers
