@@ -241,8 +241,6 @@ def main(arguments=None):
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="deep-rnn", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; a training goes on with deep-rnn train --resume.", 130)
     except UserError as error:
         _fail(str(error), 2)
     except DivergedError as error:
@@ -251,6 +249,8 @@ def main(arguments=None):
         if hasattr(error, "format_message"):  # what the parser of options found
             _fail(error.format_message(), 2)
         raise
+    if code == 130:  # what typer makes of Ctrl-C
+        _fail("interrupted; a training goes on with deep-rnn train --resume.", code)
     sys.exit(code or 0)
 
 

@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -178,6 +179,20 @@ def test_only_parameters_of_the_command_are_spelled_as_options(
     found = called("train", "--data", pieces, "--out", tmp_path / "run")
     assert found[0] == code
     assert found[2].startswith(f"Error: {line}")
+
+
+def test_only_ctrl_c_is_an_interrupt(pieces, tmp_path, monkeypatch):
+    errors = iter([KeyboardInterrupt, EOFError])
+
+    def fail(*arguments, **options):
+        raise next(errors)
+
+    monkeypatch.setattr(training, "train", fail)
+    arguments = ["train", "--data", pieces, "--out", tmp_path / "run"]
+    code, _, line = called(*arguments)
+    assert (code, line.startswith("Error: interrupted; ")) == (130, True)
+    with pytest.raises(typer.Abort):
+        called(*arguments)
 
 
 @pytest.mark.parametrize("words", ["list", "prepare"])
