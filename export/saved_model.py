@@ -6,7 +6,7 @@ import shutil
 import tempfile
 
 from ..arguments import one_of, optional, positive_integer
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .check import check_export
 from .contract import exportable, logits_of
 
@@ -51,6 +51,8 @@ def export_saved_model(model, path, *, version=None, probabilities=None):
     exportable(model)
     path = pathlib.Path(path)
     version = optional(positive_integer)("version", version) or next_version(path)
+    if version >= 2**63:
+        raise UserError(f"`version` must be below 2**63, as TF Serving reads it, got {version}.")
     target = path / str(version)
     if target.exists():
         raise UserError(f"`version` {version} exists already: {target}.")
@@ -95,4 +97,7 @@ def _write(model, folder, probabilities):
     # A plain module that knows the variables and nothing else of the model stores them once.
     module = tf.Module()
     module.kept = [variable.value for variable in model.variables]
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+    try:
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+    except tf.errors.OpError as error:  # TensorFlow's own file system: a full disk, say
+        raise OSError(first_line(error)) from error

@@ -56,7 +56,7 @@ def one_of(choices):
         if value not in choices:
             listed = ", ".join(repr(choice) for choice in choices)
             hint = nearest(value, [choice for choice in choices if choice is not None])
-            raise UserError(f"`{name}` must be one of {listed}, got {value!r}{hint}.")
+            raise UserError(f"`{name}` must be one of {listed}, got {value!r}{hint or '.'}")
         return value
 
     return check
@@ -70,11 +70,12 @@ def flag(name, value):
 
 
 def seed(name, value):
-    """`value` as a non-negative int, or None for a seed drawn at random."""
+    """`value` as an int of 32 bits, or None for a seed drawn at random."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise UserError(f"`{name}` must be a non-negative integer or None, got {value!r}.")
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not 0 <= value < 2**32:
+        raise UserError(f"`{name}` must be an integer from 0 to 2**32 - 1, or None, got {value!r}.")
     return int(value)
 
 
@@ -88,9 +89,11 @@ def from_keras(module):
             try:
                 return module.get(value)
             except ValueError:
-                hint = nearest(value, [n for n in dir(module) if n[0].islower()])
+                names = {n for n in dir(module) if n[0].islower()}
+                hint = nearest(value, names - {"get", "serialize", "deserialize"})
                 kind = name.rsplit("_", 1)[-1]
-                raise UserError(f"`{name}` names no {kind} of Keras: {value!r}{hint}.") from None
+                message = f"`{name}` names no {kind} of Keras: {value!r}{hint or '.'}"
+                raise UserError(message) from None
         if not callable(value):
             raise UserError(f"`{name}` must be a name or a callable, got {value!r}.")
         return value

@@ -6,11 +6,12 @@ Shapes: B batch, T time steps, D input features, H units of h.
 import inspect
 
 import keras
+import numpy as np
 from keras import ops
 
 from .arguments import Configured, flag, signature
 from .cells import DeepRNNCell
-from .errors import UserError
+from .errors import UserError, nearest
 from .stacked import over_time
 
 LOOP = (
@@ -141,6 +142,10 @@ class DeepRNN(Configured, keras.layers.RNN):
     def __init__(self, *args, **kwargs):
         loop = {name: flag(name, kwargs.pop(name, False)) for name in LOOP}
         own = {name: kwargs.pop(name) for name in KERAS_ARGUMENTS if name in kwargs}
+        for name in kwargs.keys() - self.cell_class.accepts.keys():
+            hint = nearest(name, self.accepts)
+            raise UserError(f"`{name}` is no argument of {type(self).__name__}{hint or '.'}")
+        self.__signature__.bind(*args, **kwargs)
         cell = self.cell_class(*args, dtype=own.get("dtype"), **kwargs)
         self.return_state_sequences = loop.pop("return_state_sequences")
         super().__init__(cell, **loop, **own)
@@ -165,7 +170,17 @@ class DeepRNN(Configured, keras.layers.RNN):
     def __call__(self, sequences, *args, **kwargs):
         # Checked here, because Keras wraps what `call` raises into a message of many lines.
         given = dict(zip(("initial_state", "mask"), args)) | kwargs
-        self._check_shapes(sequences.shape, given.get("mask"), given.get("initial_state"))
+        shape = _shape(sequences)
+        self._check_shapes(shape, given.get("mask"), given.get("initial_state"))
+        reset = given.get("reset")
+        if reset is not None and (
+            _unequal(_shape(reset)[0], shape[0]) or _shape(reset)[1:] not in ((), (1,))
+        ):
+            raise UserError(
+                f"`reset` must have shape (B, 1) or (B,), B = {shape[0]}, got {_shape(reset)}."
+            )
+        if not hasattr(sequences, "shape"):
+            sequences = ops.convert_to_tensor(sequences)
         return super().__call__(sequences, *args, **kwargs)
 
     def call(self, sequences, initial_state=None, mask=None, training=False, reset=None):
@@ -233,11 +248,9 @@ class DeepRNN(Configured, keras.layers.RNN):
                 f"got a shape of {shape}."
             )
         if mask is not None and (
-            len(mask.shape) != 2 or any(_unequal(a, b) for a, b in zip(mask.shape, shape))
+            len(_shape(mask)) != 2 or any(_unequal(a, b) for a, b in zip(_shape(mask), shape))
         ):
-            raise UserError(
-                f"`mask` must have shape (B, T) = {shape[:2]}, got {tuple(mask.shape)}."
-            )
+            raise UserError(f"`mask` must have shape (B, T) = {shape[:2]}, got {_shape(mask)}.")
         states = [] if initial_state is None else keras.tree.flatten(initial_state)
         if initial_state is not None and len(states) != len(self.state_size):
             raise UserError(
@@ -245,10 +258,10 @@ class DeepRNN(Configured, keras.layers.RNN):
             )
         for state, width in zip(states, self.state_size):
             expected = (shape[0], width)
-            if len(state.shape) != 2 or any(_unequal(*d) for d in zip(state.shape, expected)):
+            got = _shape(state)
+            if len(got) != 2 or any(_unequal(*sizes) for sizes in zip(got, expected)):
                 raise UserError(
-                    f"`initial_state` must have shape (B, H) = {expected}, "
-                    f"got {tuple(state.shape)}."
+                    f"`initial_state` must have shape (B, H) = {expected}, got {got}."
                 )
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
@@ -271,6 +284,11 @@ class DeepRNN(Configured, keras.layers.RNN):
     def get_config(self):
         loop = {name: getattr(self, name) for name in LOOP}
         return {**self.cell.get_config(), **keras.layers.Layer.get_config(self), **loop}
+
+
+def _shape(value):
+    """The shape of a tensor, or of what can become one."""
+    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
 
 
 def _unequal(a, b):

@@ -79,7 +79,7 @@ def preset(task, network):
     if (task, network) not in TABLE_1:
         rows = [" ".join(row) for row in TABLE_1]
         hint = nearest(f"{task} {network}", rows)
-        raise UserError(f"Table 1 has no network {network!r} for the task {task!r}{hint}.")
+        raise UserError(f"Table 1 has no network {network!r} for the task {task!r}{hint or '.'}")
     sizes = TABLE_1[task, network]
     return {**sizes, "input_to": "all"} if "transition_units" in sizes else sizes
 

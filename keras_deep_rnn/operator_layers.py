@@ -95,7 +95,15 @@ class Operator(Configured):
         copy = type(activation).from_config(config)
         copy.build((None, width))
         self._activations.append(copy)
-        return copy
+
+        def activate(z):
+            # A layer sees (B, width), over a whole sequence as in a single step.
+            if len(z.shape) == 2:
+                return copy(z)
+            a = copy(ops.reshape(z, (-1, width)))
+            return ops.reshape(a, (-1, ops.shape(z)[1], a.shape[-1]))
+
+        return activate
 
     def _mlp(self, features, sizes, arrow, activation):
         """Plain layers one on the other, each fed by `arrow` alone."""

@@ -215,7 +215,7 @@ def test_bad_sequences(sequences, kind, line):
     [
         ({"batch_size": 0}, "`batch_size` must be a positive integer, got 0."),
         ({"shapes": 1.5}, "`shapes` must be a positive integer, got 1.5."),
-        ({"seed": -1}, "`seed` must be a non-negative integer or None, got -1."),
+        ({"seed": -1}, "`seed` must be an integer from 0 to 2**32 - 1, or None, got -1."),
         ({"shuffle": 1}, "`shuffle` must be True or False, got 1."),
     ],
 )
@@ -223,3 +223,10 @@ def test_bad_arguments(arguments, line):
     with pytest.raises(UserError) as error:
         PieceBatches([np.zeros((3, 88))], kind="piano_roll", **{"batch_size": 2, **arguments})
     assert str(error.value) == line
+
+
+def test_steps_are_no_more_than_a_row_has():
+    batches = CarriedBatches([np.arange(10)], 2, 1000, kind="characters", start=0)
+    assert batches.steps == 5
+    assert len(batches) == 1
+    assert batches.efficiency == 1

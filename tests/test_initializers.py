@@ -67,7 +67,7 @@ def test_in_a_layer_saved_and_loaded(tmp_path):
         ({"nonzeros": 0}, "`nonzeros` must be a positive integer, got 0"),
         ({"singular_value": 0}, "`singular_value` must be a finite number above 0, got 0"),
         ({"singular_value": "1"}, "`singular_value` must be a finite number above 0, got '1'"),
-        ({"seed": 1.5}, "`seed` must be .* integer or None, got 1.5"),
+        ({"seed": 1.5}, "`seed` must be an integer .* or None, got 1.5"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -174,6 +174,27 @@ def test_operator_that_draws_random_numbers():
     assert np.isfinite(model.train_on_batch(sequences(), np.zeros((3, 1))))
 
 
+def test_activation_that_counts_axes():
+    """`PReLU` learns one slope for each unit, also where it sees a whole sequence."""
+    layer = kdr.DeepOutputTransitionRNN(
+        H,
+        transition_units=(4,),
+        output_units=(7,),
+        input_units=(6,),
+        activation=keras.layers.PReLU(alpha_initializer="random_normal"),
+        return_sequences=True,
+    )
+    x = sequences()
+    y = layer(x)
+    assert [w.shape for w in layer.weights if len(w.shape) == 1 and "alpha" in w.path] == [
+        (6,),
+        (4,),
+        (H,),
+        (7,),
+    ]
+    same(y, keras.layers.RNN(layer.cell, return_sequences=True)(x), 1e-5)
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="a method of torch.nn.Module")
 def test_torch_module():
     layer = built(NETWORKS[0])

@@ -208,7 +208,7 @@ def test_saved_and_loaded(x, tmp_path):
     [
         ({"stddev": -0.1}, "`stddev` must be a finite number of at least 0, got -0.1"),
         ({"stddev": float("nan")}, "`stddev` must be a finite number of at least 0, got nan"),
-        ({"seed": "1"}, "`seed` must be .* integer or None, got '1'"),
+        ({"seed": "1"}, "`seed` must be an integer .* or None, got '1'"),
         ({"layer": "rnn"}, "`layer` must be a Keras layer, got 'rnn'"),
     ],
 )

@@ -121,7 +121,7 @@ class CarriedBatches(keras.utils.PyDataset):
     Args:
         sequences: list of arrays. Piano-rolls: (T, features). Text: one array of integers (N,).
         batch_size: positive integer, rows of every batch.
-        steps: positive integer, time steps of every batch.
+        steps: positive integer, time steps of every batch; of a text no more than a row has.
         kind: "piano_roll", "characters" or "words".
         shuffle: whether each epoch deals and orders the pieces anew, a pure function of `seed` and
             `epoch`. The number of batches is the same in every epoch.
@@ -158,6 +158,7 @@ class CarriedBatches(keras.utils.PyDataset):
         self.epoch = 0
         if kind != "piano_roll":
             pairs = _contiguous_rows(pairs, self.batch_size)
+            self.steps = min(self.steps, len(pairs[0][1]))
         self._pairs = pairs
         self._chunks = np.array([-(-len(target) // self.steps) for _, target in pairs])
         self.frames = sum(len(target) for _, target in pairs)

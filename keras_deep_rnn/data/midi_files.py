@@ -32,8 +32,10 @@ def read(paths, progress=True):
         from tqdm import tqdm
     except ImportError as error:
         raise missing_extra(error.name, "music") from None
-    bar = tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=not progress)
-    return [_piano_roll(pretty_midi, path) for path in bar]
+    # None: a bar only on a terminal.
+    off = None if progress else True
+    with tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=off) as bar:
+        return [_piano_roll(pretty_midi, path) for path in bar]
 
 
 def _piano_roll(pretty_midi, path):
