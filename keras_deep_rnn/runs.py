@@ -23,7 +23,7 @@ from pathlib import Path
 import keras
 
 from . import __version__
-from .errors import UserError
+from .errors import UserError, first_line
 from .settings import Settings
 from .writing import PARTIAL, one_line, remove, replacing, write_json
 
@@ -137,7 +137,28 @@ class Run:
         """The `Settings` of the run."""
         stored = self.config["settings"]
         lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
-        return Settings(**{**stored, **lists})
+        with self._usable_config():
+            return Settings(**{**stored, **lists})
+
+    @contextlib.contextmanager
+    def _usable_config(self):
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            reason = first_line(error).rstrip(".")
+            raise UserError(f"Cannot use {str(self / CONFIG)!r}: {reason}.") from error
+
+    def network(self, **carried):
+        """The network of config.json with new weights.
+
+        Args:
+            carried: `stateful` and `batch_size` of `build_network`.
+        """
+        from .networks import build_network
+
+        network = self.config["network"]
+        with self._usable_config():
+            return build_network(**network, **carried)
 
     def model(self, *, batch_size=None):
         """The trained network.
@@ -148,22 +169,23 @@ class Run:
                 next.
 
         Raises:
-            UserError: The run has no network yet.
+            UserError: The run has no network yet, or its file is damaged or another run's.
         """
-        from .networks import build_network
-
-        config = self.config
         if not (self / MODEL).is_file():
             raise UserError(
                 f"`run` must be a finished run, {str(self.path)!r} has no {MODEL} yet: "
                 "finish it with deep-rnn train --resume."
             )
-        model = keras.saving.load_model(self / MODEL, compile=False)
-        if batch_size is None:
-            return model
-        twin = build_network(**config["network"], stateful=True, batch_size=batch_size)
-        twin.set_weights(model.get_weights())
-        return twin
+        carried = {} if batch_size is None else {"stateful": True, "batch_size": batch_size}
+        twin = self.network(**carried)
+        try:
+            model = keras.saving.load_model(self / MODEL, compile=False)
+            twin.set_weights(model.get_weights())
+        except Exception as error:  # a damaged file fails in zip, HDF5, JSON or Keras
+            raise UserError(
+                f"{str(self / MODEL)!r} is damaged or another run's: train anew with --overwrite."
+            ) from error
+        return model if batch_size is None else twin
 
     def history(self):
         """The rows of history.csv as dicts of numbers, only those that are whole."""

@@ -11,7 +11,6 @@ from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
 from .errors import DivergedError, UserError, argument_is
-from .networks import build_network
 from .preparing import batches, compile_network, network_to_train
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .settings import network_arguments
@@ -203,7 +202,7 @@ def _train(run, settings, dataset, model, say, progress):
 
 def _plain(run, model):
     """The trained network without carried state or optimizer, for any batch."""
-    plain = build_network(**run.config["network"])
+    plain = run.network()
     plain.set_weights(model.get_weights())
     return plain
 

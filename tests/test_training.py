@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -204,6 +205,39 @@ def test_config_of_something_else_is_one_line_and_stays(content, tmp_path, quiet
     with pytest.raises(UserError, match="holds something else"):
         training.train(settings(), tmp_path, overwrite=True, say=quiet["say"])
     assert (tmp_path / "config.json").read_text() == content
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folders of two finished runs whose networks differ."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(data, "load", lambda name, **options: dataset(name))
+        for units in (5, 6):
+            chosen = settings(epochs=1, units=units)
+            training.train(chosen, folder / str(units), say=lambda line: None)
+    return folder / "5", folder / "6"
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished[0], tmp_path / "copied")
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "empty", "another"])
+def test_damaged_model_is_one_line(damage, batch_size, finished, copied):
+    whole = (copied / "model.keras").read_bytes()
+    content = {
+        "cut": whole[: len(whole) // 2],
+        "zeroed": bytes(len(whole)),
+        "empty": b"",
+        "another": (finished[1] / "model.keras").read_bytes(),
+    }
+    (copied / "model.keras").write_bytes(content[damage])
+    with pytest.raises(UserError, match=r"model.keras' is damaged or another run's") as error:
+        Run(copied).model(batch_size=batch_size)
+    assert "\n" not in str(error.value)
 
 
 def test_a_named_data_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch, quiet):
