@@ -6,6 +6,7 @@ belong together; and on a full disk HDF5 ends the process with a segmentation fa
 here is a callback of its own, and the random numbers are a function of seed and epoch.
 """
 
+import contextlib
 import json
 import math
 import time
@@ -13,6 +14,7 @@ import time
 import keras
 import numpy as np
 
+from .errors import UserError
 from .writing import replacing
 
 # The attributes in which `EarlyStopping` keeps its state, next to its best weights.
@@ -117,7 +119,7 @@ class Backup(keras.callbacks.Callback):
         """What is known: "epochs" finished, whether training "stopped" early, and the rest."""
         if not self.path.exists():
             return {"epochs": 0, "stopped": False}
-        with np.load(self.path) as backup:
+        with self._content() as backup:
             return json.loads(str(backup["state"]))
 
     def on_train_begin(self, logs=None):
@@ -126,7 +128,7 @@ class Backup(keras.callbacks.Callback):
         for name, value in self.state().items():
             if name in STOPPING:
                 setattr(self.stopping, name, value)
-        with np.load(self.path) as backup:
+        with self._content() as backup:
             for name, variable in self._variables().items():
                 variable.assign(backup[name])
             count = sum(name.startswith("best_") for name in backup.files)
@@ -145,6 +147,16 @@ class Backup(keras.callbacks.Callback):
         arrays.update({f"best_{i}": best for i, best in enumerate(self.stopping.best_weights)})
         with replacing(self.path) as partial:
             np.savez(partial, state=json.dumps(state), **arrays)
+
+    @contextlib.contextmanager
+    def _content(self):
+        try:
+            with np.load(self.path) as backup:
+                yield backup
+        except Exception as error:  # a damaged file fails in zip, NumPy, JSON or Keras
+            raise UserError(
+                f"{str(self.path)!r} is damaged or another run's: start anew with --overwrite."
+            ) from error
 
     def _variables(self):
         optimizer = self.model.optimizer

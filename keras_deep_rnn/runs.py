@@ -200,11 +200,24 @@ class Run:
         return whole
 
     def cut_history(self, epochs):
-        """Leaves the rows of the first `epochs` epochs in history.csv, each once."""
-        rows = [row for row in self.history() if row["epoch"] <= epochs]
-        if not rows:
+        """Leaves the rows of the first `epochs` epochs in history.csv, each once.
+
+        Raises:
+            UserError: They are not all there.
+        """
+        if epochs == 0:
             remove(self / HISTORY)
             return
+        try:
+            rows = [row for row in self.history() if row["epoch"] <= epochs]
+            whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+        except (KeyError, ValueError, csv.Error):
+            whole = False
+        if not whole:
+            raise UserError(
+                f"{str(self / HISTORY)!r} is damaged, it must have a row for each of {epochs} "
+                "epochs: start anew with --overwrite."
+            )
         with replacing(self / HISTORY) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()

@@ -219,6 +219,16 @@ def finished(tmp_path_factory):
     return folder / "5", folder / "6"
 
 
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """The folder of a run that was killed in its second epoch."""
+    out = tmp_path_factory.mktemp("runs") / "cut"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(data, "load", lambda name, **options: dataset(name))
+        train_until(patched, 1, settings(), out)
+    return out
+
+
 @pytest.fixture
 def copied(finished, tmp_path):
     return shutil.copytree(finished[0], tmp_path / "copied")
@@ -282,6 +292,32 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, qui
         training.resume(tmp_path / "run", say=quiet["say"])
     with pytest.raises(UserError, match="`out` must be a run folder"):
         training.resume(tmp_path, say=quiet["say"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("backup.npz", b"junk"),
+        ("backup.npz", b""),
+        ("history.csv", b"loss,val_frame_nll\n1.0,2.0\n"),
+        ("history.csv", b""),
+        ("history.csv", b"\xff\x00"),
+    ],
+)
+def test_resume_from_a_damaged_file_is_one_line(name, content, cut, tmp_path, quiet):
+    shutil.copytree(cut, tmp_path / "run")
+    (tmp_path / "run" / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}' is damaged.*: start anew with --overwrite"):
+        training.resume(tmp_path / "run", say=quiet["say"])
+
+
+def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
+    shutil.copytree(cut, tmp_path / "run")
+    config = json.loads((cut / "config.json").read_text())
+    config["settings"]["units"] += 1
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="backup.npz' is damaged or another run's"):
+        training.resume(tmp_path / "run", say=quiet["say"])
 
 
 def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet):
