@@ -31,7 +31,15 @@ CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
 # What the files of a run hold at least; other programs also write a config.json.
-SECTIONS = {CONFIG: ("settings", "network", "data"), METRICS: ("splits", "floors", "data")}
+DATA = ("name", "kind", "version", "checksum")
+SECTIONS = {
+    CONFIG: {
+        "settings": ("data", "network"),
+        "network": ("network", "kind", "features"),
+        "data": (*DATA, "vocabulary", "start", "quarter_length"),
+    },
+    METRICS: {"splits": (), "floors": (), "data": DATA},
+}
 
 
 class Run:
@@ -131,6 +139,12 @@ class Run:
                 f"`run` must be {expected}, got {str(self.path)!r}, whose {name} is something "
                 "else's."
             )
+        for section, names in SECTIONS[name].items():
+            for entry in names:
+                if entry not in content[section]:
+                    raise UserError(
+                        f"Cannot use {str(self / name)!r}: {section}.{entry} is missing."
+                    )
         return content
 
     def settings(self):
