@@ -17,7 +17,7 @@ def learning_curve(history, kind, path):
 
     Args:
         history: Rows of history.csv: dicts with "epoch", "loss" in nats and one "val_..." result
-            that is not "val_loss".
+            that is not "val_loss", finite in one row at least; what is not is left out.
         kind: "piano_roll" (nats per frame), "characters" (bits) or "words" (perplexity).
         path: PNG file to write.
 
@@ -31,8 +31,8 @@ def learning_curve(history, kind, path):
     }[kind]
     (name,) = [name for name in history[0] if name.startswith("val_") and name != "val_loss"]
     epochs = np.array([row["epoch"] for row in history])
-    loss = convert(np.array([row["loss"] for row in history]))
-    validation = np.array([row[name] for row in history])
+    loss = _finite(convert(np.array([row["loss"] for row in history])))
+    validation = _finite(np.array([row[name] for row in history]))
     best = int(np.nanargmin(validation))
     figure = _figure(7, 4.2)
     axes = figure.add_subplot()
@@ -50,8 +50,9 @@ def learning_curve(history, kind, path):
     )
     # The first epochs are so much worse that they would flatten the rest.
     late = np.concatenate([loss[len(loss) // 20 :], validation[len(loss) // 20 :]])
-    room = 0.12 * (late.max() - late.min()) or 1.0
-    axes.set_ylim(late.min() - room, late.max() + room)
+    low, high = np.nanmin([*late, validation[best]]), np.nanmax([*late, validation[best]])
+    room = 0.12 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
     axes.set(xlabel="epoch", ylabel=unit)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="#e6e6e6")
@@ -116,6 +117,11 @@ def require():
         import matplotlib  # noqa: F401
     except ImportError:
         raise missing_extra("matplotlib", "plots") from None
+
+
+def _finite(values):
+    """NaN, which matplotlib leaves out, in place of infinity too."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _figure(width, height):

@@ -189,11 +189,16 @@ def _train(run, settings, dataset, model, say, progress):
             verbose=0,
         )
     history = run.history()
+    what = None
     if not math.isfinite(history[-1]["loss"]):
+        what = f"loss is {history[-1]['loss']} in epoch {history[-1]['epoch']:.0f}"
+    elif not math.isfinite(stopping.best):
+        what = f"best validation result is {stopping.best}"
+    if what is not None:
         raise DivergedError(
-            f"The loss is {history[-1]['loss']} in epoch {history[-1]['epoch']:.0f}: try a smaller "
-            f"--learning-rate than {settings.learning_rate:g}, a smaller --clipnorm than "
-            f"{settings.clipnorm:g}, or another --activation than {settings.activation}."
+            f"The {what}: try a smaller --learning-rate than {settings.learning_rate:g}, a smaller "
+            f"--clipnorm than {settings.clipnorm:g}, or another --activation than "
+            f"{settings.activation}."
         )
     with replacing(run / MODEL) as partial:
         _plain(run, model).save(partial)

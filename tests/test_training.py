@@ -234,6 +234,26 @@ def copied(finished, tmp_path):
     return shutil.copytree(finished[0], tmp_path / "copied")
 
 
+@pytest.mark.parametrize(
+    ("section", "change", "reason"),
+    [
+        ("settings", {"colour": "red"}, "unexpected keyword argument 'colour'"),
+        ("settings", {"dropout": 2}, "`dropout` must be a number"),
+        ("network", {"units": "many"}, "`units` must be a positive integer"),
+        ("network", {"colour": "red"}, "colour"),
+        ("data", {"kind": None}, "data.kind is missing"),
+    ],
+)
+def test_config_that_cannot_be_used_is_one_line(section, change, reason, copied, quiet):
+    config = json.loads((copied / "config.json").read_text())
+    config[section].update(change)
+    config[section] = {name: value for name, value in config[section].items() if value is not None}
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=f"Cannot use .*config.json': .*{reason}") as error:
+        training.measure(copied, "test")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("batch_size", [None, 1])
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "empty", "another"])
 def test_damaged_model_is_one_line(damage, batch_size, finished, copied):
@@ -332,6 +352,17 @@ def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet
     assert len([line for line in quiet["lines"] if line.startswith("epoch")]) == 1
 
 
+def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, quiet):
+    broken = dataset("piano_roll")
+    broken.splits["validation"] = [
+        np.full(piece.shape, np.inf, "float32") for piece in broken.splits["validation"]
+    ]
+    monkeypatch.setattr(data, "load", lambda name, **options: broken)
+    with pytest.raises(DivergedError, match=r"validation result is \w+: try a smaller --learning"):
+        training.train(settings(), tmp_path / "run", say=quiet["say"])
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -407,6 +438,16 @@ def test_learning_curve_claims_no_dropout(monkeypatch):
     plots.learning_curve([{"epoch": 1, "loss": 2.0, "val_frame_nll": 1.0}], "piano_roll", None)
     legend = figures[0].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
+
+
+def test_learning_curve_leaves_out_what_is_not_finite(tmp_path):
+    for results in ([1.0, np.nan, np.inf], [np.inf, 3.0, np.nan], [np.nan] * 2 + [2.0]):
+        history = [
+            {"epoch": i + 1, "loss": 1.0 + i, "val_frame_nll": result}
+            for i, result in enumerate(results)
+        ]
+        plots.learning_curve(history, "piano_roll", tmp_path / "curve.png")
+        assert (tmp_path / "curve.png").exists()
 
 
 def test_text_is_measured_as_one_sequence(monkeypatch):
