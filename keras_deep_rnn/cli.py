@@ -268,7 +268,7 @@ def _start_backend():
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
         except ModuleNotFoundError as error:
             raise UserError(
                 f"Keras's backend `{error.name}` is not installed: pip install "
@@ -280,6 +280,9 @@ def _start_backend():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax", "torch"):
+        raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch, got {backend}.")
 
 
 def _progress(steps):
