@@ -2,10 +2,22 @@
 
 import keras
 
+from .arguments import number
 from .data.batching import CarriedBatches, PieceBatches
+from .errors import UserError
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL
 from .networks import build_network
 from .schedules import InverseDecay
+
+
+def check_lengths(dataset):
+    """Refuses music that cannot be measured: results are over frames 2 to T of each piece."""
+    for split, sequences in dataset.splits.items():
+        if dataset.kind == "piano_roll" and all(len(piece) < 2 for piece in sequences):
+            raise UserError(
+                "`data` must have a piece of at least two frames in each split, "
+                f"got none in {split}."
+            )
 
 
 def batches(settings, dataset, split):
@@ -41,6 +53,8 @@ class WithoutFirstFrames(keras.utils.PyDataset):
 
 def network_to_train(settings, network):
     """The network to train, which carries its state where backpropagation is truncated."""
+    if settings.output_bias is not None:
+        number("output_bias", settings.output_bias)
     keras.utils.set_random_seed(settings.seed)
     carried = {"stateful": True, "batch_size": settings.batch_size} if settings.truncate else {}
     return build_network(settings.network, **network, **carried)

@@ -302,6 +302,16 @@ def test_a_mistake_leaves_no_folder(tmp_path, quiet):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_music_of_single_frames_is_refused_at_the_start(split, tmp_path, monkeypatch, quiet):
+    short = dataset("piano_roll")
+    short.splits[split][:] = [piece[:1] for piece in short.splits[split]]
+    monkeypatch.setattr(data, "load", lambda name, **options: short)
+    with pytest.raises(UserError, match=f"`data` must have .* two frames .* none in {split}"):
+        training.train(settings(), tmp_path / "run", say=quiet["say"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, quiet):
     train_until(monkeypatch, 1, settings(), tmp_path / "run")
     with pytest.raises(UserError, match="`units` must be 6 .* got 7"):
