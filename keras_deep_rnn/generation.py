@@ -14,6 +14,8 @@ from .runs import Run
 from .writing import replacing
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
+# A MIDI file holds the length of a quarter note in 24 bits of microseconds, at most 16.8 seconds.
+SLOWEST, FASTEST = 4, 1000
 
 
 def generate(
@@ -41,7 +43,7 @@ def generate(
         primer: What to go on from. Music: a MIDI file, or None for silence. Text: a text, or None
             for the end of a line; where the vocabulary has no such end, for its first token.
         primer_length: Frames to take from the MIDI file.
-        tempo: Quarter notes in a minute.
+        tempo: Quarter notes in a minute, from `SLOWEST` to `FASTEST`.
         instrument: One of `midi.INSTRUMENTS`.
         say: Function that shows the text.
 
@@ -55,7 +57,10 @@ def generate(
     facts = run.config["data"]
     kind = facts["kind"]
     one_of(tuple(midi.INSTRUMENTS))("instrument", instrument)
-    number("tempo", tempo, above=0)
+    if not SLOWEST <= number("tempo", tempo) <= FASTEST:
+        raise UserError(
+            f"`tempo` must be {SLOWEST} to {FASTEST} quarter notes a minute, got {tempo!r}."
+        )
     checked_seed("seed", seed)
     out = Path(out or run / ("music.mid" if kind == "piano_roll" else "text.txt"))
     ending = ".mid" if kind == "piano_roll" else ".txt"
@@ -83,8 +88,8 @@ def generate(
     plots.piano_roll(
         frames,
         picture,
-        title=f"{run.config['settings']['network']} on {facts['name']}, seed {seed}, "
-        f"temperature {temperature:g}",
+        title=f"{run.config['settings']['network']} on {Path(facts['name']).name}, "
+        f"seed {seed}, temperature {temperature:g}",
         frames_in_quarter=1 / quarter_length,
         primer=0 if begin is None else len(begin),
     )

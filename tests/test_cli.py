@@ -16,7 +16,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from keras_deep_rnn import cli, settings, training
+from keras_deep_rnn import cli, plots, settings, training
 from keras_deep_rnn.errors import DivergedError, UserError, missing_extra
 
 COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")
@@ -115,6 +115,7 @@ MISTAKES = [
     ("train --activation tahn", "did you mean 'tanh'?"),
     ("train --optimizer adam", "did you mean 'adamw'?"),
     ("train --learning-rate 0", "--learning-rate must be a finite number above 0, got 0.0."),
+    ("train --units 3 --output-bias nan", "--output-bias must be a finite number, got nan."),
     ("train --unit 3", "No such option: --unit"),
     ("train --data jsb_chorale", "did you mean 'jsb_chorales'?"),
     ("train --data no/such.npz", "--data must be a data set or an existing path"),
@@ -150,12 +151,13 @@ def test_mistake_in_a_process_of_its_own(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-def test_unknown_backend_is_one_line(pieces, tmp_path):
-    environment = {**os.environ, "KERAS_BACKEND": "tensorfow"}
+@pytest.mark.parametrize("backend", ["tensorfow", "numpy"])
+def test_backend_that_cannot_train_is_one_line(backend, pieces, tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
     result = deep_rnn("train", "--data", pieces, cwd=tmp_path, env=environment)
     assert result.returncode == 2
-    assert result.stderr.startswith("Error: KERAS_BACKEND must be tensorflow, jax or torch: ")
-    assert "tensorfow" in result.stderr
+    assert result.stderr.startswith("Error: KERAS_BACKEND must be tensorflow, jax or torch")
+    assert backend in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -234,6 +236,20 @@ def test_generate_writes_music_and_picture(run, tmp_path):
     assert (code, "--out must end with .mid" in errors) == (2, True)
     code, _, errors = called("generate", run, "--primer", tmp_path / "no.mid")
     assert (code, "--primer must be a MIDI file" in errors) == (2, True)
+
+
+@pytest.mark.parametrize("tempo", [3, 1001, "nan"])
+def test_generate_refuses_a_tempo_that_midi_cannot_hold(tempo, run, tmp_path):
+    code, _, errors = called("generate", run, "--out", tmp_path / "a.mid", "--tempo", tempo)
+    assert (code, errors.startswith("Error: --tempo must be ")) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_picture_names_the_data_without_its_folders(run, tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(plots, "piano_roll", lambda *_, title, **more: titles.append(title))
+    assert called("generate", run, "--out", tmp_path / "a.mid", "--length", 2)[0] == 0
+    assert titles == ["dots_rnn on pieces.npz, seed 0, temperature 1"]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
