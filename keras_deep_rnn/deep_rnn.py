@@ -224,7 +224,10 @@ class DeepRNN(Configured, keras.layers.RNN):
     def _first_states(self, sequences, initial_state, reset):
         batch = ops.shape(sequences)[0]
         if initial_state is None:
-            initial_state = self.states if self.stateful else self.get_initial_state(batch)
+            initial_state = self.get_initial_state(batch)
+            if self.stateful:
+                # Copies: PyTorch writes the new states over the old, which the gradient needs.
+                initial_state = [ops.copy(state) for state in self.states]
         states = [
             ops.cast(ops.convert_to_tensor(state), self.cell.compute_dtype)
             for state in keras.tree.flatten(initial_state)
