@@ -222,12 +222,11 @@ class DeepRNN(Configured, keras.layers.RNN):
         return ops.expand_dims(mask, -1)
 
     def _first_states(self, sequences, initial_state, reset):
-        batch = ops.shape(sequences)[0]
-        if initial_state is None:
-            initial_state = self.get_initial_state(batch)
-            if self.stateful:
-                # Copies: PyTorch writes the new states over the old, which the gradient needs.
-                initial_state = [ops.copy(state) for state in self.states]
+        if initial_state is None and self.stateful:
+            # Copies: PyTorch writes the new states over the old, which the gradient needs.
+            initial_state = [ops.copy(state) for state in self.states]
+        elif initial_state is None:
+            initial_state = self.get_initial_state(ops.shape(sequences)[0])
         states = [
             ops.cast(ops.convert_to_tensor(state), self.cell.compute_dtype)
             for state in keras.tree.flatten(initial_state)
