@@ -157,6 +157,10 @@ CHECKS = {
     "recurrent_dropout": rate,
     "output_dropout": rate,
     "seed": seed,
+    "return_state_sequences": flag,
+    "jit_compile": optional(flag),
+    "batch_parts": optional(positive_integer),
+    "remat": optional(positive_integer),
     "plus": keras_layer,
     "predict": optional(keras_layer),
 }

@@ -11,6 +11,7 @@ from . import recurrence
 from .arguments import CHECKS, Configured, layer_sizes, numbered
 from .errors import UserError
 from .operators import Plus, Predict
+from .recurrence import DEFAULT_LOOP
 
 # `keras.layers.RNN` draws the masks of a cell before its loop only where the cell is of this class,
 # which Keras does not export: it is found among the parents of a cell that Keras does export.
@@ -139,7 +140,7 @@ class DeepRNNCell(Cell):
         y = _dropped(h, self.get_output_dropout_mask(h)) if training else h
         return (y if self.predict is None else self.predict(y)), [h]
 
-    def over_time(self, sequences, states, mask=None, training=False, unroll=False):
+    def over_time(self, sequences, states, mask=None, training=False, loop=DEFAULT_LOOP):
         """The whole sequence at once: what depends on x or on h alone stays out of the loop.
 
         Args:
@@ -147,7 +148,7 @@ class DeepRNNCell(Cell):
             states: List of h before the first step, (B, H).
             mask: Boolean (B, T); where it is False, h stays as it is.
             training: Whether to drop units.
-            unroll: Whether to write the steps out.
+            loop: `recurrence.Loop`, how to run.
 
         Returns:
             y of shape (B, T, units of ▷), and the list of h of shape (B, T, H).
@@ -157,22 +158,22 @@ class DeepRNNCell(Cell):
             sequences = _dropped(sequences, self.get_dropout_mask(sequences[:, 0]))
             recurrent_mask = self.get_recurrent_dropout_mask(states[0])
         if type(self.plus) is Plus:
-            h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, unroll)
+            h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, loop)
         else:
 
             def step(x, states):
                 return [self.plus([x, _dropped(states[0], recurrent_mask)])]
 
             # JAX's loop cannot carry what ⊕ itself updates, such as the seed of a dropout layer.
-            unroll = unroll or (recurrence.on_jax() and self.plus.non_trainable_variables)
+            unroll = loop.unroll or (recurrence.on_jax() and self.plus.non_trainable_variables)
             (h,) = recurrence.run(step, sequences, states, mask, unroll)
         y = _dropped(h, self.get_output_dropout_mask(states[0])) if training else h
         return (y if self.predict is None else self._predict_all(y)), [h]
 
-    def recurrence(self, unroll=False):
+    def recurrence(self, loop=DEFAULT_LOOP):
         """Which loop `over_time` takes: "fast", or "plain" and why."""
         if type(self.plus) is Plus:
-            reason = self.plus.why_plain(unroll)
+            reason = self.plus.why_plain(loop)
         else:
             reason = f"⊕ is a {type(self.plus).__name__}"
         return "fast" if reason is None else f"plain: {reason}"

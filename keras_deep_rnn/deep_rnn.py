@@ -4,6 +4,7 @@ Shapes: B batch, T time steps, D input features, H units of h.
 """
 
 import inspect
+import weakref
 
 import keras
 import numpy as np
@@ -12,17 +13,30 @@ from keras import ops
 from .arguments import Configured, flag, signature
 from .cells import DeepRNNCell
 from .errors import UserError, nearest
+from .recurrence import Loop, backend, warn_if_slow
 from .stacked import over_time
 
-LOOP = (
-    "return_sequences",
-    "return_state",
-    "return_state_sequences",
-    "go_backwards",
-    "stateful",
-    "unroll",
-    "zero_output_for_mask",
+# The compiled single step of each layer: an attribute of the layer would go into its SavedModels.
+_STEPS = weakref.WeakKeyDictionary()
+
+# Arguments of the loop, with their defaults: what Keras has, and what is ours.
+KERAS_LOOP = dict.fromkeys(
+    (
+        "return_sequences",
+        "return_state",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "zero_output_for_mask",
+    ),
+    False,
 )
+OWN_LOOP = {
+    "return_state_sequences": False,
+    "jit_compile": None,
+    "batch_parts": None,
+    "remat": None,
+}
 KERAS_ARGUMENTS = ("name", "trainable", "dtype", "activity_regularizer")
 
 OPTIONS = """activation: phi: a name, a function, or a layer, such as `LpUnit`, copied for each use.
@@ -43,6 +57,12 @@ LOOP_OPTIONS = """dropout: Share of the units of x to drop; one mask for the who
     go_backwards: Whether to read the sequence from its end; outputs come in the order of reading.
     stateful: Whether each batch starts from the states that the one before ended with.
     unroll: Whether to write the steps out instead of looping; T must be known.
+    jit_compile: Whether XLA compiles the recurrence on TensorFlow; None: yes, unless the
+        environment variable KERAS_DEEP_RNN_XLA is 0. An export never contains such code.
+    batch_parts: Into how many parts the batch is split, whose loops run side by side; None: on
+        TensorFlow without a GPU one for each core, of at least 4 rows, else 1.
+    remat: Keep only h(t) for the way back, and compute the hidden layers of the transition again,
+        so many steps at a time: less memory, more time, equal gradients. None keeps them all.
     zero_output_for_mask: Whether the output at a masked step is zero, or the one before it.
     name, dtype, trainable: As for every Keras layer.
 """
@@ -66,8 +86,8 @@ Raises:
 def documented(cls):
     """Gives a layer the signature of its cell and of the loop, and the texts that all share."""
     loop = {
-        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False)
-        for name in LOOP
+        name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in {**KERAS_LOOP, **OWN_LOOP}.items()
     }
     cls.accepts = {**cls.cell_class.accepts, **loop}
     cls.__signature__ = signature(cls.accepts)
@@ -140,18 +160,21 @@ class DeepRNN(Configured, keras.layers.RNN):
     cell_class = DeepRNNCell
 
     def __init__(self, *args, **kwargs):
-        loop = {name: flag(name, kwargs.pop(name, False)) for name in LOOP}
+        in_keras = {name: flag(name, kwargs.pop(name, False)) for name in KERAS_LOOP}
+        loop = {name: kwargs.pop(name, default) for name, default in OWN_LOOP.items()}
         own = {name: kwargs.pop(name) for name in KERAS_ARGUMENTS if name in kwargs}
         for name in kwargs.keys() - self.cell_class.accepts.keys():
             hint = nearest(name, self.accepts)
             raise UserError(f"`{name}` is no argument of {type(self).__name__}{hint or '.'}")
         self.__signature__.bind(*args, **kwargs)
         cell = self.cell_class(*args, dtype=own.get("dtype"), **kwargs)
-        self.return_state_sequences = loop.pop("return_state_sequences")
-        super().__init__(cell, **loop, **own)
+        super().__init__(cell, **in_keras, **own)
+        self.keep(loop)
 
     def build(self, sequences_shape, initial_state_shape=None):
         self._check_shapes(sequences_shape)
+        self._features = sequences_shape[-1]
+        warn_if_slow(self.compute_dtype)
         if not self.cell.built:
             self.cell.build((sequences_shape[0], sequences_shape[-1]))
             self.cell.built = True
@@ -191,7 +214,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         mask = None if mask is None else ops.cast(mask, "bool")
 
         y, state_sequences = over_time(
-            self.cell, sequences, states, mask, bool(training), self.unroll
+            self.cell, sequences, states, mask, bool(training), self._loop
         )
         self.cell.reset_dropout_mask()
         self.cell.reset_recurrent_dropout_mask()
@@ -213,7 +236,54 @@ class DeepRNN(Configured, keras.layers.RNN):
     @property
     def recurrence(self):
         """Which loop over time runs: "fast", or "plain" and why; for a stack, of each level."""
-        return self.cell.recurrence(self.unroll)
+        return self.cell.recurrence(self._loop)
+
+    @property
+    def _loop(self):
+        return Loop(self.unroll, self.jit_compile, self.batch_parts, self.remat)
+
+    def step(self, x_t, states=None):
+        """One time step for online inference, by a function that is compiled once for the layer.
+
+        Nothing is dropped and nothing carried: what comes back as states goes in with the next x.
+
+        Args:
+            x_t: x(t), shape (B, D).
+            states: List of the states at t-1, (B, H) each; None for zeros.
+
+        Returns:
+            y(t), shape (B, units of y), and the list of the states at t.
+
+        Raises:
+            UserError: An input has not the shape described here, or the layer reads backwards.
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_deep_rnn import DeepTransitionRNN
+        >>> layer = DeepTransitionRNN(4, transition_units=(8,))
+        >>> y, states = layer.step(np.ones((1, 3)))
+        >>> y, states = layer.step(np.ones((1, 3)), states)
+        >>> tuple(y.shape)
+        (1, 4)
+        """
+        if self.go_backwards:
+            raise UserError("`step` goes forwards, but the layer has `go_backwards=True`.")
+        x_t = x_t if ops.is_tensor(x_t) else ops.convert_to_tensor(x_t, self.compute_dtype)
+        if len(x_t.shape) != 2:
+            raise UserError(f"`x_t` must have shape (B, D), got {tuple(x_t.shape)}.")
+        if not self.built:
+            self.build((x_t.shape[0], None, x_t.shape[1]))
+        if x_t.shape[1] != self._features:
+            raise UserError(
+                f"`x_t` must have D = {self._features} features, got {tuple(x_t.shape)}."
+            )
+        if states is None:
+            states = self.get_initial_state(x_t.shape[0])
+        self._check_states("states", states, x_t.shape[0])
+        if self not in _STEPS:
+            _STEPS[self] = backend().single_step(self.cell, self._loop.compiled())
+        return _STEPS[self](x_t, list(states))
 
     def _shown(self, mask):
         """Where an output is given, (B, T, 1): a masked step repeats the last one before it."""
@@ -253,18 +323,17 @@ class DeepRNN(Configured, keras.layers.RNN):
             len(_shape(mask)) != 2 or any(_unequal(a, b) for a, b in zip(_shape(mask), shape))
         ):
             raise UserError(f"`mask` must have shape (B, T) = {shape[:2]}, got {_shape(mask)}.")
-        states = [] if initial_state is None else keras.tree.flatten(initial_state)
-        if initial_state is not None and len(states) != len(self.state_size):
-            raise UserError(
-                f"`initial_state` must have {len(self.state_size)} tensor(s), got {len(states)}."
-            )
+        if initial_state is not None:
+            self._check_states("initial_state", keras.tree.flatten(initial_state), shape[0])
+
+    def _check_states(self, name, states, batch):
+        if not isinstance(states, (list, tuple)) or len(states) != len(self.state_size):
+            got = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
+            raise UserError(f"`{name}` must have {len(self.state_size)} tensor(s), got {got}.")
         for state, width in zip(states, self.state_size):
-            expected = (shape[0], width)
-            got = _shape(state)
+            expected, got = (batch, width), _shape(state)
             if len(got) != 2 or any(_unequal(*sizes) for sizes in zip(got, expected)):
-                raise UserError(
-                    f"`initial_state` must have shape (B, H) = {expected}, got {got}."
-                )
+                raise UserError(f"`{name}` must have shape (B, H) = {expected}, got {got}.")
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
         batch, length = sequences_shape[0], sequences_shape[1]
@@ -284,7 +353,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         return masks[0] if len(masks) == 1 else masks
 
     def get_config(self):
-        loop = {name: getattr(self, name) for name in LOOP}
+        loop = {name: getattr(self, name) for name in (*KERAS_LOOP, *OWN_LOOP)}
         return {**self.cell.get_config(), **keras.layers.Layer.get_config(self), **loop}
 
 

@@ -14,7 +14,8 @@ from . import recurrence
 from .arguments import layer_sizes
 from .errors import UserError
 from .operator_layers import Operator
-from .recurrence import transition
+from .recurrence import DEFAULT_LOOP, transition
+from .recurrence.derivatives import DERIVATIVES
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -170,15 +171,15 @@ class Plus(Operator):
             a = layer.activate(z, bias=not fed)
         return a
 
-    def over_time(self, x, h, mask=None, dropout_mask=None, unroll=False):
+    def over_time(self, x, h, mask=None, dropout_mask=None, loop=DEFAULT_LOOP):
         """h at every step, (B, T, H), from x (B, T, D) and the h before the first step.
 
         By the loop with a gradient of its own where `why_plain` has nothing against it.
         """
         projection = self.project(x)
-        if self.why_plain(unroll) is None:
+        if self.why_plain(loop) is None:
             layers = self._transition_layers
-            loop = transition.Transition(
+            what = transition.Transition(
                 widths=(*(self.transition_units or ()), self.units),
                 fed=tuple("input_to_hidden" in layer.kernels for layer in layers),
                 shortcut=tuple("shortcut" in layer.kernels for layer in layers),
@@ -188,25 +189,27 @@ class Plus(Operator):
                 activation=self.activation,
                 masked=mask is not None,
                 dropped=dropout_mask is not None,
-                compiled=recurrence.xla(),
+                compiled=loop.compiled(),
+                parts=loop.parts(),
+                remat=loop.remat,
             )
             weights = [w for layer in layers for w in layer.in_the_loop()]
             weights = [ops.convert_to_tensor(weight) for weight in weights]
-            return transition.run(loop, projection, h, mask, dropout_mask, weights)
+            return transition.run(what, projection, h, mask, dropout_mask, weights)
 
         def step(projection, states):
             (h,) = states
             return [self.transition(projection, h if dropout_mask is None else h * dropout_mask)]
 
-        return recurrence.run(step, projection, [h], mask, unroll)[0]
+        return recurrence.run(step, projection, [h], mask, loop.unroll)[0]
 
-    def why_plain(self, unroll=False):
+    def why_plain(self, loop=DEFAULT_LOOP):
         """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
-        if unroll:
+        if loop.unroll:
             return "unroll=True"
-        if self.activation not in transition.DERIVATIVES:
+        if self.activation not in DERIVATIVES:
             name = getattr(self.activation, "__name__", type(self.activation).__name__)
-            return f"the derivative of {name} does not follow from its value"
+            return f"the loop has no derivative of {name}"
         return None
 
     def compute_output_shape(self, input_shape):

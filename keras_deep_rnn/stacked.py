@@ -14,6 +14,7 @@ from .cells import (
     state_widths,
 )
 from .errors import UserError
+from .recurrence import DEFAULT_LOOP
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -111,17 +112,17 @@ class StackedRNNCell(Cell):
 
         return self._upwards(one_step, inputs, states)
 
-    def over_time(self, sequences, states, mask=None, training=False, unroll=False):
+    def over_time(self, sequences, states, mask=None, training=False, loop=DEFAULT_LOOP):
         """The whole sequence at once, one level after the other; see `DeepRNNCell.over_time`."""
 
         def all_steps(cell, x, own):
-            return over_time(cell, x, own, mask, training, unroll)
+            return over_time(cell, x, own, mask, training, loop)
 
         return self._upwards(all_steps, sequences, states)
 
-    def recurrence(self, unroll=False):
+    def recurrence(self, loop=DEFAULT_LOOP):
         """Which loop each level takes; see `DeepRNNCell.recurrence`."""
-        return [recurrence_of(cell, unroll) for cell in self.cells]
+        return [recurrence_of(cell, loop) for cell in self.cells]
 
     def _upwards(self, run, x, states):
         """Lets `run(cell, x, its states)` climb the levels; gives the output and all states."""
@@ -170,10 +171,10 @@ class StackedRNNCell(Cell):
         return {**config, "cells": cells, "skip": self.skip}
 
 
-def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
+def over_time(cell, sequences, states, mask=None, training=False, loop=DEFAULT_LOOP):
     """Any cell over a whole sequence: by its own `over_time`, or step by step."""
     if hasattr(cell, "over_time"):
-        return cell.over_time(sequences, states, mask, training, unroll)
+        return cell.over_time(sequences, states, mask, training, loop)
     if isinstance(cell, KerasDropoutCell):
         cell.get_dropout_mask(sequences[:, 0])
         cell.get_recurrent_dropout_mask(states[0])
@@ -184,15 +185,15 @@ def over_time(cell, sequences, states, mask=None, training=False, unroll=False):
 
     batch = ops.shape(sequences)[0]
     no_output = ops.zeros((batch, output_width(cell)), dtype=cell.compute_dtype)
-    y, *state_sequences = recurrence.run(step, sequences, [no_output, *states], mask, unroll)
+    y, *state_sequences = recurrence.run(step, sequences, [no_output, *states], mask, loop.unroll)
     if isinstance(cell, KerasDropoutCell):
         cell.reset_dropout_mask()
         cell.reset_recurrent_dropout_mask()
     return y, state_sequences
 
 
-def recurrence_of(cell, unroll=False):
+def recurrence_of(cell, loop=DEFAULT_LOOP):
     """Which loop a cell takes over a whole sequence."""
     if hasattr(cell, "recurrence"):
-        return cell.recurrence(unroll)
+        return cell.recurrence(loop)
     return f"plain: the cell is a {type(cell).__name__}"

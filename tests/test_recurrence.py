@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn.operators import Plus
-from keras_deep_rnn.recurrence.transition import DERIVATIVES
+from keras_deep_rnn.recurrence.derivatives import DERIVATIVES
 
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]], bool)
 
 
 def plain(monkeypatch):
-    monkeypatch.setattr(Plus, "why_plain", lambda self, unroll=False: "asked for")
+    monkeypatch.setattr(Plus, "why_plain", lambda self, loop=None: "asked for")
 
 
 def trained(make_layer, weights, x, mask):
@@ -54,7 +54,7 @@ def test_gradients_with_dropout_and_mask(network, xla, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     batch=st.integers(1, 4),
     steps=st.integers(1, 7),
@@ -64,6 +64,8 @@ def test_gradients_with_dropout_and_mask(network, xla, monkeypatch):
     use_bias=st.booleans(),
     activation=st.sampled_from([a.__name__ for a in DERIVATIVES]),
     masked=st.booleans(),
+    batch_parts=st.none() | st.integers(1, 3),
+    remat=st.none() | st.integers(1, 8),
     seed=st.integers(0, 99),
 )
 def test_any_transition(batch, steps, masked, seed, **arguments):
@@ -89,11 +91,11 @@ def test_any_transition(batch, steps, masked, seed, **arguments):
 def test_which_loop_and_why():
     assert kdr.DeepTransitionRNN(H).recurrence == "fast"
     assert kdr.DeepTransitionRNN(H, unroll=True).recurrence == "plain: unroll=True"
-    assert kdr.DeepTransitionRNN(H, activation="gelu").recurrence == (
-        "plain: the derivative of gelu does not follow from its value"
+    assert kdr.DeepTransitionRNN(H, activation="celu").recurrence == (
+        "plain: the loop has no derivative of celu"
     )
     assert kdr.DeepTransitionRNN(H, activation=kdr.LpUnit()).recurrence == (
-        "plain: the derivative of LpUnit does not follow from its value"
+        "plain: the loop has no derivative of LpUnit"
     )
     assert kdr.DeepRNN(keras.layers.Add(), state_size=D).recurrence == "plain: ⊕ is a Add"
     levels = [kdr.DeepTransitionRNNCell(H), keras.layers.GRUCell(3)]

@@ -4,8 +4,10 @@ import sys
 
 import tensorflow as tf
 
+from . import available_cores, number_of_parts
 
-def scan(step, carry, inputs, widths, reverse=False):
+
+def scan(step, carry, inputs, shapes, reverse=False):
     """See `recurrence`. The number of time steps may be unknown."""
     length = tf.shape(inputs[0])[0]
     carry = [tf.convert_to_tensor(value) for value in carry]
@@ -13,8 +15,7 @@ def scan(step, carry, inputs, widths, reverse=False):
         tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x) for x in inputs
     ]
     writers = [
-        tf.TensorArray(carry[0].dtype, size=length, element_shape=[carry[0].shape[0], width])
-        for width in widths
+        tf.TensorArray(carry[0].dtype, size=length, element_shape=shape) for shape in shapes
     ]
 
     def body(i, carry, writers):
@@ -35,8 +36,8 @@ def with_gradient(forward, backward):
     """A function of tensors whose gradient is not found by tracing its loop.
 
     Args:
-        forward: Function of tensors to the list of its result and what `backward` needs besides.
-        backward: Function of the gradient of the result, that list and the arguments of `forward`
+        forward: Function of tensors to its result, and what `backward` needs besides, in lists.
+        backward: Function of the gradient of the result, these lists and the arguments of `forward`
             (as a list) to the gradients of these arguments.
 
     Returns:
@@ -45,8 +46,8 @@ def with_gradient(forward, backward):
 
     @tf.custom_gradient
     def function(*arguments):
-        kept = forward(*arguments)
-        return kept[0], lambda gradient: backward(gradient, kept, list(arguments))
+        result, kept = forward(*arguments)
+        return result, lambda gradient: backward(gradient, kept, list(arguments))
 
     # Read variables outside: what the function closes over would get no gradient.
     return lambda *arguments: function(*(tf.convert_to_tensor(a) for a in arguments))
@@ -55,6 +56,52 @@ def with_gradient(forward, backward):
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
     return tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+
+
+def single_step(cell, xla):
+    """The cell as a function of x(t) and the list of states, without a gradient, compiled once."""
+
+    def step(x, states):
+        return cell(x, states, training=False)
+
+    return tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+
+
+# Each part is a program of its own for XLA to compile.
+MOST_PARTS = 8
+
+
+def parts_side_by_side():
+    """Into how many parts a batch is split: one for each core, as far as they run side by side."""
+    if tf.executing_eagerly() or accelerated():
+        return 1
+    cores = tf.config.threading.get_inter_op_parallelism_threads() or available_cores()
+    return min(cores, MOST_PARTS)
+
+
+def split(tensors, parts, least):
+    """The tensors in parts along their first axis, of nearly equal size: a list for each part.
+
+    There are at most `parts`, with at least `least` rows each. Where the number of rows is unknown,
+    there are exactly `parts`, the last of them empty where there are too few rows. TensorFlow runs
+    side by side what does not depend on each other.
+    """
+    rows = tensors[0].shape[0]
+    if rows is not None:
+        parts = number_of_parts(rows, parts, least)
+        sizes = [(rows + i) // parts for i in range(parts)]
+    else:
+        rows = tf.shape(tensors[0])[0]
+        used, i = tf.clip_by_value(rows // least, 1, parts), tf.range(parts)
+        sizes = tf.where(i < used, (rows + i) // used, 0)
+    if parts == 1:
+        return [list(tensors)]
+    return list(zip(*(tf.split(tensor, sizes, num=parts) for tensor in tensors)))
+
+
+def accelerated():
+    """Whether there is a device that is faster than the processor."""
+    return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
 def exporting():

@@ -11,27 +11,18 @@ holds only what dh(t-1) needs, and keeps delta_l(t) = dz_l:
     dhm = delta_1 W_1^T + sum of delta_l S_l^T
 
 Every gradient of a weight is then one product over all steps: dW_l = a_{l-1}^T delta_l,
-dS_l = hm^T delta_l. All products with hm are one, of the matrices [W_1 S_2 ... S_L] side by side.
+dS_l = hm^T delta_l. All products with hm in a step are one, of [W_1 S_2 ... S_L] side by side.
+
+Inside the loops time is the first axis.
 """
 
 import dataclasses
 import functools
 
-import keras
 from keras import ops
 
 from . import backend
-
-# phi' from the value a = phi(z), for the activations where it follows from that alone.
-DERIVATIVES = {
-    keras.activations.linear: lambda a: ops.ones_like(a),
-    keras.activations.tanh: lambda a: 1 - a * a,
-    keras.activations.sigmoid: lambda a: a * (1 - a),
-    keras.activations.relu: lambda a: ops.cast(a > 0, a.dtype),
-    keras.activations.elu: lambda a: ops.where(a > 0, ops.ones_like(a), a + 1),
-    keras.activations.softplus: lambda a: 1 - ops.exp(-a),
-    keras.activations.softsign: lambda a: ops.square(1 - ops.abs(a)),
-}
+from .derivatives import DERIVATIVES, FROM_Z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +38,9 @@ class Transition:
         masked: Whether there is a mask.
         dropped: Whether there is a dropout mask on h(t-1).
         compiled: Whether XLA compiles the loops.
+        parts: Into how many parts the batch is split, at most, and the least rows of a part.
+        remat: Steps of a chunk of time whose a_l are computed again on the way back; None keeps
+            those of all steps.
     """
 
     widths: tuple
@@ -54,58 +48,97 @@ class Transition:
     shortcut: tuple
     bias: tuple
     activation: object
-    masked: bool
-    dropped: bool
-    compiled: bool
-
-    def weights(self, flat):
-        """The weights as (from_state, W_2 ... W_L, biases); `flat` has the order of ⊕'s own.
-
-        from_state is [W_1 S_2 ... S_L], each S_l only where there is one.
-        """
-        flat, W, S, b = list(flat), [], [], []
-        for shortcut, bias in zip(self.shortcut, self.bias):
-            W.append(flat.pop(0))
-            S.append(flat.pop(0) if shortcut else None)
-            b.append(flat.pop(0) if bias else None)
-        from_state = [W[0], *(s for s in S if s is not None)]
-        return ops.concatenate(from_state, axis=-1), W[1:], b
+    masked: bool = False
+    dropped: bool = False
+    compiled: bool = False
+    parts: tuple = (1, 1)
+    remat: int | None = None
 
     def reached(self):
         """Indices of the layers that h(t-1) reaches: the first, and those with a shortcut."""
         return [0, *(i for i, shortcut in enumerate(self.shortcut) if shortcut)]
 
-    def parts(self, values, layers):
-        """Cuts what stands side by side into one part for each of the layers."""
-        cut, start = {}, 0
+    def fed_layers(self):
+        """Indices of the layers that the projection of the input reaches."""
+        return [i for i, fed in enumerate(self.fed) if fed]
+
+    def cut(self, values, layers):
+        """Cuts what stands side by side into one part for each of the layers, by index."""
+        parts, start = {}, 0
         for i in layers:
-            cut[i] = values[..., start : start + self.widths[i]]
+            parts[i] = values[..., start : start + self.widths[i]]
             start += self.widths[i]
-        return cut
+        return parts
 
-    def step(self, weights, h, projection):
-        """One step: a_1 ... a_L from hm and the projection of the input."""
-        from_state, W, b = weights
-        arriving = self.parts(ops.matmul(h, from_state), self.reached())
-        projected = self.parts(projection, [i for i, fed in enumerate(self.fed) if fed])
-        values = []
-        for i in range(len(self.widths)):
-            terms = [ops.matmul(values[-1], W[i - 1])] if i else []
+    def named(self, batched):
+        """(projection, h, mask, dropout mask) of `run`; None for what is not there."""
+        projection, h, *constants = batched
+        mask = constants.pop(0) if self.masked else None
+        return projection, h, mask, constants.pop(0) if self.dropped else None
+
+    def sorted(self, flat):
+        """[W_1 S_2 ... S_L] and W_2 ... W_L, and the biases, from the order that ⊕ has them in."""
+        flat, W, S, biases = list(flat), [], [], []
+        for shortcut, bias in zip(self.shortcut, self.bias):
+            W.append(flat.pop(0))
+            S += [flat.pop(0)] if shortcut else []
+            biases += [flat.pop(0)] if bias else []
+        return [_side_by_side([W[0], *S]), *W[1:]], biases
+
+    def step(self, matrices, biases, hm, projection):
+        """z_1 ... z_L and a_1 ... a_L of one step, or of many that stand one after the other."""
+        from_state, *W = matrices
+        arriving = self.cut(ops.matmul(hm, from_state), self.reached())
+        projected = self.cut(projection, self.fed_layers())
+        biases, z, a = list(biases), [], []
+        for i, bias in enumerate(self.bias):
+            terms = [ops.matmul(a[-1], W[i - 1])] if i else []
             terms += [part[i] for part in (arriving, projected) if i in part]
-            terms += [b[i]] if b[i] is not None else []
-            values.append(self.activation(sum(terms[1:], terms[0])))
-        return values
+            terms += [biases.pop(0)] if bias else []
+            z.append(sum(terms[1:], terms[0]))
+            a.append(self.activation(z[-1]))
+        return z, a
 
-    def step_back(self, weights, values, dh):
-        """One step back: delta_1 ... delta_L and dhm from a_1 ... a_L and dh(t)."""
-        from_state, W, _ = weights
-        derivative, deltas, da = DERIVATIVES[self.activation], [], dh
+    def step_back(self, transposed, slopes, dh):
+        """delta_1 ... delta_L and dhm of one step, from dh(t) and what phi' follows from."""
+        to_state, *W = transposed
+        deltas, da = [], dh
         for i in reversed(range(len(self.widths))):
-            deltas.insert(0, da * derivative(values[i]))
+            deltas.insert(0, da * DERIVATIVES[self.activation](slopes[i]))
             if i:
-                da = ops.matmul(deltas[0], ops.transpose(W[i - 1]))
-        side_by_side = ops.concatenate([deltas[i] for i in self.reached()], axis=-1)
-        return deltas, ops.matmul(side_by_side, ops.transpose(from_state))
+                da = ops.matmul(deltas[0], W[i - 1])
+        return deltas, ops.matmul(_side_by_side([deltas[i] for i in self.reached()]), to_state)
+
+    def kept(self, z, a):
+        """What is kept of a step for the way back, beside h(t) = a_L."""
+        return list(z if self.activation in FROM_Z else a[:-1])
+
+    def slopes(self, h, kept):
+        """What phi' of each layer follows from: z_1 ... z_L or a_1 ... a_L."""
+        return list(kept) if self.activation in FROM_Z else [*kept, h]
+
+    def weight_shapes(self):
+        """Shapes of the weights, in the order of ⊕."""
+        shapes, H = [], self.widths[-1]
+        for i, width in enumerate(self.widths):
+            shapes.append((self.widths[i - 1] if i else H, width))
+            shapes += [(H, width)] if self.shortcut[i] else []
+            shapes += [(width,)] if self.bias[i] else []
+        return shapes
+
+    def d_weights(self, before, a, deltas):
+        """The gradients of the weights, in the order of ⊕; `before` is hm of every step."""
+
+        def rows(x):
+            return ops.reshape(x, (-1, x.shape[-1]))
+
+        gradients = []
+        for i, delta in enumerate(deltas):
+            sources = [a[i - 1] if i else before]
+            sources += [before] if self.shortcut[i] else []
+            gradients += [ops.matmul(ops.transpose(rows(x)), rows(delta)) for x in sources]
+            gradients += [ops.sum(rows(delta), axis=0)] if self.bias[i] else []
+        return gradients
 
 
 def run(transition, projection, h, mask, dropout_mask, weights):
@@ -122,97 +155,157 @@ def run(transition, projection, h, mask, dropout_mask, weights):
     Returns:
         Shape (B, T, H).
     """
-    constants = []
-    if mask is not None:
-        constants.append(ops.cast(ops.expand_dims(ops.transpose(mask), -1), h.dtype))
-    if dropout_mask is not None:
-        constants.append(dropout_mask)
-    projection = ops.swapaxes(projection, 0, 1)
-    return ops.swapaxes(_function(transition)(projection, h, *constants, *weights), 0, 1)
+    constants = [] if mask is None else [ops.cast(ops.expand_dims(mask, -1), h.dtype)]
+    constants += [] if dropout_mask is None else [dropout_mask]
+    return _function(transition)(projection, h, *constants, *weights)
 
 
 @functools.cache
 def _function(transition):
     """The function of (projection, h, constants, weights) to h over time, with its gradient."""
-    forward = functools.partial(_forward, transition)
-    backward = functools.partial(_backward, transition)
-    if transition.compiled:
-        forward, backward = backend().compiled(forward), backend().compiled(backward)
-    return backend().with_gradient(forward, backward)
+    compiled = backend().compiled if transition.compiled else lambda function: function
+    forward = compiled(functools.partial(_forward, transition))
+    loop_back = compiled(functools.partial(_loop_back, transition))
+    chunks_back = compiled(functools.partial(_chunks_back, transition))
+    batched = 2 + transition.masked + transition.dropped
+
+    def keep(*arguments):
+        matrices, biases = transition.sorted(arguments[batched:])
+        parts = backend().split(arguments[:batched], *transition.parts)
+        results = [forward(part, matrices, biases) for part in parts]
+        return _joined([hs for hs, _ in results]), [kept for _, kept in results]
+
+    def gradients(gradient, kept, arguments):
+        matrices, biases = transition.sorted(arguments[batched:])
+        # Laid out before the loops: a product with a matrix that stands transposed in memory takes
+        # up to twice as long.
+        transposed = [ops.transpose(matrix) for matrix in matrices]
+        found = []
+        parts = backend().split([gradient, *arguments[:batched]], *transition.parts)
+        for (gradient, *part), kept_of_part in zip(parts, kept):
+            if transition.remat:
+                found.append(
+                    chunks_back(gradient, part, kept_of_part, matrices, biases, transposed)
+                )
+            else:
+                # The products over all steps stay out of what XLA compiles: the backend's own are
+                # faster.
+                d_projection, d_h, deltas = loop_back(gradient, part, kept_of_part, transposed)
+                d_weights = _products(transition, part, kept_of_part, deltas)
+                found.append((d_projection, d_h, d_weights))
+        d_projection, d_h = (_joined([part[i] for part in found]) for i in (0, 1))
+        constants = [ops.zeros_like(constant) for constant in arguments[2:batched]]
+        d_weights = [sum(rest, first) for first, *rest in zip(*(part[2] for part in found))]
+        return [d_projection, d_h, *constants, *d_weights]
+
+    return backend().with_gradient(keep, gradients)
 
 
-def _arguments(transition, constants_and_weights):
-    """(mask, dropout mask, weights), None for what is not there."""
-    rest = list(constants_and_weights)
-    mask = rest.pop(0) if transition.masked else None
-    dropout_mask = rest.pop(0) if transition.dropped else None
-    return mask, dropout_mask, transition.weights(rest)
+def _forward(transition, batched, matrices, biases):
+    """h at every step, (B, T, H), and what the way back needs, time first: h, then `kept`."""
+    projection, h, mask, dropout_mask = transition.named(batched)
+
+    def step(carry, inputs):
+        (h,) = carry
+        z, a = transition.step(matrices, biases, _dropped(h, dropout_mask), inputs[0])
+        new_h = a[-1] if mask is None else ops.where(inputs[1] > 0, a[-1], h)
+        kept = [] if transition.remat else transition.kept(z, a)
+        return [new_h], [new_h, *kept]
+
+    inputs = [_time_first(x) for x in (projection, mask) if x is not None]
+    widths = [transition.widths[-1]]
+    widths += [] if transition.remat else transition.kept(transition.widths, transition.widths)
+    _, (hs, *kept) = backend().scan(step, [h], inputs, [(h.shape[0], width) for width in widths])
+    hs_out = _time_first(hs)
+    return hs_out, [hs_out] if transition.remat else [hs, *kept]
+
+
+def _loop_back(transition, gradient, batched, kept, transposed):
+    """The gradients of the projection, (B, T, n), and of the first h; delta_l of every step."""
+    _, h, mask, dropout_mask = transition.named(batched)
+    hs, *kept = kept
+    inputs = [_time_first(gradient), transition.slopes(hs, kept), _time_first(mask)]
+    d_h, deltas = _deltas(transition, transposed, dropout_mask, ops.zeros_like(h), *inputs)
+    return _time_first(_side_by_side([deltas[i] for i in transition.fed_layers()])), d_h, deltas
+
+
+def _deltas(transition, transposed, dropout_mask, d_h, gradient, slopes, mask):
+    """The loop back in time from d_h after the last step: d_h before the first, and delta_l."""
+
+    def step_back(carry, inputs):
+        dh = carry[0] + inputs[0]
+        passed = None if mask is None else ops.where(inputs[1] > 0, ops.zeros_like(dh), dh)
+        dh = dh if mask is None else ops.where(inputs[1] > 0, dh, ops.zeros_like(dh))
+        deltas, dhm = transition.step_back(transposed, inputs[-len(slopes) :], dh)
+        dhm = _dropped(dhm, dropout_mask)
+        return [dhm if mask is None else dhm + passed], deltas
+
+    inputs = [gradient, *([] if mask is None else [mask]), *slopes]
+    shapes = [(d_h.shape[0], width) for width in transition.widths]
+    (d_h,), deltas = backend().scan(step_back, [d_h], inputs, shapes, reverse=True)
+    return d_h, deltas
+
+
+def _products(transition, batched, kept, deltas):
+    """The gradients of the weights, from all steps at once."""
+    _, h, _, dropout_mask = transition.named(batched)
+    hs, *kept = kept
+    before = _dropped(ops.concatenate([ops.expand_dims(h, 0), hs[:-1]], axis=0), dropout_mask)
+    a = transition.slopes(hs, kept)
+    if transition.activation in FROM_Z:
+        a = [transition.activation(z) for z in a]
+    return transition.d_weights(before, a, deltas)
+
+
+def _chunks_back(transition, gradient, batched, kept, matrices, biases, transposed):
+    """As `_loop_back` and `_products`, with z_l and a_l made again, chunk by chunk of time.
+
+    As every h(t-1) is kept, those of a chunk are products over all its steps. The first chunk to
+    come, the last in time, is filled up with steps of zeros, which add nothing to any gradient.
+    """
+    projection, h, mask, dropout_mask = transition.named(batched)
+    (hs,) = kept
+    before = ops.concatenate([ops.expand_dims(h, 1), hs[:, :-1]], axis=1)
+    length = ops.shape(gradient)[1]
+
+    def chunks(x):
+        rows, steps, width = ops.shape(x)[0], transition.remat, x.shape[-1]
+        x = ops.concatenate([x, ops.zeros((rows, -length % steps, width), x.dtype)], axis=1)
+        return ops.reshape(_time_first(x), (-1, steps, rows, width))
+
+    def chunk_back(carry, inputs):
+        d_h, *sums = carry
+        gradient, before, projection, mask = [*inputs, None][:4]
+        hm = _dropped(before, dropout_mask)
+        z, a = transition.step(matrices, biases, hm, projection)
+        slopes = transition.slopes(a[-1], transition.kept(z, a))
+        d_h, deltas = _deltas(transition, transposed, dropout_mask, d_h, gradient, slopes, mask)
+        more = transition.d_weights(hm, a, deltas)
+        d_projection = _side_by_side([deltas[i] for i in transition.fed_layers()])
+        return [d_h, *(a + b for a, b in zip(sums, more))], [d_projection]
+
+    inputs = [chunks(x) for x in (gradient, before, projection, mask) if x is not None]
+    no_sums = [ops.zeros(shape, h.dtype) for shape in transition.weight_shapes()]
+    shape = (transition.remat, h.shape[0], projection.shape[-1])
+    (d_h, *d_weights), (d_projection,) = backend().scan(
+        chunk_back, [ops.zeros_like(h), *no_sums], inputs, [shape], reverse=True
+    )
+    d_projection = ops.reshape(d_projection, (-1, *ops.shape(d_projection)[2:]))
+    return _time_first(d_projection[:length]), d_h, d_weights
+
+
+def _side_by_side(values):
+    return values[0] if len(values) == 1 else ops.concatenate(values, axis=-1)
+
+
+def _joined(parts):
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
+
+
+def _time_first(x):
+    """(B, T, n) as (T, B, n), or back."""
+    return None if x is None else ops.swapaxes(x, 0, 1)
 
 
 def _dropped(h, dropout_mask):
     return h if dropout_mask is None else h * dropout_mask
-
-
-def _forward(transition, projection, h, *rest):
-    """h at every step, and what the way back needs: a_1 ... a_{L-1}, and a_L where masked."""
-    mask, dropout_mask, weights = _arguments(transition, rest)
-
-    def step(carry, inputs):
-        (h,) = carry
-        values = transition.step(weights, _dropped(h, dropout_mask), inputs[0])
-        if mask is None:
-            return [values[-1]], [values[-1], *values[:-1]]
-        h = inputs[1] * values[-1] + (1 - inputs[1]) * h
-        return [h], [h, *values]
-
-    inputs = [projection] if mask is None else [projection, mask]
-    widths = transition.widths if mask is not None else transition.widths[:-1]
-    _, kept = backend().scan(step, [h], inputs, [transition.widths[-1], *widths])
-    return kept
-
-
-def _backward(transition, gradient, kept, arguments):
-    """The gradients of the projection, the first h, the constants and the weights."""
-    _, h, *rest = arguments
-    mask, dropout_mask, weights = _arguments(transition, rest)
-    hs, *values = kept
-    if mask is None:
-        values = [*values, hs]
-
-    def step_back(carry, inputs):
-        dh = carry[0] + inputs[0]
-        held = 0
-        if mask is not None:
-            held, dh = (1 - inputs[1]) * dh, inputs[1] * dh
-        deltas, dhm = transition.step_back(weights, inputs[-len(values) :], dh)
-        return [_dropped(dhm, dropout_mask) + held], deltas
-
-    inputs = [gradient, *([] if mask is None else [mask]), *values]
-    (dh,), deltas = backend().scan(
-        step_back, [ops.zeros_like(h)], inputs, transition.widths, reverse=True
-    )
-    before = _dropped(ops.concatenate([ops.expand_dims(h, 0), hs[:-1]], axis=0), dropout_mask)
-    projected = [delta for delta, fed in zip(deltas, transition.fed) if fed]
-    constants = [ops.zeros_like(c) for c in (mask, dropout_mask) if c is not None]
-    d_weights = _weight_gradients(transition, before, values, deltas)
-    return [ops.concatenate(projected, axis=-1), dh, *constants, *d_weights]
-
-
-def _weight_gradients(transition, before, values, deltas):
-    """dW, dS, db of each layer, each one product over all steps; `before` is hm at every step."""
-
-    def rows(sequence):
-        return ops.reshape(sequence, (-1, sequence.shape[-1]))
-
-    reached = transition.reached()
-    side_by_side = rows(ops.concatenate([deltas[i] for i in reached], axis=-1))
-    of_state = transition.parts(ops.matmul(ops.transpose(rows(before)), side_by_side), reached)
-    gradients = []
-    for i, delta in enumerate(deltas):
-        below = ops.transpose(rows(values[i - 1])) if i else None
-        gradients.append(ops.matmul(below, rows(delta)) if i else of_state[0])
-        if transition.shortcut[i]:
-            gradients.append(of_state[i])
-        if transition.bias[i]:
-            gradients.append(ops.sum(delta, axis=(0, 1)))
-    return gradients
