@@ -127,10 +127,10 @@ def run(step, inputs, states, mask=None, unroll=False):
 
 def unrolled_scan(step, carry, inputs, shapes, reverse=False):
     """The same as the backends' `scan`, with one copy of the step for each t."""
-    times = range(inputs[0].shape[0])
+    steps = list(zip(*(ops.unstack(x) for x in inputs)))
     history = []
-    for t in reversed(times) if reverse else times:
-        carry, outputs = step(carry, [x[t] for x in inputs])
+    for now in reversed(steps) if reverse else steps:
+        carry, outputs = step(carry, now)
         history.append(outputs)
     if reverse:
         history.reverse()

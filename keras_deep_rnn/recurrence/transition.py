@@ -88,11 +88,11 @@ class Transition:
     def step(self, matrices, biases, hm, projection):
         """z_1 ... z_L and a_1 ... a_L of one step, or of many that stand one after the other."""
         from_state, *W = matrices
-        arriving = self.cut(ops.matmul(hm, from_state), self.reached())
+        arriving = self.cut(hm @ from_state, self.reached())
         projected = self.cut(projection, self.fed_layers())
         biases, z, a = list(biases), [], []
         for i, bias in enumerate(self.bias):
-            terms = [ops.matmul(a[-1], W[i - 1])] if i else []
+            terms = [a[-1] @ W[i - 1]] if i else []
             terms += [part[i] for part in (arriving, projected) if i in part]
             terms += [biases.pop(0)] if bias else []
             z.append(sum(terms[1:], terms[0]))
@@ -106,8 +106,8 @@ class Transition:
         for i in reversed(range(len(self.widths))):
             deltas.insert(0, da * DERIVATIVES[self.activation](slopes[i]))
             if i:
-                da = ops.matmul(deltas[0], W[i - 1])
-        return deltas, ops.matmul(_side_by_side([deltas[i] for i in self.reached()]), to_state)
+                da = deltas[0] @ W[i - 1]
+        return deltas, _side_by_side([deltas[i] for i in self.reached()]) @ to_state
 
     def kept(self, z, a):
         """What is kept of a step for the way back, beside h(t) = a_L."""
