@@ -67,7 +67,7 @@ class Loop:
         """Into how many parts the batch is split, at most, and the least rows of a part."""
         if self.batch_parts is not None:
             return self.batch_parts, 1
-        return (backend().parts_side_by_side() if self.compiled() else 1), LEAST_ROWS
+        return (1 if backend().exporting() else backend().parts_side_by_side()), LEAST_ROWS
 
 
 DEFAULT_LOOP = Loop()
