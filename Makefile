@@ -20,8 +20,6 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# Tests and training run on small matrices: threads of one operation only wait for each other.
-export TF_NUM_INTRAOP_THREADS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test lint bench clean FORCE
@@ -29,6 +27,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 demo: .venv/demo
 	$(BIN)/deep-rnn demo --overwrite
 
+# Tests run on small matrices: threads of one operation only wait for each other.
+test: export TF_NUM_INTRAOP_THREADS ?= 1
 test: .venv/test
 	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path="$(DATA_PATH)") tests
 
