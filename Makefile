@@ -1,7 +1,7 @@
 # make demo    the whole of it on real music: train, evaluate, write a chorale, export
 # make test    every test; DATA_PATH=folder runs those that need the benchmark data as well
 # make lint    ruff
-# make bench   times of the loops over time
+# make bench   times of the loops over time, docs/performance.md; DATA_PATH=folder as for the tests
 #
 # Each makes the virtual environment .venv first. Other builds of the backends:
 #   make demo TENSORFLOW=tensorflow     where there is no tensorflow-cpu, or for a GPU
@@ -35,8 +35,10 @@ test: .venv/test
 lint: .venv/lint
 	$(BIN)/ruff check .
 
+# The threads of a user who has set nothing; BENCH="--only step" and the like go to the command.
 bench: .venv/test
-	$(BIN)/python -m benchmarks.recurrence
+	env -u TF_NUM_INTRAOP_THREADS $(BIN)/python -m benchmarks \
+	  $(if $(DATA_PATH),--data-path="$(DATA_PATH)") $(BENCH)
 
 clean:
 	rm -rf .venv

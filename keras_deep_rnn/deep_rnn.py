@@ -4,7 +4,6 @@ Shapes: B batch, T time steps, D input features, H units of h.
 """
 
 import inspect
-import weakref
 
 import keras
 import numpy as np
@@ -15,9 +14,6 @@ from .cells import DeepRNNCell
 from .errors import UserError, nearest
 from .recurrence import Loop, backend, warn_if_slow
 from .stacked import over_time
-
-# The compiled single step of each layer: an attribute of the layer would go into its SavedModels.
-_STEPS = weakref.WeakKeyDictionary()
 
 # Arguments of the loop, with their defaults: what Keras has, and what is ours.
 KERAS_LOOP = dict.fromkeys(
@@ -101,6 +97,16 @@ def documented(cls):
     return keras.saving.register_keras_serializable(package="keras_deep_rnn")(cls)
 
 
+class SingleSteps(dict):
+    """The compiled steps of a layer, by whether XLA compiles them; they go into no copy of it."""
+
+    def __deepcopy__(self, memo):
+        return SingleSteps()
+
+    def __reduce__(self):
+        return SingleSteps, ()
+
+
 class CarriedState(keras.layers.Layer):
     """The states that a stateful layer carries from batch to batch.
 
@@ -170,6 +176,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         cell = self.cell_class(*args, dtype=own.get("dtype"), **kwargs)
         super().__init__(cell, **in_keras, **own)
         self.keep(loop)
+        object.__setattr__(self, "_steps", SingleSteps())
 
     def build(self, sequences_shape, initial_state_shape=None):
         self._check_shapes(sequences_shape)
@@ -272,18 +279,21 @@ class DeepRNN(Configured, keras.layers.RNN):
         x_t = x_t if ops.is_tensor(x_t) else ops.convert_to_tensor(x_t, self.compute_dtype)
         if len(x_t.shape) != 2:
             raise UserError(f"`x_t` must have shape (B, D), got {tuple(x_t.shape)}.")
+        if not self.built and self.stateful:
+            raise UserError("`step` needs a layer with `stateful=True` built, with its batch size.")
         if not self.built:
-            self.build((x_t.shape[0], None, x_t.shape[1]))
+            self.build((None, 1, x_t.shape[1]))
         if x_t.shape[1] != self._features:
             raise UserError(
                 f"`x_t` must have D = {self._features} features, got {tuple(x_t.shape)}."
             )
         if states is None:
-            states = self.get_initial_state(x_t.shape[0])
+            states = self.get_initial_state(ops.shape(x_t)[0])
         self._check_states("states", states, x_t.shape[0])
-        if self not in _STEPS:
-            _STEPS[self] = backend().single_step(self.cell, self._loop.compiled())
-        return _STEPS[self](x_t, list(states))
+        xla = self._loop.compiled()
+        if xla not in self._steps:
+            self._steps[xla] = backend().single_step(self.cell, xla)
+        return self._steps[xla](x_t, list(states))
 
     def _shown(self, mask):
         """Where an output is given, (B, T, 1): a masked step repeats the last one before it."""

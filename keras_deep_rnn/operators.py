@@ -14,8 +14,7 @@ from . import recurrence
 from .arguments import layer_sizes
 from .errors import UserError
 from .operator_layers import Operator
-from .recurrence import DEFAULT_LOOP, transition
-from .recurrence.derivatives import DERIVATIVES
+from .recurrence import DEFAULT_LOOP, derivatives, transition
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -207,7 +206,7 @@ class Plus(Operator):
         """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
         if loop.unroll:
             return "unroll=True"
-        if self.activation not in DERIVATIVES:
+        if not derivatives.known(self.activation):
             name = getattr(self.activation, "__name__", type(self.activation).__name__)
             return f"the loop has no derivative of {name}"
         return None

@@ -21,6 +21,7 @@ FILES = [
     "test_noise.py",
     "test_recurrence.py",
     "test_schedules.py",
+    "test_step.py",
 ]
 
 

@@ -1,95 +1,368 @@
-"""The fast loop gives what the plain loop gives: outputs, states and gradients."""
+"""The fast loop gives what the plain loop gives: outputs, states and gradients.
+
+Two results are equal where their largest difference is at most 1e-5 of the largest magnitude, or
+1e-5 where that is below 1.
+"""
+
+import contextlib
+import functools
+import warnings
 
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, D, H, sequences
+from descriptors import NETWORKS, D, H, first_states, randomize, sequences, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras import ops
 
 import keras_deep_rnn as kdr
+from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.operators import Plus
-from keras_deep_rnn.recurrence.derivatives import DERIVATIVES
+from keras_deep_rnn.recurrence import Loop, backend
+from keras_deep_rnn.recurrence.derivatives import DERIVATIVES, FROM_Z
 
-MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]], bool)
+BACKEND = keras.backend.backend()
+ACTIVATIONS = [activation.__name__ for activation in DERIVATIVES]
+MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
+ALL = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
+DEEP = {"transition_units": (4, 6), "shortcut": True, "input_to": "all"}
+
+only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's alone")
+
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    def differentiated(layer):
+        def run(x, states, mask):
+            with tf.GradientTape() as tape:
+                tape.watch([x, *states])
+                loss, results = loss_of(layer, x, states, mask)
+            return results, tape.gradient(loss, [x, *states, *layer.trainable_variables])
+
+        return run
+
+    jitted = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+elif BACKEND == "jax":
+    import jax
+
+    def differentiated(layer):
+        def run(x, states, mask):
+            variables = [*layer.trainable_variables, *layer.non_trainable_variables]
+
+            def call(sources, values):
+                x, *states = sources
+                rest = [v.value for v in variables[len(values) :]]
+                mapping = list(zip(variables, [*values, *rest], strict=True))
+                with keras.StatelessScope(state_mapping=mapping) as scope:
+                    loss, results = loss_of(layer, x, states, mask)
+                return loss, (results, [scope.get_current_value(v) for v in variables])
+
+            weights = [v.value for v in layer.trainable_variables]
+            grad = jax.grad(call, argnums=(0, 1), has_aux=True)
+            gradients, (results, after) = grad([x, *states], weights)
+            for variable, value in zip(variables[len(weights) :], after[len(weights) :]):
+                if not isinstance(value, jax.core.Tracer):
+                    variable.assign(value)
+            return results, [*gradients[0], *gradients[1]]
+
+        return run
+
+    jitted = jax.jit
+
+else:
+    import torch
+
+    def differentiated(layer):
+        def run(x, states, mask):
+            sources = [value.detach().clone().requires_grad_() for value in (x, *states)]
+            loss, results = loss_of(layer, sources[0], sources[1:], mask)
+            weights = [variable.value for variable in layer.trainable_variables]
+            found = torch.autograd.grad(loss, [*sources, *weights], allow_unused=True)
+            return results, [torch.zeros(()) if g is None else g for g in found]
+
+        return run
 
 
-def plain(monkeypatch):
-    monkeypatch.setattr(Plus, "why_plain", lambda self, loop=None: "asked for")
+# Operation by operation, JAX compiles each for itself, which takes longer than the whole.
+USUAL = jitted if BACKEND == "jax" else lambda run: run
 
 
-def trained(make_layer, weights, x, mask):
-    """Outputs of a layer in training, and its weights after a step of gradient descent."""
-    inputs = keras.Input(x.shape[1:], batch_size=len(x))
-    masks = keras.Input(mask.shape[1:], batch_size=len(x), dtype="bool")
-    layer = make_layer(return_sequences=True, return_state=True)
-    results = layer(inputs, mask=masks)
-    rows = [keras.ops.reshape(result, (len(x), -1)) for result in results]
-    model = keras.Model([inputs, masks], keras.ops.concatenate(rows, axis=-1))
-    layer.set_weights(weights)
-    model.compile(
-        keras.optimizers.SGD(1.0), lambda y_true, y: keras.ops.sum(keras.ops.square(y - 0.1))
-    )
-    model.train_on_batch([x, mask], np.zeros((len(x), 1)))
-    return layer.get_weights()
+def loss_of(layer, x, states, mask):
+    """A number that depends on every result of the layer in training, and the results."""
+    results = keras.tree.flatten(layer(x, initial_state=states or None, mask=mask, training=True))
+    squares = [ops.square(ops.cast(result, "float32") - 0.1) for result in results]
+    return sum(ops.sum(square) for square in squares), results
 
 
-CASES = [(network, "0") for network in NETWORKS] + [(NETWORKS[4], "1"), (NETWORKS[-1], "1")]
+def differentiated_at(layer, x, states, mask=None, wrap=lambda run: run):
+    """The results of the layer, and the gradients for x, for the first states and each weight.
+
+    `differentiated` makes the function of tensors that does it; `wrap` may compile that.
+    """
+    tensors = [ops.convert_to_tensor(value) for value in (x, *states)]
+    mask = None if mask is None else ops.convert_to_tensor(mask)
+    results, gradients = wrap(differentiated(layer))(tensors[0], tensors[1:], mask)
+    return [to_numpy(ops.cast(value, "float32")) for value in (*results, *gradients)]
 
 
-@pytest.mark.parametrize(("network", "xla"), CASES, ids=str)
-def test_gradients_with_dropout_and_mask(network, xla, monkeypatch):
-    monkeypatch.setenv("KERAS_DEEP_RNN_XLA", xla)
-
-    def make(**options):
-        return network.make_layer(dropout=0.3, recurrent_dropout=0.4, seed=5, **options)
-
-    weights = make()
-    weights.build((3, 6, D))
-    weights = weights.get_weights()
-    fast = trained(make, weights, sequences(), MASK)
-    plain(monkeypatch)
-    for a, b, start in zip(fast, trained(make, weights, sequences(), MASK), weights, strict=True):
-        assert not np.array_equal(a, start) or a.ndim == 1
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    batch=st.integers(1, 4),
-    steps=st.integers(1, 7),
-    transition_units=st.none() | st.lists(st.integers(1, 6), min_size=1, max_size=3),
-    shortcut=st.booleans(),
-    input_to=st.sampled_from(["first", "all"]),
-    use_bias=st.booleans(),
-    activation=st.sampled_from([a.__name__ for a in DERIVATIVES]),
-    masked=st.booleans(),
-    batch_parts=st.none() | st.integers(1, 3),
-    remat=st.none() | st.integers(1, 8),
-    seed=st.integers(0, 99),
-)
-def test_any_transition(batch, steps, masked, seed, **arguments):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(batch, steps, D)).astype("float32")
-    mask = rng.random((batch, steps)) < 0.7 if masked else np.ones((batch, steps), bool)
-
-    def make(**options):
-        return kdr.DeepTransitionRNN(H, **arguments, **options)
-
-    layer = make()
-    assert layer.recurrence == "fast"
-    layer.build(x.shape)
-    weights = [rng.normal(0, 0.4, w.shape).astype("float32") for w in layer.get_weights()]
-    fast = trained(make, weights, x, mask)
+@contextlib.contextmanager
+def plain_loops():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        plain(monkeypatch)
-        other = trained(make, weights, x, mask)
-    for a, b in zip(fast, other, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+        monkeypatch.setattr(Plus, "why_plain", lambda self, loop=None: "asked for")
+        yield
+
+
+def same(found, expected, bound=1e-5):
+    for a, b in zip(found, expected, strict=True):
+        assert np.isfinite(b).all()
+        largest = max(1, np.abs(b).max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=bound * largest)
+
+
+def both(make, x, mask=None, bound=1e-5, scale=0.4, wrap=USUAL):
+    """Holds the fast loop against the plain one; each in a new layer with the same weights."""
+
+    def results():
+        layer = make()
+        layer.build(x.shape)
+        randomize(layer, scale=scale)
+        states = first_states(layer, len(x))
+        return differentiated_at(layer, x, states, mask, wrap)
+
+    fast = results()
+    with plain_loops():
+        plain = results()
+    same(fast, plain, bound)
+
+
+def scale_for(activation):
+    """A standard deviation of weights with which values stay moderate over time."""
+    return 0.1 if activation == "exponential" else 0.4
+
+
+DEPTHS = st.none() | st.lists(st.integers(1, 6), min_size=1, max_size=3)
+FAMILIES = {
+    "DeepTransitionRNN": {"transition_units": DEPTHS},
+    "DeepInputRNN": {"input_units": st.lists(st.integers(1, 6), min_size=1, max_size=2)},
+    "DeepOutputTransitionRNN": {
+        "transition_units": st.lists(st.integers(1, 6), min_size=1, max_size=2),
+        "output_units": st.lists(st.integers(1, 6), min_size=1, max_size=2),
+        "input_units": st.none() | st.just([4]),
+    },
+    "StackedRNN": {"transition_units": DEPTHS, "skip": st.sampled_from([None, "residual"])},
+}
+
+
+@st.composite
+def layers(draw, steps):
+    """What makes a layer of any family, with any options of its network and of its loop."""
+    family = draw(st.sampled_from(list(FAMILIES)))
+    options = {name: draw(values) for name, values in FAMILIES[family].items()}
+    options["units"] = (H, H) if family == "StackedRNN" else draw(st.integers(1, 6))
+    if family != "DeepInputRNN":
+        options["shortcut"] = draw(st.booleans())
+        options["input_to"] = draw(st.sampled_from(["first", "all"]))
+    options["use_bias"] = draw(st.booleans())
+    options["activation"] = draw(st.sampled_from(ACTIVATIONS))
+    options["dropout"] = draw(st.sampled_from([0.0, 0.3]))
+    options["recurrent_dropout"] = draw(st.sampled_from([0.0, 0.4]))
+    options["go_backwards"] = draw(st.booleans())
+    options["batch_parts"] = draw(st.none() | st.integers(1, 7))
+    options["remat"] = draw(st.none() | st.integers(1, steps + 2))
+    return getattr(kdr, family), {**options, "seed": 5}
+
+
+@st.composite
+def cases(draw):
+    batch, steps = draw(st.integers(1, 5)), draw(st.integers(1, 7))
+    x = sequences(batch, steps, seed=draw(st.integers(0, 99)))
+    rows = st.lists(st.booleans(), min_size=steps, max_size=steps)
+    mask = draw(st.none() | st.lists(rows, min_size=batch, max_size=batch))
+    return x, None if mask is None else np.array(mask), *draw(layers(steps))
+
+
+@settings(max_examples=5 if BACKEND == "jax" else 40, deadline=None)
+@given(case=cases())
+def test_any_layer(case):
+    x, mask, layer, options = case
+    both(lambda: layer(**options, **ALL), x, mask, scale=scale_for(options["activation"]))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activation(activation):
+    def make():
+        return kdr.DeepTransitionRNN(H, activation=activation, **DEEP, **ALL)
+
+    assert make().recurrence == "fast"
+    both(make, sequences(), MASK, scale=scale_for(activation))
+
+
+@pytest.mark.parametrize(
+    ("parts", "remat", "activation"),
+    [(2, None, "tanh"), (5, 1, "silu"), (1, 4, "tanh"), (3, 6, "silu"), (2, 8, "tanh")],
+)
+def test_parts_and_chunks(parts, remat, activation):
+    options = {"activation": activation, "batch_parts": parts, "remat": remat}
+    options |= {"recurrent_dropout": 0.4, "seed": 5}
+    both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
+
+
+@pytest.mark.parametrize("network", [NETWORKS[i] for i in (2, 6, 8, 9, 12)], ids=str)
+def test_network_with_dropout_and_mask(network):
+    options = {"dropout": 0.3, "recurrent_dropout": 0.4, "seed": 5}
+    both(lambda: network.make_layer(**options, **ALL), sequences(), MASK)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="compiles the whole wherever nothing else is said")
+def test_without_jit():
+    options = {"recurrent_dropout": 0.4, "seed": 5, "batch_parts": 2, "remat": 4}
+    make = functools.partial(kdr.DeepTransitionRNN, H, **DEEP, **options, **ALL)
+    both(make, sequences(), MASK, wrap=lambda run: run)
+
+
+@only_tensorflow
+@pytest.mark.parametrize(("activation", "remat"), [("tanh", None), ("gelu", None), ("gelu", 4)])
+def test_whole_step_compiled(activation, remat):
+    options = {"activation": activation, "batch_parts": 2, "remat": remat, "jit_compile": True}
+
+    def make():
+        return kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL)
+
+    both(make, sequences(), MASK, wrap=jitted)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
+@pytest.mark.parametrize("remat", [None, 4])
+def test_recurrence_compiled(remat):
+    options = {"recurrent_dropout": 0.4, "seed": 5, "jit_compile": True, "batch_parts": 2}
+    both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
+
+
+@only_tensorflow
+@pytest.mark.parametrize(
+    ("remat", "xla", "whole"),
+    [
+        (None, False, False),
+        (4, False, False),
+        (None, True, False),
+        (4, True, False),
+        (4, False, True),
+        (None, True, True),
+    ],
+)
+def test_sizes_unknown(remat, xla, whole):
+    """One trace for every batch and length; parts without a row among them."""
+    options = {"jit_compile": xla, "remat": remat, "batch_parts": 3}
+    layer = kdr.DeepTransitionRNN(H, transition_units=(4,), **options, **ALL)
+    layer.build((None, None, D))
+    randomize(layer, scale=0.4)
+    unknown = [tf.TensorSpec((None, None, D)), [tf.TensorSpec((None, H))]]
+    unknown.append(tf.TensorSpec((None, None), "bool"))
+    run = tf.function(
+        differentiated(layer), input_signature=unknown, jit_compile=whole or None, autograph=False
+    )
+    for batch, steps in [(1, 6), (2, 3), (7, 5)]:
+        x, states = sequences(batch, steps), first_states(layer, batch)
+        mask = np.arange(steps) < np.arange(batch)[:, None]
+        found = differentiated_at(layer, x, states, mask, lambda _: run)
+        with plain_loops():
+            expected = differentiated_at(layer, x, states, mask)
+        same(found, expected)
+    assert run.experimental_get_tracing_count() == 1
+
+
+@only_tensorflow
+@pytest.mark.parametrize("parts", [None, 2])
+@pytest.mark.parametrize("xla", [False, True], ids=["", "xla"])
+def test_gradient_of_chosen_rows(xla, parts):
+    """TensorFlow hands back a gradient of rows as their indices and values."""
+    layer = kdr.DeepTransitionRNN(H, return_sequences=True, batch_parts=parts, jit_compile=xla)
+    x = tf.constant(sequences())
+    layer.build(x.shape)
+
+    def gradients(choose):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(choose(layer(x)))
+        return [to_numpy(g) for g in tape.gradient(loss, layer.trainable_variables)]
+
+    same(gradients(lambda y: tf.gather(y, [0, 2])), gradients(lambda y: y[::2]))
+
+
+@pytest.mark.parametrize("activation", list(DERIVATIVES), ids=ACTIVATIONS)
+def test_derivative(activation):
+    """phi' against differentiation by the backend, where phi has no kink."""
+    z = np.linspace(-8, 8, 1601, dtype="float32")
+    z = z[(np.abs(z[:, None] - [-3, -1, 0, 1, 3, 6]) > 1e-3).all(axis=1)]
+    tensor = ops.convert_to_tensor(z)
+    if BACKEND == "tensorflow":
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            a = activation(tensor)
+        expected = tape.gradient(a, tensor)
+    elif BACKEND == "jax":
+        expected = jax.grad(lambda z: activation(z).sum())(tensor)
+    else:
+        expected = torch.func.grad(lambda z: activation(z).sum())(tensor)
+    found = DERIVATIVES[activation](tensor if activation in FROM_Z else activation(tensor))
+    # exp(8) is 3000: relative to each value, not to the largest.
+    np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("network", "remat"), [(NETWORKS[5], 4), (NETWORKS[-1], None)], ids=str)
+@pytest.mark.parametrize(("dtype", "epsilon"), [("float16", 2**-10), ("bfloat16", 2**-7)])
+def test_mixed_precision(dtype, epsilon, network, remat):
+    """Both loops round each of six steps of three layers: eight roundings of the largest value."""
+
+    def make():
+        return network.make_layer(dtype=f"mixed_{dtype}", batch_parts=2, remat=remat, **ALL)
+
+    both(make, sequences(), MASK, bound=8 * epsilon)
+
+
+@pytest.mark.parametrize(("network", "remat"), [(NETWORKS[5], 4), (NETWORKS[-1], None)], ids=str)
+def test_stateful_over_two_batches(network, remat):
+    """The second batch starts from where the first ended; no gradient goes back that far."""
+    weights = network.make_layer()
+    weights.build((3, 6, D))
+    randomize(weights)
+
+    def two_batches(stateful):
+        layer = network.make_layer(stateful=stateful, batch_parts=2, remat=remat, **ALL)
+        layer.build((3, 6, D))
+        layer.set_weights(weights.get_weights())
+        first = differentiated_at(layer, sequences(), [])
+        if stateful:
+            return first, differentiated_at(layer, sequences(seed=2), []), layer.states
+        carried = [first[1 + i] for i in range(network.states)]
+        second = differentiated_at(layer, sequences(seed=2), carried)
+        # Without the gradients for the states, which the stateful layer keeps for itself.
+        results = 2 * network.states + 1
+        return first, second[: results + 1] + second[results + 1 + network.states :], None
+
+    first, second, carried = two_batches(True)
+    same([to_numpy(state) for state in carried], second[1 : 1 + network.states])
+    with plain_loops():
+        for expected in (two_batches(True), two_batches(False)):
+            same(first, expected[0])
+            same(second, expected[1])
+
+
+@pytest.mark.parametrize("network", [NETWORKS[5], NETWORKS[-1]], ids=str)
+def test_bidirectional(network):
+    def make():
+        layer = network.make_layer(batch_parts=2, remat=4, **ALL)
+        wrapper = keras.layers.Bidirectional(layer)
+        wrapper.state_size = 2 * layer.state_size
+        return wrapper
+
+    both(make, sequences(), MASK)
 
 
 def test_which_loop_and_why():
     assert kdr.DeepTransitionRNN(H).recurrence == "fast"
+    assert kdr.DeepTransitionRNN(H, jit_compile=True, batch_parts=2, remat=3).recurrence == "fast"
     assert kdr.DeepTransitionRNN(H, unroll=True).recurrence == "plain: unroll=True"
     assert kdr.DeepTransitionRNN(H, activation="celu").recurrence == (
         "plain: the loop has no derivative of celu"
@@ -102,16 +375,101 @@ def test_which_loop_and_why():
     assert kdr.StackedRNN(levels).recurrence == ["fast", "plain: the cell is a GRUCell"]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA's switch is TensorFlow's")
-@pytest.mark.parametrize("switch", ["0", "1"])
-def test_switch_of_xla(monkeypatch, switch):
-    import tensorflow as tf
+def test_activation_without_a_hash():
+    class Softer:
+        __hash__ = None
 
-    monkeypatch.setenv("KERAS_DEEP_RNN_XLA", switch)
-    layer = kdr.DeepTransitionRNN(H, transition_units=(4,))
+        def __call__(self, z):
+            return ops.tanh(z / 2)
+
+    layer = kdr.DeepTransitionRNN(H, activation=Softer())
+    assert layer.recurrence == "plain: the loop has no derivative of Softer"
+    assert tuple(layer(sequences()).shape) == (3, H)
+
+
+@pytest.mark.parametrize(("variable", "default"), [("0", False), ("1", True), (None, True)])
+def test_switch_of_xla(variable, default, monkeypatch):
+    if variable is None:
+        monkeypatch.delenv("KERAS_DEEP_RNN_XLA", raising=False)
+    else:
+        monkeypatch.setenv("KERAS_DEEP_RNN_XLA", variable)
+    assert Loop().compiled() == default
+    assert Loop(jit_compile=True).compiled()
+    assert not Loop(jit_compile=False).compiled()
+
+
+def compiled_functions(graph):
+    """The names of the functions in a graph that XLA must compile."""
+    functions = graph.as_graph_def().library.function
+    return [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
+
+
+@only_tensorflow
+@pytest.mark.parametrize("variable", ["0", "1"])
+@pytest.mark.parametrize("asked", [None, False, True])
+def test_what_xla_compiles(asked, variable, monkeypatch):
+    monkeypatch.setenv("KERAS_DEEP_RNN_XLA", variable)
+    layer = kdr.DeepTransitionRNN(H, transition_units=(4,), jit_compile=asked)
     layer.build((None, None, D))
     spec = tf.TensorSpec((None, None, D))
     graph = tf.function(lambda x: layer(x), input_signature=[spec]).get_concrete_function().graph
-    definition = graph.as_graph_def()
-    must = [f.signature.name for f in definition.library.function if f.attr["_XlaMustCompile"].b]
-    assert bool(must) == (switch == "1")
+    assert bool(compiled_functions(graph)) == (variable == "1" if asked is None else asked)
+
+
+@only_tensorflow
+@pytest.mark.parametrize("units", [H, (H, 4)], ids=["layer", "stack"])
+def test_exports_are_free_of_xla(units, tmp_path):
+    """Also after the model ran, and stepped, in programs of XLA's own."""
+    family = kdr.StackedRNN if isinstance(units, tuple) else kdr.DeepTransitionRNN
+    layer = family(units=units, jit_compile=True, batch_parts=2, return_sequences=True)
+    inputs = keras.Input((None, D))
+    model = keras.Model(inputs, layer(inputs))
+    x = sequences()
+    expected = model.predict(x, verbose=0)
+    layer.step(x[:, 0])
+    model.export(tmp_path / "model", verbose=False)
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    assert compiled_functions(serve.graph) == []
+    (found,) = serve(tf.constant(x)).values()
+    same([found], [expected])
+
+
+def test_settings_survive_the_config():
+    settings = {"jit_compile": False, "batch_parts": 3, "remat": 7}
+    layer = kdr.StackedRNN(units=(H, 4), **settings)
+    for again in (
+        kdr.StackedRNN.from_config(layer.get_config()),
+        keras.layers.Bidirectional(layer).backward_layer,
+    ):
+        assert {name: getattr(again, name) for name in settings} == settings
+    assert kdr.DeepTransitionRNN(H).get_config().items() >= dict.fromkeys(settings).items()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("batch_parts", 0, "a positive integer"),
+        ("batch_parts", 1.5, "a positive integer"),
+        ("remat", "x", "a positive integer"),
+        ("remat", -1, "a positive integer"),
+        ("remat", True, "a positive integer"),
+        ("jit_compile", 3, "True or False"),
+        ("jit_compile", "auto", "True or False"),
+    ],
+)
+def test_bad_settings(name, value, expected):
+    with pytest.raises(UserError) as error:
+        kdr.DeepTransitionRNN(H, **{name: value})
+    assert str(error.value) == f"`{name}` must be {expected}, got {value!r}."
+
+
+@pytest.mark.skipif(backend().accelerated(), reason="is about processors")
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "float32", "float64"])
+def test_warning_of_16_bits(dtype):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        kdr.DeepTransitionRNN(H, dtype=dtype).build((None, None, D))
+    said = [str(w.message) for w in caught if "a recurrence in" in str(w.message)]
+    kind = dtype.removeprefix("mixed_")
+    assert len(said) == ("16" in kind)
+    assert all(message.startswith(f"a recurrence in {kind} is up to") for message in said)

@@ -4,6 +4,7 @@ import sys
 
 import tensorflow as tf
 
+from ..errors import UserError
 from . import available_cores, number_of_parts
 
 
@@ -47,7 +48,12 @@ def with_gradient(forward, backward):
     @tf.custom_gradient
     def function(*arguments):
         result, kept = forward(*arguments)
-        return result, lambda gradient: backward(gradient, kept, list(arguments))
+
+        def gradients(gradient):
+            # What gathers from the result hands back slices of a gradient.
+            return backward(tf.convert_to_tensor(gradient), kept, list(arguments))
+
+        return result, gradients
 
     # Read variables outside: what the function closes over would get no gradient.
     return lambda *arguments: function(*(tf.convert_to_tensor(a) for a in arguments))
@@ -55,7 +61,20 @@ def with_gradient(forward, backward):
 
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
-    return tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+    program = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+
+    # A tape would look into what `with_gradient` has given a gradient, and not get past XLA.
+    @tf.custom_gradient
+    def outside_the_tape(*arguments):
+        def refuse(*_):
+            raise UserError(
+                "a recurrence that XLA has compiled has no second derivative: "
+                "give the layer `jit_compile=False`"
+            )
+
+        return program(*tf.nest.map_structure(tf.stop_gradient, arguments)), refuse
+
+    return outside_the_tape
 
 
 def single_step(cell, xla):
@@ -111,7 +130,7 @@ def exporting():
     """
     frame = None if tf.executing_eagerly() else sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").endswith(("export.saved_model", "saved_model.save")):
+        if "saved_model" in frame.f_globals.get("__name__", ""):
             return True
         frame = frame.f_back
     return False

@@ -19,7 +19,8 @@ def with_gradient(forward, backward):
             context.structure = keras.tree.map_structure(lambda _: 0, kept)
             context.kept = len(keras.tree.flatten(kept))
             context.save_for_backward(*keras.tree.flatten(kept), *arguments)
-            return result
+            # PyTorch lets nobody write into a result that is a view.
+            return result.clone(memory_format=torch.contiguous_format)
 
         @staticmethod
         @torch.autograd.function.once_differentiable

@@ -260,38 +260,53 @@ def _products(transition, batched, kept, deltas):
 def _chunks_back(transition, gradient, batched, kept, matrices, biases, transposed):
     """As `_loop_back` and `_products`, with z_l and a_l made again, chunk by chunk of time.
 
-    As every h(t-1) is kept, those of a chunk are products over all its steps. The first chunk to
-    come, the last in time, is filled up with steps of zeros, which add nothing to any gradient.
+    As every h(t-1) is kept, those of a chunk are products over all its steps. Where the chunks do
+    not fill the time, the first reaches into the second, whose steps it masks.
     """
     projection, h, mask, dropout_mask = transition.named(batched)
     (hs,) = kept
-    before = ops.concatenate([ops.expand_dims(h, 1), hs[:, :-1]], axis=1)
-    length = ops.shape(gradient)[1]
+    rows, length = ops.shape(h)[0], ops.shape(gradient)[1]
+    known = isinstance(length, int)
+    steps = min(transition.remat, length) if known else ops.minimum(transition.remat, length)
+    steps_of_first = (length - 1) % steps + 1
 
-    def chunks(x):
-        rows, steps, width = ops.shape(x)[0], transition.remat, x.shape[-1]
-        x = ops.concatenate([x, ops.zeros((rows, -length % steps, width), x.dtype)], axis=1)
-        return ops.reshape(_time_first(x), (-1, steps, rows, width))
+    def cut(x, start, size):
+        """`size` steps of x from `start`, time first."""
+        return _time_first(ops.slice(x, (0, start, 0), (rows, size, x.shape[-1])))
 
     def chunk_back(carry, inputs):
         d_h, *sums = carry
-        gradient, before, projection, mask = [*inputs, None][:4]
-        hm = _dropped(before, dropout_mask)
-        z, a = transition.step(matrices, biases, hm, projection)
+        (end,) = inputs
+        start = ops.maximum(end - steps, 0)
+        here = functools.partial(cut, start=start, size=steps)
+        before_start = ops.where(start > 0, cut(hs, ops.maximum(start - 1, 0), 1), h)
+        hm = ops.concatenate([before_start, cut(hs, start, steps - 1)], axis=0)
+        hm = _dropped(hm, dropout_mask)
+        z, a = transition.step(matrices, biases, hm, here(projection))
         slopes = transition.slopes(a[-1], transition.kept(z, a))
-        d_h, deltas = _deltas(transition, transposed, dropout_mask, d_h, gradient, slopes, mask)
+        dh, unmasked = here(gradient), None if mask is None else here(mask)
+        if not known or steps_of_first < steps:
+            own = ops.reshape(start + ops.arange(steps) < end, (-1, 1, 1))
+            dh = ops.where(own, dh, ops.zeros_like(dh))
+            own = ops.cast(own, h.dtype)
+            unmasked = own if mask is None else own * unmasked
+        d_h, deltas = _deltas(transition, transposed, dropout_mask, d_h, dh, slopes, unmasked)
         more = transition.d_weights(hm, a, deltas)
         d_projection = _side_by_side([deltas[i] for i in transition.fed_layers()])
         return [d_h, *(a + b for a, b in zip(sums, more))], [d_projection]
 
-    inputs = [chunks(x) for x in (gradient, before, projection, mask) if x is not None]
+    ends = ops.arange(steps_of_first, length + 1, steps, dtype="int32")
     no_sums = [ops.zeros(shape, h.dtype) for shape in transition.weight_shapes()]
-    shape = (transition.remat, h.shape[0], projection.shape[-1])
+    shape = (steps if known else None, h.shape[0], projection.shape[-1])
     (d_h, *d_weights), (d_projection,) = backend().scan(
-        chunk_back, [ops.zeros_like(h), *no_sums], inputs, [shape], reverse=True
+        chunk_back, [ops.zeros_like(h), *no_sums], [ends], [shape], reverse=True
     )
-    d_projection = ops.reshape(d_projection, (-1, *ops.shape(d_projection)[2:]))
-    return _time_first(d_projection[:length]), d_h, d_weights
+    d_projection = ops.reshape(d_projection, (-1, rows, projection.shape[-1]))
+    if not known or steps_of_first < steps:
+        d_projection = ops.concatenate(
+            [d_projection[:steps_of_first], d_projection[steps:]], axis=0
+        )
+    return _time_first(d_projection), d_h, d_weights
 
 
 def _side_by_side(values):
