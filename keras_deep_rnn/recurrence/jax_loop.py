@@ -16,13 +16,13 @@ def scan(step, carry, inputs, shapes, reverse=False):
     return jax.lax.scan(body, list(carry), list(inputs), reverse=reverse)
 
 
-def with_gradient(forward, backward):
+def with_gradient(result, forward, backward):
     """See `tensorflow_loop.with_gradient`."""
-    function = jax.custom_vjp(lambda *arguments: forward(*arguments)[0])
+    function = jax.custom_vjp(result)
 
     def keep(*arguments):
-        result, kept = forward(*arguments)
-        return result, (kept, list(arguments))
+        value, kept = forward(*arguments)
+        return value, (kept, list(arguments))
 
     function.defvjp(keep, lambda residuals, gradient: tuple(backward(gradient, *residuals)))
     return function

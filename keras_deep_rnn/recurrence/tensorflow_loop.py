@@ -33,13 +33,15 @@ def scan(step, carry, inputs, shapes, reverse=False):
     return carry, [tf.ensure_shape(s, [inputs[0].shape[0], *s.shape[1:]]) for s in stacked]
 
 
-def with_gradient(forward, backward):
+def with_gradient(result, forward, backward):
     """A function of tensors whose gradient is not found by tracing its loop.
 
     Args:
-        forward: Function of tensors to its result, and what `backward` needs besides, in lists.
-        backward: Function of the gradient of the result, these lists and the arguments of `forward`
-            (as a list) to the gradients of these arguments.
+        result: Function of tensors to its result, for where no gradient is asked for. TensorFlow
+            does not say where that is.
+        forward: The same with what `backward` needs besides, in lists.
+        backward: Function of the gradient of the result, these lists and the arguments (as a list)
+            to the gradients of the arguments.
 
     Returns:
         Function of the arguments to the result.
@@ -47,13 +49,13 @@ def with_gradient(forward, backward):
 
     @tf.custom_gradient
     def function(*arguments):
-        result, kept = forward(*arguments)
+        value, kept = forward(*arguments)
 
         def gradients(gradient):
             # What gathers from the result hands back slices of a gradient.
             return backward(tf.convert_to_tensor(gradient), kept, list(arguments))
 
-        return result, gradients
+        return value, gradients
 
     # Read variables outside: what the function closes over would get no gradient.
     return lambda *arguments: function(*(tf.convert_to_tensor(a) for a in arguments))

@@ -9,18 +9,18 @@ from . import number_of_parts
 from . import unrolled_scan as scan  # noqa: F401  (PyTorch runs step by step anyway)
 
 
-def with_gradient(forward, backward):
+def with_gradient(result, forward, backward):
     """See `tensorflow_loop.with_gradient`."""
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(context, *arguments):
-            result, kept = forward(*arguments)
+            value, kept = forward(*arguments)
             context.structure = keras.tree.map_structure(lambda _: 0, kept)
             context.kept = len(keras.tree.flatten(kept))
             context.save_for_backward(*keras.tree.flatten(kept), *arguments)
             # PyTorch lets nobody write into a result that is a view.
-            return result.clone(memory_format=torch.contiguous_format)
+            return value.clone(memory_format=torch.contiguous_format)
 
         @staticmethod
         @torch.autograd.function.once_differentiable
@@ -31,7 +31,7 @@ def with_gradient(forward, backward):
             with torch.no_grad():
                 return tuple(backward(gradient, kept, arguments))
 
-    return Function.apply
+    return lambda *arguments: (Function.apply if torch.is_grad_enabled() else result)(*arguments)
 
 
 def compiled(function):

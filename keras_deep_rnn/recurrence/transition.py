@@ -165,15 +165,23 @@ def _function(transition):
     """The function of (projection, h, constants, weights) to h over time, with its gradient."""
     compiled = backend().compiled if transition.compiled else lambda function: function
     forward = compiled(functools.partial(_forward, transition))
+    keeping_nothing = dataclasses.replace(transition, remat=1)
+    forward_alone = compiled(functools.partial(_forward, keeping_nothing))
     loop_back = compiled(functools.partial(_loop_back, transition))
     chunks_back = compiled(functools.partial(_chunks_back, transition))
     batched = 2 + transition.masked + transition.dropped
 
-    def keep(*arguments):
+    def in_parts(program, arguments):
         matrices, biases = transition.sorted(arguments[batched:])
         parts = backend().split(arguments[:batched], *transition.parts)
-        results = [forward(part, matrices, biases) for part in parts]
+        results = [program(part, matrices, biases) for part in parts]
         return _joined([hs for hs, _ in results]), [kept for _, kept in results]
+
+    def result(*arguments):
+        return in_parts(forward_alone, arguments)[0]
+
+    def keep(*arguments):
+        return in_parts(forward, arguments)
 
     def gradients(gradient, kept, arguments):
         matrices, biases = transition.sorted(arguments[batched:])
@@ -198,7 +206,7 @@ def _function(transition):
         d_weights = [sum(rest, first) for first, *rest in zip(*(part[2] for part in found))]
         return [d_projection, d_h, *constants, *d_weights]
 
-    return backend().with_gradient(keep, gradients)
+    return backend().with_gradient(result, keep, gradients)
 
 
 def _forward(transition, batched, matrices, biases):
