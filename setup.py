@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 # Folders beside keras_deep_rnn/ that are installed inside it.
-MAPPED = {"keras_deep_rnn.export": "export"}
+MAPPED = {"keras_deep_rnn.export": "export", "keras_deep_rnn.tuning": "tuning"}
 
 
 def packages():
