@@ -8,11 +8,12 @@ import pytest
 
 import keras_deep_rnn
 import keras_deep_rnn.export
+import keras_deep_rnn.tuning
 
 MODULES = sorted(
     {
         module.name
-        for package in (keras_deep_rnn, keras_deep_rnn.export)
+        for package in (keras_deep_rnn, keras_deep_rnn.export, keras_deep_rnn.tuning)
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     }
 )

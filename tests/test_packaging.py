@@ -28,7 +28,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("keras_deep_rnn", "export", "tests"):
+    for name in ("keras_deep_rnn", "export", "tuning", "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     # What pip asks a checkout for, without the network that pip would fetch setuptools from.
     code = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
@@ -42,7 +42,8 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     assert {file.split("/")[0] for file in files} == {
         "keras_deep_rnn", f"keras_deep_rnn-{version}.dist-info",
     }  # fmt: skip
-    for folder, name in (("keras_deep_rnn", "keras_deep_rnn"), ("export", "keras_deep_rnn/export")):
+    for folder in ("keras_deep_rnn", "export", "tuning"):
+        name = folder if folder == "keras_deep_rnn" else f"keras_deep_rnn/{folder}"
         modules = (source / folder).rglob("*.py")
         assert {f"{name}/{p.relative_to(source / folder).as_posix()}" for p in modules} <= files
 
@@ -50,7 +51,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
 def test_import_leaves_optional_packages_alone():
     code = (
         "import sys, keras_deep_rnn\n"
-        "optional = {'keras_tuner', 'tensorflow_datasets', 'music21', 'typer'}\n"
+        "optional = {'keras_tuner', 'optuna', 'tensorflow_datasets', 'music21', 'typer'}\n"
         "print(sorted(optional & set(sys.modules)))\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

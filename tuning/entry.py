@@ -1,0 +1,249 @@
+"""`Entry`: one hyper-parameter of a search space, with its range and its condition."""
+
+import dataclasses
+import math
+import numbers
+from decimal import Decimal
+
+from ..errors import UserError, nearest
+
+# What each kind of entry is described by, beside `default` and `when`.
+KINDS = {
+    "choice": ("values",),
+    "int": ("low", "high", "step", "log"),
+    "float": ("low", "high", "step", "log"),
+    "boolean": (),
+    "fixed": ("value",),
+}
+# Keras Tuner hands numbers from process to process in single precision.
+SINGLE_PRECISION = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One hyper-parameter.
+
+    Attributes:
+        name: Its name, unique in the space.
+        kind: "choice" (of `values`), "int" or "float" (from `low` to `high`, both included),
+            "boolean", or "fixed" (at `value`).
+        values: Of a choice: texts, or numbers.
+        low: Smallest value.
+        high: Largest value.
+        step: Distance between neighbouring values; None for 1 (int) or any number (float).
+        log: Whether every ratio is as likely as every other of its size; without `step`.
+        value: The value that is fixed: a text, a number, True or False.
+        default: The value where nothing is searched; None for the first of `values`, `low`, False.
+        when: Dict from the name of an earlier entry to the value, or the list of values, at which
+            this one is active; of several names all must agree. None: always.
+
+    Raises:
+        UserError: The description is incomplete, contradicts itself or leaves nothing to choose.
+
+    Example:
+
+    >>> Entry("units", "int", low=32, high=512, log=True).default
+    32
+    """
+
+    name: str
+    kind: str
+    values: tuple | None = None
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    log: bool = False
+    value: object = None
+    default: object = None
+    when: dict | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise UserError(f"`name` of an entry must be a text, got {self.name!r}.")
+        if not isinstance(self.kind, str) or self.kind not in KINDS:
+            hint = nearest(self.kind, KINDS)
+            self._refuse(f"have a kind among {', '.join(KINDS)}", f"{self.kind!r}{hint}")
+        for field in ("values", "low", "high", "step", "log", "value"):
+            given = getattr(self, field)
+            if field not in KINDS[self.kind] and given is not None and given is not False:
+                self._refuse(f"have no `{field}` as a {self.kind}", repr(given))
+        if self.kind == "choice":
+            self._set("values", self._checked_values())
+        elif self.kind == "fixed":
+            if not isinstance(self.value, (str, bool)) and not _is_number(self.value):
+                self._refuse("have a `value`: text, number, true or false", repr(self.value))
+        elif self.kind != "boolean":
+            self._check_range()
+        first = {"choice": (self.values or (None,))[0], "fixed": self.value, "boolean": False}
+        default = first.get(self.kind, self.low) if self.default is None else self.default
+        self._set("default", self.exact(default))
+        if self.when is not None:
+            self._set("when", self._checked_condition())
+
+    @property
+    def choices(self):
+        """Every possible value, in order; None where the numbers have no steps between them."""
+        if self.kind == "choice":
+            return self.values
+        if self.kind in ("fixed", "boolean"):
+            return (self.value,) if self.kind == "fixed" else (False, True)
+        if self.kind == "int":
+            return range(self.low, self.high + 1, self.step or 1)
+        if self.step is None:
+            return None
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        count = int((Decimal(str(self.high)) - low) / step) + 1
+        return tuple(float(low + i * step) for i in range(count))
+
+    def exact(self, value):
+        """`value` as the possible value that it stands for.
+
+        Raises:
+            UserError: It stands for none.
+        """
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if self.choices is None:
+            if number and math.isclose(value, self.low, rel_tol=SINGLE_PRECISION):
+                return self.low
+            if number and math.isclose(value, self.high, rel_tol=SINGLE_PRECISION):
+                return self.high
+            if number and self.low < value < self.high:
+                return float(value)
+        elif isinstance(self.choices, range):
+            if number and value in self.choices:
+                return int(value)
+        else:
+            for choice in self.choices:
+                if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+                    return choice
+                if number and isinstance(choice, float):
+                    if math.isclose(value, choice, rel_tol=SINGLE_PRECISION):
+                        return choice
+        return self._refuse(f"be {self._possible()}", repr(value))
+
+    def applies(self, active):
+        """Whether the entry is active, given the active values of the entries before it."""
+        conditions = (self.when or {}).items()
+        return all(name in active and active[name] in allowed for name, allowed in conditions)
+
+    def get_config(self):
+        """The entry without its name as a plain dict, without what is as it is by itself."""
+        config = {"kind": self.kind}
+        for field in KINDS[self.kind]:
+            value = getattr(self, field)
+            if (value is not None and value is not False) or field == "value":
+                config[field] = list(value) if isinstance(value, tuple) else value
+        if self.default != dataclasses.replace(self, default=None, when=None).default:
+            config["default"] = self.default
+        if self.when:
+            config["when"] = {name: list(allowed) for name, allowed in self.when.items()}
+        return config
+
+    def from_keras_tuner(self, hp):
+        """The value in `keras_tuner.HyperParameters`, None in a scope that does not apply."""
+        if self.kind == "fixed":
+            return hp.Fixed(self.name, self.value)
+        if self.kind == "boolean":
+            return hp.Boolean(self.name, default=self.default)
+        if self.kind == "choice" or (self.kind == "float" and self.step):
+            # hp.Float leaves out the last step where floats do not divide (0.5 // 0.1 is 4).
+            return hp.Choice(self.name, list(self.choices), default=self.default)
+        kind = hp.Int if self.kind == "int" else hp.Float
+        sampling = "log" if self.log else "linear"
+        value = kind(
+            self.name, self.low, self.high, self.step, sampling=sampling, default=self.default
+        )
+        # hp.Int gives high + 1 at the upper end of a logarithm, which Bayesian search visits.
+        return value if value is None else min(value, self.high)
+
+    def from_optuna(self, trial):
+        """The value that an Optuna trial chooses."""
+        if self.kind in ("choice", "fixed", "boolean"):
+            return trial.suggest_categorical(self.name, self.choices)
+        if self.kind == "int":
+            return trial.suggest_int(self.name, self.low, self.high, step=self._step, log=self.log)
+        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
+
+    def to_optuna(self):
+        """The Optuna distribution that `from_optuna` chooses from."""
+        from optuna import distributions
+
+        if self.kind in ("choice", "fixed", "boolean"):
+            return distributions.CategoricalDistribution(self.choices)
+        if self.kind == "int":
+            return distributions.IntDistribution(self.low, self.high, self.log, self._step)
+        return distributions.FloatDistribution(self.low, self.high, self.log, self.step)
+
+    @property
+    def _step(self):
+        return self.step or 1
+
+    def _possible(self):
+        if self.choices is None:
+            return f"a number from {self.low} to {self.high}"
+        if isinstance(self.choices, range):
+            steps = f" in steps of {self.step}" if self.step else ""
+            return f"an integer from {self.low} to {self.high}{steps}"
+        return ("one of " if len(self.choices) > 1 else "") + ", ".join(map(repr, self.choices))
+
+    def _checked_values(self):
+        given = self.values
+        if not isinstance(given, (list, tuple)) or not given:
+            self._refuse("have a non-empty list `values`", repr(given))
+        texts = all(isinstance(v, str) for v in given)
+        if not texts and not all(_is_number(v) for v in given):
+            self._refuse("have `values` that are all texts or all numbers", repr(given))
+        if len(set(given)) < len(given):
+            self._refuse("have `values` that all differ", repr(given))
+        whole = texts or all(isinstance(v, numbers.Integral) for v in given)
+        return tuple(given) if whole else tuple(float(v) for v in given)
+
+    def _check_range(self):
+        whole = self.kind == "int"
+        for field in ("low", "high", "step"):
+            value = getattr(self, field)
+            if value is None and field == "step":
+                continue
+            if not _is_number(value) or (whole and value != int(value)):
+                kind = "an integer" if whole else "a finite number"
+                self._refuse(f"have {kind} as `{field}`", repr(value))
+            self._set(field, int(value) if whole else float(value))
+        if not isinstance(self.log, bool):
+            self._refuse("have true or false as `log`", repr(self.log))
+        if self.low > self.high:
+            self._refuse("have `low` not above `high`", f"low {self.low}, high {self.high}")
+        if self.log and self.low <= 0:
+            self._refuse("have `low` above 0 with `log`", f"{self.low}")
+        if self.step is None:
+            return
+        if self.log:
+            self._refuse("have either `step` or `log`", f"step {self.step} and log")
+        low, high, step = (Decimal(str(v)) for v in (self.low, self.high, self.step))
+        if step <= 0 or (high - low) % step:
+            self._refuse(
+                "have a `step` above 0 that goes from `low` to `high`",
+                f"step {self.step} from {self.low} to {self.high}",
+            )
+
+    def _checked_condition(self):
+        if not isinstance(self.when, dict) or not self.when:
+            self._refuse("have a `when` from names of entries to values", repr(self.when))
+        checked = {}
+        for name, allowed in self.when.items():
+            checked[name] = tuple(allowed) if isinstance(allowed, (list, tuple)) else (allowed,)
+            if not checked[name]:
+                self._refuse(f"have a `when` with a value of `{name}`", repr(allowed))
+        return checked
+
+    def _set(self, field, value):
+        object.__setattr__(self, field, value)  # a frozen dataclass completes itself
+
+    def _refuse(self, expected, got):
+        end = "" if got.endswith("?") else "."
+        raise UserError(f"`{self.name}` must {expected}, got {got}{end}")
+
+
+def _is_number(value):
+    """Whether `value` is a finite number."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and math.isfinite(value)
