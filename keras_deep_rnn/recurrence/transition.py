@@ -11,7 +11,7 @@ holds only what dh(t-1) needs, and keeps delta_l(t) = dz_l:
     dhm = delta_1 W_1^T + sum of delta_l S_l^T
 
 Every gradient of a weight is then one product over all steps: dW_l = a_{l-1}^T delta_l,
-dS_l = hm^T delta_l. All products with hm in a step are one, of [W_1 S_2 ... S_L] side by side.
+dS_l = hm^T delta_l.
 
 Inside the loops time is the first axis.
 """
@@ -58,6 +58,14 @@ class Transition:
         """Indices of the layers that h(t-1) reaches: the first, and those with a shortcut."""
         return [0, *(i for i, shortcut in enumerate(self.shortcut) if shortcut)]
 
+    def groups(self):
+        """The layers that h(t-1) reaches, in groups of those whose products with it are one.
+
+        One large product is best where the parts of the batch keep all cores busy; otherwise XLA
+        runs small ones side by side.
+        """
+        return [self.reached()] if self.parts[0] > 1 else [[i] for i in self.reached()]
+
     def fed_layers(self):
         """Indices of the layers that the projection of the input reaches."""
         return [i for i, fed in enumerate(self.fed) if fed]
@@ -77,18 +85,22 @@ class Transition:
         return projection, h, mask, constants.pop(0) if self.dropped else None
 
     def sorted(self, flat):
-        """[W_1 S_2 ... S_L] and W_2 ... W_L, and the biases, from the order that ⊕ has them in."""
-        flat, W, S, biases = list(flat), [], [], []
-        for shortcut, bias in zip(self.shortcut, self.bias):
+        """The matrices of `groups`, W_2 ... W_L and the biases, from the order of ⊕."""
+        flat, W, S, biases = list(flat), [], {}, []
+        for i, (shortcut, bias) in enumerate(zip(self.shortcut, self.bias)):
             W.append(flat.pop(0))
-            S += [flat.pop(0)] if shortcut else []
+            S |= {i: flat.pop(0)} if shortcut else {}
             biases += [flat.pop(0)] if bias else []
-        return [_side_by_side([W[0], *S]), *W[1:]], biases
+        S[0] = W[0]
+        from_state = [_side_by_side([S[i] for i in group]) for group in self.groups()]
+        return [*from_state, *W[1:]], biases
 
     def step(self, matrices, biases, hm, projection):
         """z_1 ... z_L and a_1 ... a_L of one step, or of many that stand one after the other."""
-        from_state, *W = matrices
-        arriving = self.cut(hm @ from_state, self.reached())
+        groups, arriving = self.groups(), {}
+        for group, matrix in zip(groups, matrices):
+            arriving |= self.cut(hm @ matrix, group)
+        W = matrices[len(groups) :]
         projected = self.cut(projection, self.fed_layers())
         biases, z, a = list(biases), [], []
         for i, bias in enumerate(self.bias):
@@ -101,13 +113,17 @@ class Transition:
 
     def step_back(self, transposed, slopes, dh):
         """delta_1 ... delta_L and dhm of one step, from dh(t) and what phi' follows from."""
-        to_state, *W = transposed
-        deltas, da = [], dh
+        groups = self.groups()
+        W, deltas, da = transposed[len(groups) :], [], dh
         for i in reversed(range(len(self.widths))):
             deltas.insert(0, da * DERIVATIVES[self.activation](slopes[i]))
             if i:
                 da = deltas[0] @ W[i - 1]
-        return deltas, _side_by_side([deltas[i] for i in self.reached()]) @ to_state
+        back = [
+            _side_by_side([deltas[i] for i in group]) @ matrix
+            for group, matrix in zip(groups, transposed)
+        ]
+        return deltas, sum(back[1:], back[0])
 
     def kept(self, z, a):
         """What is kept of a step for the way back, beside h(t) = a_L."""
