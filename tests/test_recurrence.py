@@ -360,6 +360,17 @@ def test_bidirectional(network):
     both(make, sequences(), MASK)
 
 
+def test_fit_where_the_model_knows_no_sizes():
+    layer = kdr.DeepTransitionRNN(H, **DEEP, batch_parts=2, remat=4, return_sequences=True)
+    inputs = keras.Input((None, D))
+    model = keras.Model(inputs, layer(inputs))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x, y = sequences(5, 6), np.full((5, 6, H), 0.5, "float32")
+    losses = model.fit(x, y, batch_size=2, epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[1] < losses[0]
+    assert model.predict(sequences(3, 9), verbose=0).shape == (3, 9, H)
+
+
 def test_which_loop_and_why():
     assert kdr.DeepTransitionRNN(H).recurrence == "fast"
     assert kdr.DeepTransitionRNN(H, jit_compile=True, batch_parts=2, remat=3).recurrence == "fast"

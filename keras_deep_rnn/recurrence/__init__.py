@@ -92,7 +92,8 @@ def available_cores():
 
 def number_of_parts(rows, parts, least):
     """`parts`, or fewer, so that each has at least `least` of the rows."""
-    return max(min(parts, rows // least), 1)
+    # Where only shapes are inferred, JAX's rows are a symbol.
+    return max(min(parts, rows // least), 1) if isinstance(rows, int) else 1
 
 
 def run(step, inputs, states, mask=None, unroll=False):
