@@ -5,6 +5,7 @@ import dataclasses
 # B, T, D, H
 SHAPES = [(1, 200, 50, 200), (16, 200, 88, 200), (32, 100, 88, 400), (64, 50, 200, 200)]
 DEPTHS = (2, 4)
+MATMUL = 2048  # rows and columns of the large product that is the limit
 # Where PyTorch compiles its loop, which takes a minute or more, without being asked to.
 COMPILED = (32, 100, 88, 400, 2)
 GROWTH_BASE = {"B": 16, "T": 100, "D": 88, "H": 200, "L": 2}

@@ -7,6 +7,8 @@ import re
 import statistics
 from pathlib import Path
 
+from .plan import MATMUL
+
 DOCS = Path("docs", "performance.md")
 README = Path("README.md")
 CHART = "performance.svg"
@@ -59,9 +61,6 @@ class Entry:
     def limit(self):
         """The rate of a large matrix product."""
         return 2 * MATMUL**3 / self.seconds("tensorflow/matmul") / 1e9
-
-
-MATMUL = 2048
 
 
 def number(value):

@@ -163,16 +163,7 @@ class OwnProblem:
         return model
 
     def fit_arguments(self, settings, args, kwargs):
-        """What `Model.fit` takes for the data, and the batches whose order follows the epoch.
-
-        Args:
-            settings: Complete `Settings`.
-            args: What the search was given by position.
-            kwargs: What the search was given by name.
-
-        Returns:
-            Arguments by position, arguments by name beside `kwargs`, and the batches or None.
-        """
+        """See `DatasetProblem.fit_arguments`; the data is what the search was given."""
         if not {"validation_data", "validation_split"} & set(kwargs):
             raise UserError("`validation_data` must be given to the search, got none.")
         if "batch_size" in kwargs:

@@ -133,6 +133,10 @@ class Transition:
         """What phi' of each layer follows from: z_1 ... z_L or a_1 ... a_L."""
         return list(kept) if self.activation in FROM_Z else [*kept, h]
 
+    def d_projection(self, deltas):
+        """The gradient of the projection of the input: delta_l of the layers that it reaches."""
+        return _side_by_side([deltas[i] for i in self.fed_layers()])
+
     def weight_shapes(self):
         """Shapes of the weights, in the order of ⊕."""
         shapes, H = [], self.widths[-1]
@@ -250,7 +254,7 @@ def _loop_back(transition, gradient, batched, kept, transposed):
     hs, *kept = kept
     inputs = [_time_first(gradient), transition.slopes(hs, kept), _time_first(mask)]
     d_h, deltas = _deltas(transition, transposed, dropout_mask, ops.zeros_like(h), *inputs)
-    return _time_first(_side_by_side([deltas[i] for i in transition.fed_layers()])), d_h, deltas
+    return _time_first(transition.d_projection(deltas)), d_h, deltas
 
 
 def _deltas(transition, transposed, dropout_mask, d_h, gradient, slopes, mask):
@@ -293,6 +297,7 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
     known = isinstance(length, int)
     steps = min(transition.remat, length) if known else ops.minimum(transition.remat, length)
     steps_of_first = (length - 1) % steps + 1
+    filled = known and steps_of_first == steps
 
     def cut(x, start, size):
         """`size` steps of x from `start`, time first."""
@@ -309,15 +314,15 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
         z, a = transition.step(matrices, biases, hm, here(projection))
         slopes = transition.slopes(a[-1], transition.kept(z, a))
         dh, unmasked = here(gradient), None if mask is None else here(mask)
-        if not known or steps_of_first < steps:
+        if not filled:
             own = ops.reshape(start + ops.arange(steps) < end, (-1, 1, 1))
             dh = ops.where(own, dh, ops.zeros_like(dh))
             own = ops.cast(own, h.dtype)
             unmasked = own if mask is None else own * unmasked
         d_h, deltas = _deltas(transition, transposed, dropout_mask, d_h, dh, slopes, unmasked)
         more = transition.d_weights(hm, a, deltas)
-        d_projection = _side_by_side([deltas[i] for i in transition.fed_layers()])
-        return [d_h, *(a + b for a, b in zip(sums, more))], [d_projection]
+        sums = [total + new for total, new in zip(sums, more)]
+        return [d_h, *sums], [transition.d_projection(deltas)]
 
     ends = ops.arange(steps_of_first, length + 1, steps, dtype="int32")
     no_sums = [ops.zeros(shape, h.dtype) for shape in transition.weight_shapes()]
@@ -326,7 +331,7 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
         chunk_back, [ops.zeros_like(h), *no_sums], [ends], [shape], reverse=True
     )
     d_projection = ops.reshape(d_projection, (-1, rows, projection.shape[-1]))
-    if not known or steps_of_first < steps:
+    if not filled:
         d_projection = ops.concatenate(
             [d_projection[:steps_of_first], d_projection[steps:]], axis=0
         )
