@@ -2,5 +2,6 @@
 
 from .check import check_export
 from .saved_model import export_saved_model
+from .trained import export_run
 
-__all__ = ["check_export", "export_saved_model"]
+__all__ = ["check_export", "export_run", "export_saved_model"]

@@ -6,9 +6,9 @@ in a process without this package.
 
 from pathlib import Path
 
-from .export import export_saved_model
+from .export import export_run
 from .generation import generate
-from .runs import CURVE, Run
+from .runs import CURVE
 from .settings import Settings
 from .training import train
 
@@ -38,7 +38,7 @@ def run(out="demo", *, settings=SETTINGS, overwrite=False, say=print, progress=i
     )
     chorale, picture = generate(folder, out / "chorale.mid", say=say)
     say("Writing the SavedModel and checking it in a process without this package")
-    served = export_saved_model(Run(folder).model(), out / "served", probabilities="sigmoid")
+    served = export_run(folder, out / "served")
     written = {
         "chorale": chorale,
         "piano-roll": picture,

@@ -52,7 +52,7 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
         raise
     run.clear()
     run.start(settings, network, dataset, command)
-    return _train(run, settings, dataset, model, say, progress)
+    return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
 
 
 def resume(out, *, given=None, command=None, say=print, progress=iter):
@@ -88,7 +88,7 @@ def resume(out, *, given=None, command=None, say=print, progress=iter):
         return run.metrics
     dataset = _same_data(run, places)
     model = network_to_train(settings, network_arguments(settings, dataset))
-    return _train(run, settings, dataset, model, say, progress)
+    return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
 
 
 def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
@@ -150,7 +150,39 @@ def _same_data(run, places):
     return dataset
 
 
-def _train(run, settings, dataset, model, say, progress):
+def fit_and_measure(
+    run,
+    settings,
+    dataset,
+    model,
+    *,
+    until=None,
+    splits=("validation", "test"),
+    keep_backup=False,
+    say=print,
+    progress=iter,
+):
+    """Trains the network of a run that was started, from where its backup is, and measures it.
+
+    Args:
+        run: `Run` with its config.json.
+        settings: Complete `Settings`.
+        dataset: The `Dataset`.
+        model: The network to train, with its first weights.
+        until: Number of epochs after which to stop, although the learning rate is on its way
+            through all of the settings' `epochs`; None for all of them.
+        splits: Which splits to measure.
+        keep_backup: Whether a later call can go on, to a larger `until`.
+        say: As for `train`.
+        progress: As for `train`.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        DivergedError: The loss became infinite or not a number.
+        UserError: A file of the run is damaged or cannot be written.
+    """
     training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
     compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
     stopping = keras.callbacks.EarlyStopping(
@@ -184,7 +216,7 @@ def _train(run, settings, dataset, model, say, progress):
             training,
             validation_data=validation,
             initial_epoch=state["epochs"],
-            epochs=state["epochs"] if state["stopped"] else settings.epochs,
+            epochs=state["epochs"] if state["stopped"] else until or settings.epochs,
             callbacks=callbacks,
             shuffle=False,
             verbose=0,
@@ -203,7 +235,10 @@ def _train(run, settings, dataset, model, say, progress):
         )
     with replacing(run / MODEL) as partial:
         _plain(run, model).save(partial)
-    return _measure(run, settings, dataset, history, stopping, progress)
+    metrics = _measure(run, settings, dataset, history, stopping, splits, progress)
+    if not keep_backup:
+        remove(run / BACKUP)
+    return metrics
 
 
 def _plain(run, model):
@@ -218,18 +253,18 @@ def _model_to_measure(run, kind):
     return run.model(batch_size=None if kind == "piano_roll" else 1)
 
 
-def _measure(run, settings, dataset, history, stopping, progress):
+def _measure(run, settings, dataset, history, stopping, splits, progress):
     model = _model_to_measure(run, dataset.kind)
-    splits = {
+    results = {
         split: evaluation.evaluate(
             model, dataset, split, batch_size=settings.batch_size, progress=progress
         )
-        for split in ("validation", "test")
+        for split in splits
     }
     config = run.config
     metrics = {
         "primary": evaluation.PRIMARY[dataset.kind],
-        "splits": splits,
+        "splits": results,
         "floors": {split: evaluation.floors(dataset, split) for split in splits},
         "definitions": evaluation.definitions(dataset.kind),
         "network": settings.network,
@@ -244,5 +279,4 @@ def _measure(run, settings, dataset, history, stopping, progress):
     }
     plots.learning_curve(history, dataset.kind, run / CURVE)
     write_json(run / METRICS, metrics)
-    remove(run / BACKUP)
     return metrics

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from .errors import UserError
@@ -16,8 +17,8 @@ PARTIAL = ".partial"
 def replacing(path):
     """Gives a temporary path to write to, which then takes the place of `path` in one step.
 
-    The temporary path has the same name, in the folder `.partial` beside `path`. When the block
-    fails or the process is killed, `path` is as it was before.
+    The temporary path has the same name, in a folder of this thread's own under `.partial` beside
+    `path`. When the block fails or the process is killed, `path` is as it was before.
 
     Args:
         path: File or folder to write. A folder must not exist.
@@ -38,18 +39,28 @@ def replacing(path):
     ('whole', 1)
     """
     path = Path(path)
-    folder = path.parent / PARTIAL
+    folder = path.parent / PARTIAL / f"{os.getpid()}-{threading.get_ident()}"
     partial = folder / path.name
     try:
         with one_line(path):
-            folder.mkdir(exist_ok=True)
+            _make(folder)
             remove(partial)
             yield partial
             os.replace(partial, path)
     finally:
-        remove(partial)
+        remove(folder)
         with contextlib.suppress(OSError):
-            folder.rmdir()
+            folder.parent.rmdir()
+
+
+def _make(folder):
+    """Makes a folder and the one around it, which others may be removing as it was empty."""
+    for _ in range(100):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.parent.mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,142 @@
+"""Files appear whole or not at all, whoever else writes beside them and whatever goes wrong."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.writing import one_line, replacing, write_json
+
+# `deep-rnn` as the name of the program keeps Keras out.
+START = """
+import json, os, sys, threading
+from pathlib import Path
+sys.argv = ["deep-rnn"]
+from keras_deep_rnn.writing import replacing, write_json
+folder = Path({folder!r})
+"""
+MANY = """
+def write(thread):
+    for n in range({times}):
+        for name in ("shared.json", f"{{os.getpid()}}-{{thread}}.json"):
+            write_json(folder / name, {{"n": n, "padding": "x" * 1000}})
+            json.loads((folder / name).read_text())
+
+def kept(thread):
+    try:
+        write(thread)
+    except BaseException as error:
+        print(repr(error), flush=True)
+
+print("ready", flush=True)
+sys.stdin.readline()
+threads = [threading.Thread(target=kept, args=(i,)) for i in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def python(folder, code, **values):
+    """A process that runs code, with what it prints."""
+    return subprocess.Popen(
+        [sys.executable, "-c", (START + code).format(folder=str(folder), **values)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_many_write_into_one_folder(tmp_path):
+    """Two processes of four threads, each into a file of its own and into one that all share."""
+    writers = [python(tmp_path, MANY, times=100) for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        assert writer.communicate(timeout=60) == ("", None)
+        assert writer.returncode == 0
+    own = {f"{writer.pid}-{thread}.json" for writer in writers for thread in range(4)}
+    assert {path.name for path in tmp_path.iterdir()} == {"shared.json", *own}
+    assert all(json.loads(path.read_text())["n"] == 99 for path in tmp_path.iterdir())
+
+
+def fail(path, error, folder=False):
+    """Writes a half and then no more."""
+    with replacing(path) as partial:
+        if folder:
+            partial.mkdir()
+        (partial / "file" if folder else partial).write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("other"), KeyboardInterrupt()])
+def test_a_block_that_fails_leaves_what_was_there(tmp_path, error):
+    for there in ({"name": "old"}, None):
+        path = tmp_path / str(there) / "file.json"
+        path.parent.mkdir()
+        if there:
+            write_json(path, there)
+        with pytest.raises(type(error)):
+            fail(path, error)
+        assert [p.name for p in path.parent.iterdir()] == (["file.json"] if there else [])
+        assert not there or json.loads(path.read_text()) == there
+
+
+def test_what_json_cannot_hold_leaves_what_was_there(tmp_path):
+    write_json(tmp_path / "file.json", "old")
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "file.json", object())
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"file.json": '"old"\n'}
+
+
+def test_a_killed_writer_is_in_nobodys_way(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, "old")
+    code = """
+with replacing(folder / "file.json") as partial:
+    partial.write_text("half")
+    os._exit(7)
+"""
+    with python(tmp_path, code) as killed:
+        assert killed.wait(60) == 7
+    assert json.loads(path.read_text()) == "old"
+    left = list(tmp_path.glob(".partial/*"))
+    assert [p.name.split("-")[0] for p in left] == [str(killed.pid)]
+    write_json(path, "new")
+    assert json.loads(path.read_text()) == "new"
+    assert list(tmp_path.glob(".partial/*")) == left  # another writer's, which may be alive
+
+
+def test_folders_appear_whole_too(tmp_path):
+    with replacing(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").write_text("whole")
+        assert not (tmp_path / "folder").exists()
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path / "other", ZeroDivisionError(), folder=True)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EDQUOT, "as the library calls it"), os.strerror(errno.EDQUOT)),
+        (
+            RuntimeError("Unable to close\nfile (errno = 28,\n error message = 'No space left')"),
+            "No space left",
+        ),
+    ],
+)
+def test_one_line(error, reason):
+    with pytest.raises(UserError) as told, one_line("runs/a"):
+        raise error
+    assert str(told.value) == f"Cannot write 'runs/a': {reason}."
