@@ -250,6 +250,17 @@ def test_a_tuner_finds_every_entry(tmp_path):
          "`x` must have a `step` above 0 that goes from `low` to `high`, got step 2 from 1 to 6."),
         ({"kind": "float", "low": 0.0, "high": 0.5, "step": 0.2}, "got step 0.2 from 0.0 to 0.5."),
         ({"kind": "float", "low": 0.0, "high": 0.5, "step": 0}, "got step 0.0 from 0.0 to 0.5."),
+        ({"kind": "float", "low": 0.0, "high": 1.0, "step": 1e-300},
+         "`x` must have at most 10,000 steps from `low` to `high`, got step 1e-300 from 0.0 to"),
+        ({"kind": "float", "low": 0.0, "high": 10_001, "step": 1}, "have at most 10,000 steps"),
+        ({"kind": "float", "low": -1e308, "high": 1e308, "step": 1e-300}, "at most 10,000 steps"),
+        ({"kind": "float", "low": 0.0, "high": 10**400, "step": 1},
+         "`x` must have a finite number up to 2**53 as `high`, got 10000"),
+        ({"kind": "int", "low": 0, "high": 2**53 + 1},
+         "`x` must have an integer up to 2**53 as `high`, got 9007199254740993."),
+        ({"kind": "fixed", "value": 10**400}, "`x` must have a `value`: text, number, true or"),
+        ({"kind": "choice", "values": [1, 10**400]}, "all texts or all numbers, got [1, 100"),
+        ({"kind": "float", "low": 0.0, "high": 1.0, "default": 10**400}, "a number from 0.0 to"),
         ({"kind": "float", "low": 0.0, "high": 1.0, "log": True},
          "`x` must have `low` above 0 with `log`, got 0.0."),
         ({"kind": "int", "low": 1, "high": 8, "log": True, "step": 1},
@@ -285,6 +296,23 @@ def test_bad_entries(entry, line):
         SearchSpace.from_config(config)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_most_steps():
+    entry = Entry("x", "float", low=0.0, high=1.0, step=1e-4)
+    assert len(entry.choices) == 10_001
+    assert entry.choices[-2:] == (0.9999, 1.0)
+    assert entry.choices is entry.choices  # made once
+    assert entry.exact(0.12340001) == 0.1234
+
+
+def test_long_ranges_of_integers_are_not_searched_through():
+    entry = Entry("x", "int", low=-(2**53), high=2**53, step=2, default=4.0)
+    assert (entry.default, entry.exact(float(2**53))) == (4, 2**53)
+    for value in (5, 4.5, 1e300):
+        with pytest.raises(UserError, match="`x` must be an integer from .* in steps of 2, got"):
+            entry.exact(value)
 
 
 def test_bad_spaces_and_values():
@@ -364,7 +392,7 @@ def test_the_ready_space_takes_choices_ranges_single_values_and_none():
     assert space.get_config()["levels"] == levels
     for arguments, line in (
         ({"network": ["rnm"]}, "`network` must be one of .* did you mean 'rnn'"),
-        ({"network": None}, "`network` must have a non-empty list"),
+        ({"network": None}, "`network` must be a network or a list of networks, got None"),
         ({"units": (1, 2, 3)}, "`units` must be a pair of low and high or one value, got"),
         ({"dropout": (0.0, 0.25)}, "`dropout` must have a `step`"),
     ):

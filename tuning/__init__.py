@@ -3,14 +3,16 @@
 Spaces and budgets need neither Keras Tuner nor Optuna; each is imported where it is used.
 """
 
-from .budget import check_budget, count_parameters, units_for_budget
+import importlib
+
 from .entry import Entry
-from .paper import paper_space, settings_of
+from .job import Job
 from .space import SearchSpace
 
 __all__ = [
     "Entry",
     "HyperDeepRNN",
+    "Job",
     "SearchSpace",
     "check_budget",
     "count_parameters",
@@ -20,11 +22,20 @@ __all__ = [
     "units_for_budget",
 ]
 
+# What needs Keras or Keras Tuner, whose imports take seconds, and where it is.
+_LATE = {
+    "HyperDeepRNN": "hypermodel",
+    "check_budget": "budget",
+    "count_parameters": "budget",
+    "paper_space": "paper",
+    "seed_from": "hypermodel",
+    "settings_of": "paper",
+    "units_for_budget": "budget",
+}
+
 
 def __getattr__(name):
-    """What needs Keras Tuner comes when it is asked for."""
-    if name not in ("HyperDeepRNN", "seed_from"):
+    """What needs Keras comes when it is asked for."""
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import hypermodel
-
-    return getattr(hypermodel, name)
+    return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)

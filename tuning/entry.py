@@ -1,8 +1,10 @@
 """`Entry`: one hyper-parameter of a search space, with its range and its condition."""
 
 import dataclasses
+import functools
 import math
 import numbers
+import sys
 from decimal import Decimal
 
 from ..errors import UserError, nearest
@@ -17,6 +19,10 @@ KINDS = {
 }
 # Keras Tuner hands numbers from process to process in single precision.
 SINGLE_PRECISION = 1e-6
+# Every step of a float is one choice for Keras Tuner, and one value in memory.
+MOST_STEPS = 10_000
+# Samplers calculate with floats, which hold larger integers no longer one by one.
+LARGEST_INTEGER = 2**53
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Entry:
         if self.when is not None:
             self._set("when", self._checked_condition())
 
-    @property
+    @functools.cached_property
     def choices(self):
         """Every possible value, in order; None where the numbers have no steps between them."""
         if self.kind == "choice":
@@ -101,7 +107,7 @@ class Entry:
         Raises:
             UserError: It stands for none.
         """
-        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        number = _is_number(value)
         if self.choices is None:
             if number and math.isclose(value, self.low, rel_tol=SINGLE_PRECISION):
                 return self.low
@@ -110,7 +116,7 @@ class Entry:
             if number and self.low < value < self.high:
                 return float(value)
         elif isinstance(self.choices, range):
-            if number and value in self.choices:
+            if number and value == int(value) and int(value) in self.choices:
                 return int(value)
         else:
             for choice in self.choices:
@@ -206,6 +212,7 @@ class Entry:
                 continue
             if not _is_number(value) or (whole and value != int(value)):
                 kind = "an integer" if whole else "a finite number"
+                kind += " up to 2**53" if isinstance(value, numbers.Integral) else ""
                 self._refuse(f"have {kind} as `{field}`", repr(value))
             self._set(field, int(value) if whole else float(value))
         if not isinstance(self.log, bool):
@@ -219,11 +226,11 @@ class Entry:
         if self.log:
             self._refuse("have either `step` or `log`", f"step {self.step} and log")
         low, high, step = (Decimal(str(v)) for v in (self.low, self.high, self.step))
+        got = f"step {self.step} from {self.low} to {self.high}"
+        if not whole and step > 0 and (high - low) / step > MOST_STEPS:
+            self._refuse(f"have at most {MOST_STEPS:,} steps from `low` to `high`", got)
         if step <= 0 or (high - low) % step:
-            self._refuse(
-                "have a `step` above 0 that goes from `low` to `high`",
-                f"step {self.step} from {self.low} to {self.high}",
-            )
+            self._refuse("have a `step` above 0 that goes from `low` to `high`", got)
 
     def _checked_condition(self):
         if not isinstance(self.when, dict) or not self.when:
@@ -239,11 +246,12 @@ class Entry:
         object.__setattr__(self, field, value)  # a frozen dataclass completes itself
 
     def _refuse(self, expected, got):
-        end = "" if got.endswith("?") else "."
+        got = got if len(got) <= 300 else f"{got[:300]}..."
+        end = "" if got.endswith(("?", "...")) else "."
         raise UserError(f"`{self.name}` must {expected}, got {got}{end}")
 
 
 def _is_number(value):
-    """Whether `value` is a finite number."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return real and math.isfinite(value)
+    """Whether `value` is a finite number, an integer no larger than samplers can calculate with."""
+    most = LARGEST_INTEGER if isinstance(value, numbers.Integral) else sys.float_info.max
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= most

@@ -75,6 +75,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     Attributes:
         space: The `SearchSpace`.
         objective: The validation result that the search is for, a `keras_tuner.Objective`.
+        dataset: The `Dataset`; None for data of the user's own, which the tuner is given.
         trial: What else than the values decides a trial's seed, None or a text: whoever runs a
             trial again on purpose, to see it with other weights, sets it.
 
@@ -138,6 +139,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self._settings(space.defaults())  # an impossible fixed value is told before the first trial
         problem = self._problem
         self.objective = keras_tuner.Objective(problem.objective, problem.direction)
+        self.dataset = getattr(problem, "dataset", None)
 
     def build(self, hp):
         """Declares every hyper-parameter and builds the network of their values, compiled.

@@ -59,7 +59,7 @@ def paper_space(
         batch_size: Sizes to choose from.
 
     `network` and `batch_size` are lists of choices, the others pairs of a smallest and a largest
-    value. A single value is fixed; None leaves the setting to its default.
+    value. A single value is fixed; None leaves any setting but the network to its default.
 
     Returns:
         A `SearchSpace`.
@@ -75,7 +75,9 @@ def paper_space(
     >>> space.defaults()["network"], "transition_depth" in space.defaults()
     ('rnn', False)
     """
-    networks = (network,) if isinstance(network, str) else tuple(network or ())
+    networks = (network,) if isinstance(network, str) else network
+    if not isinstance(networks, (list, tuple)) or not networks:
+        raise UserError(f"`network` must be a network or a list of networks, got {network!r}.")
     for name in networks:
         one_of(NETWORKS)("network", name)
     entries = [_entry("network", list(networks), "choice")]
