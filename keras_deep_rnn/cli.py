@@ -1,17 +1,15 @@
 """The command line `deep-rnn`. Each command imports what it needs, so that --help is quick."""
 
 import dataclasses
-import logging
-import os
-import re
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 import typer
 
-from .errors import DivergedError, UserError, argument_is, first_line
+from .cli_tune import tune_app
+from .console import progress, show_table, start_backend
+from .errors import DivergedError, UserError, argument_is
 from .options import Command, argument, flag, path, real, sizes, text, whole
 
 app = typer.Typer(
@@ -23,6 +21,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: what is there, what it needs, where it lies.")
 app.add_typer(data_app, name="data", no_args_is_help=True)
+app.add_typer(tune_app, name="tune", no_args_is_help=True)
 
 BY_HAND = "Folder of files that were downloaded by hand."
 PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
@@ -41,7 +40,7 @@ def data_list(data_dir: path(PREPARED) = None):
         found = data.describe(name, data_dir=data_dir)
         place = found["folder"] if found["prepared"] else "not prepared yet"
         rows.append([name, found["kind"], found["needs"], place])
-    _table("", ["name", "kind", "needs", "where it lies"], rows)
+    show_table("", ["name", "kind", "needs", "where it lies"], rows)
     typer.echo(
         "Your own: the path of a folder of MIDI files, of .npz or .mat piano-rolls, or of a text."
     )
@@ -65,7 +64,7 @@ def data_prepare(
         [split, f"{len(sequences):,}", f"{sum(len(part) for part in sequences):,}"]
         for split, sequences in dataset.splits.items()
     ]
-    _table(dataset.description, ["split", "sequences", f"{dataset.step}s"], rows)
+    show_table(dataset.description, ["split", "sequences", f"{dataset.step}s"], rows)
 
 
 @app.command(
@@ -115,7 +114,7 @@ def train(
     patience: whole("Epochs without a better validation result before it stops.", OPT) = None,
 ):
     """Trains a network and measures it. What is not given has the data set's default."""
-    _start_backend()
+    start_backend()
     from . import training
     from .settings import Settings
 
@@ -126,7 +125,7 @@ def train(
     how = {
         "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
         "say": typer.echo,
-        "progress": _progress,
+        "progress": progress,
     }
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other: pass one of them.")
@@ -151,11 +150,11 @@ def evaluate(
     data_dir: path(PREPARED) = None,
 ):
     """Measures a trained network; the numbers also go to the run's metrics.json."""
-    _start_backend()
+    start_backend()
     from . import training
 
     places = {"data_path": data_path, "data_dir": data_dir}
-    _results(training.measure(run, split, **places, progress=_progress), split)
+    _results(training.measure(run, split, **places, progress=progress), split)
 
 
 @app.command(
@@ -174,7 +173,7 @@ def generate(
     instrument: text("piano, organ, strings or choir.") = "organ",
 ):
     """Draws new music, as MIDI and as a picture, or new text."""
-    _start_backend()
+    start_backend()
     from . import generation
 
     written = generation.generate(
@@ -200,20 +199,11 @@ def export(
     version: whole("Its number; else the next free one.") = None,
 ):
     """Writes a SavedModel for TensorFlow Serving and checks it without this package."""
-    _start_backend()
-    from .export import export_saved_model
-    from .runs import Run
+    start_backend()
+    from .export import export_run
 
-    run = Run(run)
-    music = run.config["data"]["kind"] == "piano_roll"
-    model = run.model()
     with argument_is("path", "out"):
-        written = export_saved_model(
-            model,
-            out or run / "served",
-            version=version,
-            probabilities="sigmoid" if music else "softmax",
-        )
+        written = export_run(run, out, version=version)
     typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
 
 
@@ -223,10 +213,10 @@ def demo(
     overwrite: flag("--overwrite", "Replace what an earlier demo made.") = False,
 ):
     """Bach's chorales: data, training, a new chorale and a SavedModel, in some minutes."""
-    _start_backend()
+    start_backend()
     from . import demo as whole_job
 
-    metrics, written = whole_job.run(out, overwrite=overwrite, say=typer.echo, progress=_progress)
+    metrics, written = whole_job.run(out, overwrite=overwrite, say=typer.echo, progress=progress)
     _results(metrics, "test")
     for what, where in written.items():
         typer.echo(f"{what + ':':16}{where}")
@@ -250,7 +240,7 @@ def main(arguments=None):
             _fail(error.format_message(), 2)
         raise
     if code == 130:  # what typer makes of Ctrl-C
-        _fail("interrupted; a training goes on with deep-rnn train --resume.", code)
+        _fail("interrupted; a training or a search goes on with --resume.", code)
     sys.exit(code or 0)
 
 
@@ -260,60 +250,11 @@ def _fail(message, code):
     sys.exit(code)
 
 
-def _start_backend():
-    """Imports Keras and its backend, without the lines that TensorFlow prints as it starts."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import keras
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"Keras's backend `{error.name}` is not installed: pip install "
-                "'keras-deep-rnn[tensorflow-cpu]', or set KERAS_BACKEND to jax or torch."
-            ) from None
-        except ValueError as error:
-            reason = first_line(error)
-            raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch: {reason}.") from None
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax", "torch"):
-        raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch, got {backend}.")
-
-
-def _progress(steps):
-    """A bar for long work, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    quiet = not console.is_terminal
-    return track(steps, "measuring", console=console, transient=True, disable=quiet)
-
-
 def _results(metrics, split):
     """The table of a run: floors, then the network, each number with its definition below."""
     from .evaluation import table
 
     title, columns, rows, notes = table(metrics, split)
-    _table(title, columns, rows)
+    show_table(title, columns, rows)
     for note in notes:
         typer.echo(note)
-
-
-def _table(title, columns, rows):
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
-    for i, column in enumerate(columns):
-        number = re.fullmatch(r"[\d.,]*", str(rows[0][i]))
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table)

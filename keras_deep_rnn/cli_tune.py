@@ -1,0 +1,182 @@
+"""The commands `deep-rnn tune`. Each imports what it needs, so that --help is quick."""
+
+import os
+import signal
+import sys
+
+import typer
+
+from .console import show_table, start_backend
+from .errors import UserError, argument_is
+from .options import Command, argument, flag, path, real, text, whole
+
+tune_app = typer.Typer(help="Searches for the network: which variant, how deep, how wide.")
+
+A_JOB = "Job file (.toml)."
+A_SEARCH = "Job file, or the project folder of its search."
+RESUME = "Go on with the search in the project folder."
+OVERWRITE = "Replace the search in the project folder."
+# Exit code of a search that failures have ended, or that nothing came out of.
+FAILED = 3
+
+
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune run job.toml --workers 2")
+def run(
+    job: argument(A_JOB),
+    workers: whole("Processes on this machine; else the job's.") = None,
+    resume: flag("--resume", RESUME) = False,
+    overwrite: flag("--overwrite", OVERWRITE) = False,
+):
+    """Searches on this machine, with worker processes on cores or GPUs of their own."""
+    if workers is not None and workers < 1:
+        raise UserError(f"`workers` must be a positive integer, got {workers}.")
+    _lead(job, workers=workers, resume=resume, overwrite=overwrite)
+
+
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune chief job.toml --bind 0.0.0.0:8571")
+def chief(
+    job: argument(A_JOB),
+    bind: text("HOST:PORT to listen at; beyond this machine only in a network you trust.") = (
+        "127.0.0.1:8571"
+    ),
+    resume: flag("--resume", RESUME) = False,
+    overwrite: flag("--overwrite", OVERWRITE) = False,
+    lease: real("Seconds after which a silent worker is given up; else 30.") = None,
+):
+    """Leads a search whose workers run elsewhere and share its project folder."""
+    _check_positive("lease", lease)
+    more = {} if lease is None else {"lease": lease}
+    with argument_is("address", "bind"):
+        _lead(job, workers=0, address=bind, resume=resume, overwrite=overwrite, **more)
+
+
+@tune_app.command(
+    cls=Command, epilog="Example: deep-rnn tune worker --connect node1:8571 --id worker-3"
+)
+def worker(
+    connect: text("HOST:PORT of the chief.") = None,
+    id: text("Name of this worker, the same when it comes back after an interruption.") = None,
+    project: path("The search's folder, if it has another path here than at the chief.") = None,
+    connect_timeout: real("Seconds for which a chief that does not answer is waited for.") = 300.0,
+    cores: text("Cores to run on, such as 0,1.") = None,
+    parent: whole("Process with which this one shall end.") = None,
+):
+    """Trains trials of a search, one after the other, until the chief has no more."""
+    if connect is None:
+        raise UserError("`connect` must be the HOST:PORT of the chief, got nothing.")
+    if id is None:
+        raise UserError("`id` must be a name that no other worker has, got nothing.")
+    _check_positive("connect_timeout", connect_timeout)
+    if cores is not None:
+        _pin(cores)
+    start_backend()
+    from .tuning.worker import Worker, die_with
+
+    if parent is not None:
+        die_with(parent)
+    with argument_is("address", "connect"):
+        reason = Worker(
+            connect,
+            id,
+            restart=_restart,
+            connect_timeout=connect_timeout,
+            project=project,
+            say=typer.echo,
+        ).run()
+    typer.echo(reason)
+
+
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune status job.toml")
+def status(job: argument(A_SEARCH)):
+    """Shows how far a search is, also while it runs."""
+    _show(job)
+
+
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune report job.toml")
+def report(job: argument(A_SEARCH)):
+    """Writes the report of a search anew: CSV, JSON, a page with charts, TensorBoard's HParams."""
+    from .tuning.report import write_report
+
+    project, search, trials = _search(job)
+    write_report(project.path, search, trials)
+    _show(job)
+
+
+@tune_app.command(
+    cls=Command, epilog="Example: deep-rnn tune export job.toml --out served/best"
+)
+def export(
+    job: argument(A_SEARCH),
+    out: path("Folder in which a numbered version is made; else PROJECT/served.") = None,
+    version: whole("Its number; else the next free one.") = None,
+):
+    """Writes the best network as a SavedModel for TensorFlow Serving and checks it."""
+    from .tuning.trial import best_of
+
+    project, _, trials = _search(job)
+    best = best_of(trials)
+    if best is None:
+        raise UserError(f"`job` must have a completed trial, {str(project.path)!r} has none yet.")
+    start_backend()
+    from .export import export_run
+
+    with argument_is("path", "out"):
+        written = export_run(project / best.folder, out or project / "served", version=version)
+    typer.echo(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
+
+
+def _lead(job, **arguments):
+    start_backend()
+    from .tuning.job import Job
+    from .tuning.search import run_search
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
+    found = run_search(Job.read(job), **arguments, say=typer.echo)
+    _show(job)
+    typer.echo(f"Search {found.over}")
+    if found.failed:
+        raise typer.Exit(FAILED)
+
+
+def _search(job):
+    """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
+    from .tuning.job import Job
+    from .tuning.project import Project
+
+    if not os.path.isdir(job):
+        job = Job.read(job).project
+    project = Project(job)
+    return project, project.job(), project.trials()
+
+
+def _show(job):
+    from .tuning.report import table
+
+    _, search, trials = _search(job)
+    title, columns, rows, notes = table(search, trials)
+    show_table(title, columns, rows)
+    for note in notes:
+        typer.echo(note)
+
+
+def _check_positive(name, seconds):
+    if seconds is not None and not seconds > 0:
+        raise UserError(f"`{name}` must be a number above 0, got {seconds:g}.")
+
+
+def _pin(cores):
+    """Keeps this process on some cores; backends start a thread for each core that they see."""
+    try:
+        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+    except AttributeError:
+        raise UserError("`cores` must be left out: this system cannot pin processes.") from None
+    except (ValueError, OSError):
+        raise UserError(
+            f"`cores` must be numbers of cores of this machine, such as 0,1; got {cores!r}."
+        ) from None
+
+
+def _restart():
+    """Begins this process anew, with the memory of a fresh one."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "keras_deep_rnn", *sys.argv[1:]])

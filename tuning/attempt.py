@@ -1,0 +1,119 @@
+"""One attempt at a trial: a training run in a folder of its own, from where an earlier one was."""
+
+import shutil
+import time
+import traceback
+
+from ..callbacks import Backup
+from ..errors import DivergedError, UserError, first_line
+from ..preparing import network_to_train
+from ..runs import BACKUP, CONTENTS, HISTORY, METRICS, Run
+from ..settings import Settings, network_arguments
+from ..training import fit_and_measure
+from ..writing import one_line, remove
+from .report import train_command
+
+SPLIT = "validation"
+
+
+def run_attempt(trial, job, project, dataset, *, say=print):
+    """Trains and measures the network of a trial in `trial.folder`.
+
+    It goes on after the last whole epoch of the latest earlier attempt that had the same settings,
+    or of the trial that it continues. Earlier folders are read and never changed.
+
+    Args:
+        trial: `Trial` with its attempt and folder.
+        job: The `Job`.
+        project: The `Project`.
+        dataset: The job's `Dataset`.
+        say: Function that shows a line; one is shown after each epoch.
+
+    Returns:
+        Dict of the attributes of `Trial` that the attempt decides: the result, or `error` and, if
+        it was not the loss that went wrong, `traceback`.
+
+    Raises:
+        UserError: The folder cannot be written, which says nothing about the network.
+    """
+    began = time.monotonic()
+    try:
+        with one_line(project / trial.folder):
+            metrics = _trained(trial, project, dataset, say)
+    except Exception as error:
+        if isinstance(error, UserError) and str(error).startswith("Cannot write "):
+            raise
+        return {**_failure(error), "seconds": round(time.monotonic() - began, 1)}
+    numbers = {name: value for name, value in metrics["splits"][SPLIT].items() if name != "count"}
+    return {
+        "score": numbers[job.objective],
+        "metrics": numbers,
+        "epochs": metrics["epochs"],
+        "best_epoch": metrics["best_epoch"],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def settings_of_trial(trial):
+    """The `Settings` of a trial."""
+    lists = {name: tuple(v) for name, v in trial.settings.items() if isinstance(v, list)}
+    return Settings(**{**trial.settings, **lists})
+
+
+def _failure(error):
+    """What is told of an attempt that failed; a diverged loss is no error of the program."""
+    if isinstance(error, DivergedError):
+        return {"error": first_line(error)}
+    told = first_line(error)
+    if not isinstance(error, UserError):
+        told = f"{type(error).__name__}: {told}"
+    return {"error": told, "traceback": "".join(traceback.format_exception(error))}
+
+
+def _trained(trial, project, dataset, say):
+    """Trains the network, unless an earlier attempt has; the content of metrics.json."""
+    run = Run(project / trial.folder)
+    run.path.mkdir(parents=True, exist_ok=True)
+    settings = settings_of_trial(trial).complete(dataset)
+    _inherit(run, trial, project, settings)
+    if (run / METRICS).is_file():
+        return run.metrics
+    network = network_arguments(settings, dataset)
+    model = network_to_train(settings, network)
+    run.start(settings, network, dataset, train_command(trial.settings))
+    return fit_and_measure(
+        run,
+        settings,
+        dataset,
+        model,
+        until=trial.until,
+        splits=(SPLIT,),
+        keep_backup=trial.until is not None,
+        say=say,
+    )
+
+
+def _inherit(run, trial, project, settings):
+    """Copies what an earlier run of the same training has left, if there is one."""
+    for folder in reversed(project.attempts(trial.id)):
+        if folder != run.path and _copied(Run(folder), run, CONTENTS, settings):
+            return
+    if trial.continues is not None:
+        _copied(Run(project / trial.continues), run, (BACKUP, HISTORY), settings)
+
+
+def _copied(source, run, names, settings):
+    """Copies files of a run, if it had these settings; whether training can go on with them."""
+    try:
+        if source.settings() != settings:
+            return False
+        for name in names:
+            if (source / name).is_file():
+                shutil.copy2(source / name, run / name)
+        if not (run / METRICS).is_file():
+            run.cut_history(Backup(run / BACKUP, None).state()["epochs"])
+        return True
+    except (OSError, UserError):  # what a killed process has left is of no use
+        for name in names:
+            remove(run / name)
+        return False

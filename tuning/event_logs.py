@@ -1,0 +1,110 @@
+"""The trials of a search for TensorBoard: its HParams, and the epochs of every trial."""
+
+import contextlib
+import datetime
+from pathlib import Path
+
+from ..errors import missing_extra
+from ..runs import Run
+from ..writing import remove, replacing
+from .findings import measured
+from .project import REPORT
+from .trial import COMPLETED, FAILED, RUNNING
+
+EVENTS = "tensorboard"
+
+
+def write_event_logs(folder, job, trials):
+    """Writes PROJECT/report/tensorboard/ anew, for `tensorboard --logdir`.
+
+    The folder itself holds the ranges of the hyper-parameters, and a folder for each trial its
+    values, its status, its score and the curves of its history.csv.
+
+    Args:
+        folder: The project folder; its report/ is there.
+        job: Complete `Job`.
+        trials: List of `Trial`.
+
+    Raises:
+        UserError: tensorboard is not installed, or the folder cannot be written.
+    """
+    try:
+        from tensorboard.plugins.hparams import api_pb2, summary_v2
+    except ImportError:
+        raise missing_extra("tensorboard", "tuning") from None
+
+    path = Path(folder, REPORT, EVENTS)
+    metrics = [summary_v2.Metric(job.objective), summary_v2.Metric("parameters")]
+    ranges = [summary_v2.HParam(entry.name, _domain(entry, summary_v2)) for entry in job.space]
+    began = min((_seconds(trial.started) for trial in trials if trial.started), default=0.0)
+    config = summary_v2.hparams_config_pb(ranges, metrics, time_created_secs=began)
+    with replacing(path) as partial:
+        _write(partial, [(began, 0, config)])
+        for trial in trials:
+            status = {
+                COMPLETED: api_pb2.STATUS_SUCCESS,
+                FAILED: api_pb2.STATUS_FAILURE,
+                RUNNING: api_pb2.STATUS_RUNNING,
+            }.get(trial.status, api_pb2.STATUS_UNKNOWN)
+            _write(partial / trial.id, _events(folder, job, trial, status, summary_v2))
+        remove(path)  # a folder does not take the place of another one
+
+
+def _events(folder, job, trial, status, summary_v2):
+    """Time, step and summary of everything that is told of a trial."""
+    start = _seconds(trial.started) if trial.started else 0.0
+    values = summary_v2.hparams_pb(trial.values, trial_id=trial.id, start_time_secs=start)
+    yield start, 0, values
+    now = start
+    for row in Run(Path(folder, trial.folder)).history() if trial.folder else []:
+        now += row.get("seconds", 0.0)
+        step = int(row.get("epoch", 0))
+        curves = {name: value for name, value in row.items() if name != "epoch"}
+        yield now, step, _scalars({f"epoch/{name}": value for name, value in curves.items()})
+    end = _seconds(trial.ended) if trial.ended else now
+    result = {"parameters": trial.parameters}
+    if measured([trial]):
+        result[job.objective] = trial.score
+    yield end, trial.best_epoch or 0, _scalars(result)
+    if trial.ended:
+        yield end, 0, _session_end(status, end)
+
+
+def _write(folder, summaries):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    with contextlib.closing(EventFileWriter(str(folder))) as writer:
+        for wall_time, step, summary in summaries:
+            writer.add_event(Event(wall_time=wall_time, step=step, summary=summary))
+
+
+def _scalars(values):
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary(value=[Summary.Value(tag=n, simple_value=v) for n, v in values.items()])
+
+
+def _session_end(status, end):
+    """How a trial ended; tensorboard makes this one with TensorFlow only."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
+    data = metadata.create_summary_metadata(
+        plugin_data_pb2.HParamsPluginData(session_end_info=info)
+    )
+    tag = metadata.SESSION_END_INFO_TAG
+    return Summary(value=[Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)])
+
+
+def _domain(entry, summary_v2):
+    """What TensorBoard is told that an entry can be."""
+    if entry.kind in ("choice", "fixed", "boolean"):
+        return summary_v2.Discrete(entry.choices)
+    interval = summary_v2.IntInterval if entry.kind == "int" else summary_v2.RealInterval
+    return interval(entry.low, entry.high)
+
+
+def _seconds(moment):
+    return datetime.datetime.fromisoformat(moment).timestamp()

@@ -1,0 +1,152 @@
+"""What the trials of a search say: which are comparable, how deep each is, which depth is best."""
+
+import collections
+import math
+import statistics
+
+from ..networks import NETWORKS
+from .paper import DEPTHS, SIZES
+from .trial import COMPLETED, FAILED, RUNNING, WAITING
+
+# Where one line has to hold all values of a trial.
+SHORT = {
+    "input_depth": "input",
+    "transition_depth": "transition",
+    "output_depth": "output",
+    "deep_units": "deep units",
+    "learning_rate": "lr",
+    "clipnorm": "clip",
+    "batch_size": "batch",
+}
+DROPOUTS = ("dropout", "recurrent_dropout", "output_dropout")
+
+
+def describe(job, trial):
+    """The network and all else in which trials differ, in few words."""
+    values = {**trial.values, **solved(job, trial)}
+    first = (*DEPTHS, "units", "deep_units")
+    names = [name for name in first if name in values]
+    names += [name for name in values if name not in (*first, "network", *DROPOUTS)]
+    told = [
+        f"{SHORT.get(name, name)} {brief(values[name])}"
+        for name in names
+        if name not in job.space or varies(job.space[name])
+    ]
+    if dropouts(job):
+        told.append("drop " + "/".join(brief(values.get(name, "-")) for name in dropouts(job)))
+    return f"{trial.settings.get('network', '')} {', '.join(told)}".strip()
+
+
+def brief(value):
+    """A value for a reader: of a number no more digits than one remembers.
+
+    Example:
+
+    >>> brief(0.00123456), brief(128.4), brief(128), brief("tanh")
+    ('0.0012', '128', '128', 'tanh')
+    """
+    if isinstance(value, float):
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:,.0f}"
+    return str(value)
+
+
+def varies(entry):
+    """Whether an entry of a space leaves something to choose."""
+    return entry.choices is None or len(entry.choices) > 1
+
+
+def solved(job, trial):
+    """The widths that the budget of a job has left to a trial, by name."""
+    if job.budget is None or "units" not in trial.settings:
+        return {}
+    units = trial.settings["units"]
+    deep = {width for sizes in SIZES.values() for width in trial.settings.get(sizes) or ()}
+    return {"units": units, **({"deep_units": max(deep)} if deep - {units} else {})}
+
+
+def measured(trials):
+    """The completed trials whose score is a finite number."""
+    return [t for t in trials if t.status == COMPLETED and _is_finite(t.score)]
+
+
+def rank(trial):
+    """What trials are sorted by for a reader: the best first, failures last."""
+    order = (COMPLETED, RUNNING, WAITING, FAILED).index(trial.status)
+    return order, trial.score if measured([trial]) else math.inf, trial.id
+
+
+def count(trials):
+    """How many trials have each status."""
+    found = collections.Counter(trial.status for trial in trials)
+    return {status: found[status] for status in (COMPLETED, FAILED, RUNNING, WAITING)}
+
+
+def compared(job, trials):
+    """The completed trials that had as many epochs as any: Hyperband stops most of them before."""
+    done = measured(trials)
+    given = [trial.until or job.epochs or 0 for trial in done]
+    return [trial for trial, epochs in zip(done, given) if epochs == max(given)]
+
+
+def depths_of(trial):
+    """The depths that the network of a trial has, by name."""
+    settings, found = trial.settings, {}
+    for name, networks in DEPTHS.items():
+        if settings["network"] in networks:
+            levels = settings.get("levels") or 2
+            found[name] = levels if name == "levels" else len(settings.get(SIZES[name]) or "1")
+    return found
+
+
+def layers(trial):
+    """The number of layers from x(t) to the classes: one of a plain network."""
+    depths = depths_of(trial)
+    return depths.pop("levels", 1) + sum(depths.values())
+
+
+def by_network(trials):
+    """{network: trials}, in the order of the paper."""
+    found = {name: [t for t in trials if t.settings["network"] == name] for name in NETWORKS}
+    return {name: of_network for name, of_network in found.items() if of_network}
+
+
+def ranking(trials):
+    """Network, depths and trials of each depth that was tried, the one with the best first."""
+    groups = {}
+    for trial in trials:
+        groups.setdefault((trial.settings["network"], *depths_of(trial).items()), []).append(trial)
+    found = [(network, dict(depths), same) for (network, *depths), same in groups.items()]
+    return sorted(found, key=lambda row: min(scores(row[2])))
+
+
+def scores(trials):
+    """The score of each trial."""
+    return [trial.score for trial in trials]
+
+
+def window(trials):
+    """The range of scores to draw, and how many are worse.
+
+    Networks that learnt next to nothing would press all others together.
+    """
+    found = sorted(scores(trials))
+    best, middle = found[0], statistics.median(found)
+    limit = best + 4 * (middle - best) if middle > best else found[-1]
+    seen = [score for score in found if score <= limit]
+    room = 0.06 * (seen[-1] - best) or 0.1 * abs(best) or 0.1
+    return best - room, seen[-1] + room, len(found) - len(seen)
+
+
+def wide(trials):
+    """Whether sizes differ so much that only a logarithm shows them."""
+    sizes = [trial.parameters for trial in trials]
+    return max(sizes) > 4 * min(sizes)
+
+
+def dropouts(job):
+    """The dropouts in which trials differ, in the order in which `describe` has them."""
+    return [name for name in DROPOUTS if name in job.space and varies(job.space[name])]
+
+
+def _is_finite(score):
+    return score is not None and math.isfinite(score)

@@ -1,0 +1,112 @@
+"""`LocalWorkers`: the workers of a search on one machine, each on cores or a GPU of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from ..errors import UserError
+from .project import LOGS
+
+# A worker that ends by itself so often without a trial in between will not do better.
+STARTS = 3
+# Seconds that workers get to leave before they are killed.
+GRACE = 5.0
+
+
+class LocalWorkers:
+    """Worker processes that are started again when they die.
+
+    Args:
+        count: Number of workers.
+        address: "HOST:PORT" of the chief.
+        project: The `Project`.
+    """
+
+    def __init__(self, count, address, project):
+        self._address, self._project = address, project
+        self._places = dict(zip((f"local-{i}" for i in range(count)), _places(count)))
+        self._processes = {}
+        self._starts = dict.fromkeys(self._places, 0)
+        (project / LOGS).mkdir(exist_ok=True)
+        for id in self._places:
+            self._start(id)
+
+    def look(self, chief):
+        """Tells the chief which workers have died, and starts them again.
+
+        Raises:
+            UserError: A worker cannot start.
+        """
+        for id, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self._processes[id]
+            if chief.over is not None:
+                chief.lost(id, "has ended")
+                continue
+            if chief.asked(id):
+                self._starts[id] = 0
+            chief.lost(id, f"was killed by signal {-code}" if code < 0 else f"ended with {code}")
+            if self._starts[id] == STARTS:
+                log = self._log(id)
+                last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+                raise UserError(f"Worker {id} cannot start, see {str(log)!r}: {''.join(last)}")
+            self._start(id)
+
+    def stop(self):
+        """Ends all workers; what they have trained is on the disk."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes = {}
+
+    def _log(self, id):
+        return self._project / LOGS / f"{id}.log"
+
+    def _start(self, id):
+        self._starts[id] += 1
+        options, environment = self._places[id]
+        command = [
+            *(sys.executable, "-m", "keras_deep_rnn", "tune", "worker", "--connect", self._address),
+            *("--id", id, "--project", str(self._project.path), "--parent", str(os.getpid())),
+            *options,
+        ]
+        with open(self._log(id), "ab") as log:
+            self._processes[id] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # Ctrl-C is the chief's; it ends its workers itself
+            )
+
+
+def _places(count):
+    """Options and environment of each worker: GPUs where there are some, else cores, in turn."""
+    gpus = _gpus()
+    if gpus:
+        return [((), {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]}) for i in range(count)]
+    if not hasattr(os, "sched_getaffinity"):
+        return [((), {})] * count
+    cores = sorted(os.sched_getaffinity(0))
+    shares = [cores[i % len(cores) :: count] for i in range(count)]
+    return [(("--cores", ",".join(map(str, share))), {}) for share in shares]
+
+
+def _gpus():
+    """Names of the GPUs that may be used, as CUDA_VISIBLE_DEVICES takes them."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return [name for name in allowed.split(",") if name and name != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, line in enumerate(found.stdout.splitlines()) if line.startswith("GPU ")]

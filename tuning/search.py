@@ -1,0 +1,96 @@
+"""A search from its beginning to its report: the chief in this process, workers where they are."""
+
+import contextlib
+import time
+
+from ..errors import UserError
+from .chief import LEASE, Chief
+from .local import LocalWorkers
+from .project import Project
+from .report import write_report
+from .wire import Server, check_address
+
+LOOPBACK = "127.0.0.1:0"
+PAUSE = 0.2
+# Seconds for which a search that is over waits for workers of other machines to notice.
+FAREWELL = 20.0
+
+
+def run_search(
+    job,
+    *,
+    workers=None,
+    address=LOOPBACK,
+    resume=False,
+    overwrite=False,
+    lease=LEASE,
+    say=print,
+):
+    """Leads a search and writes its report.
+
+    Args:
+        job: `Job`.
+        workers: Number of workers to start on this machine; None for the job's, 0 for none: they
+            come by themselves, from other machines that share the project folder.
+        address: "HOST:PORT" to listen at.
+        resume: Whether to go on with the search in the project folder.
+        overwrite: Whether to replace it.
+        lease: Seconds after which a silent worker is given up.
+        say: Function that shows a line.
+
+    Returns:
+        The `Chief`, whose trials, `over` (why it ended) and `failed` tell what came out.
+
+    Raises:
+        UserError: The job is impossible, the folder is another job's or led by another process.
+        KeyboardInterrupt: As it was raised, after the state was saved and the workers ended.
+    """
+    project = Project(job.project)
+    check_address(address)
+    project.check(resume=resume, overwrite=overwrite)
+    job, hyper = job.prepare()
+    with project.lead():
+        project.begin(job, resume=resume, overwrite=overwrite)
+        local = workers is None or workers > 0
+        chief = Chief(job, hyper, project, say=say, lease=lease, keep_running=not local)
+        server = Server(address, chief.handlers, token=project.token(), open_methods=("hello",))
+        helpers = None
+        try:
+            say(f"Chief at {server.address}, project folder {project.path}")
+            if local and chief.over is None:
+                helpers = LocalWorkers(workers or job.workers, server.address, project)
+            while chief.over is None:
+                time.sleep(PAUSE)
+                chief.look()
+                if helpers is not None:
+                    helpers.look(chief)
+            _farewell(chief, helpers)
+            if chief.error is not None:
+                raise chief.error
+        finally:
+            if helpers is not None:
+                chief.stop("interrupted")  # others wait for a chief that comes back
+                helpers.stop()
+            server.stop()
+            with contextlib.suppress(KeyboardInterrupt):
+                _report(project, job, chief)
+        chief.tidy()
+    return chief
+
+
+def _report(project, job, chief):
+    """Writes the report of what was saved; where an error has ended the search, if it can."""
+    try:
+        write_report(project.path, job, project.trials())
+    except UserError:
+        if chief.error is None:
+            raise
+
+
+def _farewell(chief, helpers):
+    """Waits until the workers know that it is over."""
+    end = time.monotonic() + FAREWELL
+    while not chief.gone() and time.monotonic() < end:
+        time.sleep(PAUSE)
+        if helpers is not None:
+            helpers.look(chief)

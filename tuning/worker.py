@@ -1,0 +1,180 @@
+"""A worker of a search: asks the chief for trials, trains them, tells what came out."""
+
+import contextlib
+import gc
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+
+import keras
+
+from ..errors import UserError
+from ..writing import one_line
+from .attempt import run_attempt
+from .job import Job
+from .project import Project, check_worker_id
+from .trial import Trial
+from .wire import Client, Unreachable
+
+try:
+    import psutil
+except ModuleNotFoundError:
+    from ..errors import missing_extra
+
+    raise missing_extra("psutil", "tuning") from None
+
+# Every trial leaves some memory behind that neither Keras nor its backend gives back. A worker that
+# has grown by so many bytes since its first trial begins anew as a fresh process.
+GROWTH = 150 * 2**20
+# Seconds for one answer of the chief, which may have to choose values meanwhile.
+ANSWER = 30.0
+# Seconds between two tries to reach a chief that is not there.
+AGAIN = 0.5
+
+
+class Worker:
+    """One process that trains the trials of a search, one after the other.
+
+    Args:
+        address: "HOST:PORT" of the chief.
+        id: Name of the worker in the search. A process that comes with the name of another one
+            takes its place.
+        restart: Function without arguments that begins this process anew and does not return.
+        connect_timeout: Seconds for which a chief that does not answer is waited for.
+        project: The search's folder as it is seen here; None: the path that the chief has.
+        say: Function that shows a line.
+    """
+
+    def __init__(self, address, id, *, restart, connect_timeout=300.0, project=None, say=print):
+        self.id = check_worker_id(id)
+        self._client = Client(address)
+        self._address, self._timeout = address, connect_timeout
+        self._restart, self._say = restart, say
+        self._session = secrets.token_hex(8)
+        self._trial = None
+        self._heard = time.monotonic()
+        path = self._call("hello", who=False)["project"] if project is None else project
+        self._project = Project(path)
+        self._join()
+
+    def run(self):
+        """Trains trials until the chief has no more; the reason why it ended.
+
+        Raises:
+            UserError: The chief did not answer for too long, another worker has this id, or the
+                folder of the search cannot be written.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._leave)
+        ended = threading.Event()
+        threading.Thread(target=self._beat, args=(ended,), daemon=True).start()
+        try:
+            return self._work(*self._job.prepare())
+        finally:
+            ended.set()
+
+    def _work(self, job, hyper):
+        memory = None
+        while True:
+            answer = self._call("ask")
+            if "end" in answer:
+                return answer["end"]
+            if "wait" in answer:
+                time.sleep(answer["wait"])
+                continue
+            trial = Trial(**answer["trial"])
+            self._trial = {"trial": trial.id, "attempt": trial.attempt}
+            values = hyper.space.summary(trial.values)
+            self._say(f"trial {trial.id}, attempt {trial.attempt}: {values}")
+            try:
+                outcome = run_attempt(trial, job, self._project, hyper.dataset, say=self._say)
+            except UserError as error:
+                self._call("give_up", **self._trial, reason=str(error))
+                raise
+            told, self._trial = self._trial, None
+            self._call("tell", **told, outcome=outcome)
+            self._say(f"trial {trial.id}: {outcome.get('error') or outcome['score']}")
+            keras.utils.clear_session()
+            gc.collect()
+            now = psutil.Process().memory_info().rss
+            memory = memory or now
+            if now - memory > GROWTH:
+                self._say(f"has grown by {(now - memory) / 2**20:.0f} MiB and begins anew")
+                self._restart()
+
+    def _join(self):
+        """Takes part, once the chief has seen that both look at the same folder."""
+        nonce = secrets.token_hex(8)
+        try:
+            self._client.token = self._project.token()
+            with one_line(self._project.path):
+                self._project.show_shared(self.id, nonce)
+        except UserError as error:
+            raise UserError(
+                f"The folder of the search, {str(self._project.path)!r}, must be shared by the "
+                f"chief at {self._address} and its workers; here: {error}"
+            ) from None
+        joined = self._call("join", nonce=nonce)
+        self._job, self._pause = Job.from_config(joined["job"]), joined["beat"]
+
+    def _call(self, method, *, who=True, **message):
+        """An answer of the chief, who may be away for a while."""
+        if who:
+            message.update(worker=self.id, session=self._session)
+        while True:
+            try:
+                answer = self._client.call(method, timeout=ANSWER, **message)
+            except Unreachable:
+                self._check_patience()
+                time.sleep(AGAIN)
+            else:
+                self._heard = time.monotonic()
+                return answer
+
+    def _check_patience(self):
+        if time.monotonic() - self._heard > self._timeout:
+            raise UserError(
+                f"`connect` must be the address of a running chief: nobody has answered at "
+                f"{self._address} for {self._timeout:g} seconds."
+            )
+
+    def _beat(self, ended):
+        """Tells the chief that this worker is alive, and ends it where that is of no use."""
+        while not ended.wait(self._pause):
+            trial = self._trial
+            try:
+                answer = self._call("beat", **(trial or {}))
+            except UserError as error:
+                print(f"Error: {error}", file=sys.stderr, flush=True)
+                os._exit(2)
+            # A training that is of no use any more cannot be interrupted in another way.
+            if "end" in answer:
+                self._say(answer["end"])
+                os._exit(0)
+            if not answer["go_on"] and trial == self._trial:
+                self._say(f"trial {trial['trial']} is no longer this worker's, which begins anew")
+                self._restart()
+
+    def _leave(self, signum, frame):
+        """Ends at once; others go on with the trial from what is on the disk."""
+        with contextlib.suppress(Unreachable, UserError):
+            self._client.call("leave", timeout=2.0, worker=self.id, session=self._session)
+        os._exit(128 + signum)
+
+
+def die_with(parent):
+    """Ends this process as soon as its parent is no longer there.
+
+    Args:
+        parent: Process id of the parent.
+    """
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
