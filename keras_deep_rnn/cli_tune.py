@@ -93,12 +93,18 @@ def status(job: argument(A_SEARCH)):
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune report job.toml")
-def report(job: argument(A_SEARCH)):
+def report(
+    job: argument(A_SEARCH),
+    figures: path("Folder for pictures and a table of Markdown, to show in a document.") = None,
+):
     """Writes the report of a search anew: CSV, JSON, a page with charts, TensorBoard's HParams."""
+    project, search, trials = _search(job)
+    from .tuning.charts import write_pictures
     from .tuning.report import write_report
 
-    project, search, trials = _search(job)
     write_report(project.path, search, trials)
+    if figures is not None:
+        write_pictures(figures, search, trials)
     _show(job)
 
 
@@ -140,12 +146,13 @@ def _lead(job, **arguments):
 
 def _search(job):
     """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
+    start_backend()
     from .tuning.job import Job
     from .tuning.project import Project
 
-    if not os.path.isdir(job):
-        job = Job.read(job).project
-    project = Project(job)
+    project = Project(job if os.path.isdir(job) else Job.read(job).project)
+    if not os.path.lexists(project.path):
+        raise UserError(f"`job` has no search yet, {str(project.path)!r} is not there.")
     return project, project.job(), project.trials()
 
 

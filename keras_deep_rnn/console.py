@@ -7,6 +7,9 @@ import tempfile
 
 from .errors import UserError, first_line
 
+# Columns of text where there is no terminal that says how many it has.
+WIDTH = 160
+
 
 def start_backend():
     """Imports Keras and its backend, without the lines that TensorFlow prints as it starts."""
@@ -47,12 +50,16 @@ def show_table(title, columns, rows):
     """Prints a table; its first row says which columns hold numbers."""
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
     for i, column in enumerate(columns):
-        number = rows and re.fullmatch(r"[\d.,]*", str(rows[0][i]))
+        number = rows and re.fullmatch(r"[\d.,]+", str(rows[0][i]))
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)

@@ -3,8 +3,8 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import threading
 from pathlib import Path
 
 from .errors import UserError
@@ -17,7 +17,7 @@ PARTIAL = ".partial"
 def replacing(path):
     """Gives a temporary path to write to, which then takes the place of `path` in one step.
 
-    The temporary path has the same name, in a folder of this thread's own under `.partial` beside
+    The temporary path has the same name, in a folder of its own under `.partial` beside
     `path`. When the block fails or the process is killed, `path` is as it was before.
 
     Args:
@@ -39,7 +39,7 @@ def replacing(path):
     ('whole', 1)
     """
     path = Path(path)
-    folder = path.parent / PARTIAL / f"{os.getpid()}-{threading.get_ident()}"
+    folder = path.parent / PARTIAL / secrets.token_hex(8)
     partial = folder / path.name
     try:
         with one_line(path):
@@ -60,7 +60,8 @@ def _make(folder):
             folder.parent.mkdir(exist_ok=True)
             folder.mkdir(exist_ok=True)
             return
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
 
 
 @contextlib.contextmanager

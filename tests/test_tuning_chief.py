@@ -14,11 +14,6 @@ from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, bes
 pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning.chief import Chief
 
-# Keras Tuner's locks ask for the thread by a name that Python 3.10 gave up.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:(currentThread|getName)\(\) is deprecated:DeprecationWarning"
-)
-
 SPACE = SearchSpace([
     Entry("network", "fixed", value="rnn"),
     Entry("units", "int", low=1, high=1000),

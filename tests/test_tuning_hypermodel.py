@@ -17,11 +17,6 @@ from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
 keras_tuner = pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import HyperDeepRNN, seed_from  # noqa: E402
 
-# Keras Tuner's locks ask for the thread by a name that Python 3.10 gave up.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:(currentThread|getName)\(\) is deprecated:DeprecationWarning"
-)
-
 DOCS = pathlib.Path(__file__).parent.parent / "docs" / "tuning.md"
 X = np.random.default_rng(0).normal(size=(16, 5, 3)).astype("float32")
 Y = np.cumsum(X[..., :1], axis=1)

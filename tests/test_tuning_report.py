@@ -24,7 +24,7 @@ from keras_deep_rnn.tuning.report import (
     write_best,
     write_report,
 )
-from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial
+from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("plotly")
@@ -444,8 +444,13 @@ def test_pictures(tmp_path):
     assert write_pictures(tmp_path / "none", job, []) == []
     for count in (1, 30):
         written = write_pictures(tmp_path / "docs", job, trials[:count])
-        assert [path.name for path in written] == ["depth.png", "size.png"]
-        assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+        assert [path.name for path in written] == ["depth.png", "size.png", "ranking.md"]
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[:2])
+        rows = written[2].read_text().splitlines()[2:]
+        best = best_of(trials[:count])
+        assert rows[0].startswith(f"| {best.settings['network']} |")
+        assert f"| {best.score:.4f} |" in rows[0]
+        assert sum(int(row.split("|")[4]) for row in rows) == len(compared(job, trials[:count]))
 
 
 def test_tensorboard_reads_the_trials(tmp_path):

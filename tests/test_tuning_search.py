@@ -26,11 +26,6 @@ from keras_deep_rnn.tuning import worker as worker_module
 from keras_deep_rnn.tuning.chief import Chief
 from keras_deep_rnn.tuning.wire import Server
 
-# Keras Tuner's locks ask for the thread by a name that Python 3.10 gave up.
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:(currentThread|getName)\(\) is deprecated:DeprecationWarning"
-)
-
 COMMAND = str(pathlib.Path(sys.executable).with_name("deep-rnn"))
 JOB = """
 data = "pieces.npz"

@@ -110,7 +110,7 @@ with replacing(folder / "file.json") as partial:
         assert killed.wait(60) == 7
     assert json.loads(path.read_text()) == "old"
     left = list(tmp_path.glob(".partial/*"))
-    assert [p.name.split("-")[0] for p in left] == [str(killed.pid)]
+    assert len(left) == 1
     write_json(path, "new")
     assert json.loads(path.read_text()) == "new"
     assert list(tmp_path.glob(".partial/*")) == left  # another writer's, which may be alive

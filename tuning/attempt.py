@@ -1,5 +1,6 @@
 """One attempt at a trial: a training run in a folder of its own, from where an earlier one was."""
 
+import re
 import shutil
 import time
 import traceback
@@ -66,8 +67,14 @@ def _failure(error):
         return {"error": first_line(error)}
     told = first_line(error)
     if not isinstance(error, UserError):
-        told = f"{type(error).__name__}: {told}"
+        told = f"{type(error).__name__}: {_of_layer(error) or told}"
     return {"error": told, "traceback": "".join(traceback.format_exception(error))}
+
+
+def _of_layer(error):
+    """What went wrong in a layer; Keras says it in bold, below a line that only names the layer."""
+    found = re.search(r"\x1b\[1m(.+?)\x1b\[0m", str(error), re.DOTALL)
+    return found and found[1].splitlines()[0]
 
 
 def _trained(trial, project, dataset, say):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ..plots import GREY, INK, ORANGE, require
 from ..writing import one_line, replacing
-from .findings import by_network, compared, depths_of, scores, wide, window
+from .findings import by_network, compared, depths_of, ranking_table, scores, wide, window
 from .project import REPORT
 from .trial import best_of
 
-PAGE, SCRIPT = "index.html", "plotly.min.js"
+PAGE, SCRIPT, RANKING = "index.html", "plotly.min.js", "ranking.md"
 # Colours that colour-blind readers tell apart (Okabe and Ito's), signs of plotly and of matplotlib.
 LOOKS = {
     "rnn": ("#7f7f7f", "circle", "o"),
@@ -49,7 +49,10 @@ def write_page(folder, job, trials):
 
 
 def write_pictures(folder, job, trials):
-    """Draws the score against the depth of each network, depth.png, and its size, size.png.
+    """Writes what a document shows of a search.
+
+    depth.png and size.png draw the score against the depth of each network and against its size;
+    ranking.md is a table of networks and depths, the one with the best trial first.
 
     Args:
         folder: Where to write them; it is made.
@@ -72,7 +75,16 @@ def write_pictures(folder, job, trials):
     for name, figure in figures.items():
         with replacing(folder / name) as partial:
             figure.savefig(partial, dpi=140, format="png")
-    return [folder / name for name in figures]
+    with replacing(folder / RANKING) as partial:
+        partial.write_text(_ranking(equal), encoding="utf-8")
+    return [folder / name for name in (*figures, RANKING)]
+
+
+def _ranking(trials):
+    """The ranking as a table of Markdown."""
+    columns, rows = ranking_table(trials)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def panels(trials):

@@ -339,8 +339,9 @@ class Chief:
                 if self.over is not None:
                     continue
                 trial.losses += blame
-                self._say(f"worker {worker} {how}; trial {trial.id} waits for another attempt")
-                if trial.losses >= LOSSES:
+                if trial.losses < LOSSES:
+                    self._say(f"worker {worker} {how}; trial {trial.id} waits for another attempt")
+                else:
                     told = f"{LOSSES} workers were lost in it, the last one {how}"
                     self._end(trial, {"error": told, "traceback": f"{told}\n"})
 

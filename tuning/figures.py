@@ -85,8 +85,9 @@ def sizes(job, trials):
         points = [(trial.parameters, trial) for trial in same]
         figure.add_scatter(**_points(job, network, points))
     figure.add_scatter(**_ring(best.parameters, best.score))
-    kind = "log" if wide(trials) else "linear"
-    figure.update_xaxes(title_text="parameters", tickformat=",", type=kind)
+    figure.update_xaxes(title_text="parameters", tickformat=",")
+    if wide(trials):
+        figure.update_xaxes(type="log", dtick="D2")  # ticks at 1, 2, 5 times the powers of ten
     figure.update_yaxes(title_text=job.objective, range=window(trials)[:2])
     return figure.update_layout(**LAYOUT, height=420)
 
@@ -130,7 +131,8 @@ def importances(job, trials):
             study.add_trial(
                 optuna.trial.create_trial(params=params, distributions=chosen, value=rank)
             )
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        trees = min(64, max(8, 6400 // len(trials)))  # hundreds of trials take seconds, not minutes
+        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     found = dict(sorted(found.items(), key=lambda item: item[1]))
     text = [f"{share:.0%}" for share in found.values()]
@@ -229,9 +231,9 @@ def _axis(name, values, *, log=False):
     texts = any(isinstance(value, (str, bool)) for value in given)
     order = list(LOOKS) if name == "network" else []
     distinct = sorted(set(given), key=lambda v: (order.index(v) if v in order else 0, v))
-    if not texts and len(distinct) > 6:
+    if not texts and distinct and (log or len(distinct) > 6):
         low, high = float(distinct[0]), float(distinct[-1])
-        shares = [i / 4 for i in range(5)]
+        shares = [i / 4 for i in range(5 if high > low else 1)]
         distinct = [low * (high / low) ** i if log else low + (high - low) * i for i in shares]
 
     def place(value):

@@ -6,7 +6,7 @@ import statistics
 
 from ..networks import NETWORKS
 from .paper import DEPTHS, SIZES
-from .trial import COMPLETED, FAILED, RUNNING, WAITING
+from .trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
 
 # Where one line has to hold all values of a trial.
 SHORT = {
@@ -117,6 +117,18 @@ def ranking(trials):
         groups.setdefault((trial.settings["network"], *depths_of(trial).items()), []).append(trial)
     found = [(network, dict(depths), same) for (network, *depths), same in groups.items()]
     return sorted(found, key=lambda row: min(scores(row[2])))
+
+
+def ranking_table(trials):
+    """The ranking as titles of columns and rows of strings."""
+    rows = []
+    for network, depths, same in ranking(trials):
+        best = best_of(same)
+        told = ", ".join(f"{name.removesuffix('_depth')} {n}" for name, n in depths.items())
+        median = statistics.median(scores(same))
+        numbers = [layers(best), len(same), f"{best.score:.4f}", f"{median:.4f}"]
+        rows.append([network, told, *map(str, numbers), best.id])
+    return ["network", "depth", "layers", "trials", "best", "median", "trial of the best"], rows
 
 
 def scores(trials):

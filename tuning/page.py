@@ -2,7 +2,6 @@
 
 import html
 import re
-import statistics
 from pathlib import Path
 
 from ..callbacks import duration
@@ -13,11 +12,9 @@ from .findings import (
     compared,
     count,
     describe,
-    layers,
     measured,
     rank,
-    ranking,
-    scores,
+    ranking_table,
     solved,
     varies,
     window,
@@ -142,7 +139,7 @@ def _findings(job, trials, equal):
             f" Only the {len(equal)} trials with the most epochs are compared, here and in the "
             "charts up to the course of the search; Hyperband has stopped the others before."
         )
-    yield _section("Which depth wins", note, _ranking(equal))
+    yield _section("Which depth wins", note, _table(*ranking_table(equal), "short"))
     note = "One mark a trial; the lines go through the best of each depth; the ring is the best."
     beyond = window(equal)[2]
     if beyond:
@@ -165,18 +162,6 @@ def _findings(job, trials, equal):
     if found is None:
         note = f"At least {figures.ENOUGH} completed trials that differ are needed to tell this."
     yield _section("What matters", note, "" if found is None else _chart("importances", found))
-
-
-def _ranking(equal):
-    rows = []
-    for network, depths, same in ranking(equal):
-        best = best_of(same)
-        told = ", ".join(f"{name.removesuffix('_depth')} {n}" for name, n in depths.items())
-        median = statistics.median(scores(same))
-        numbers = [layers(best), len(same), f"{best.score:.4f}", f"{median:.4f}"]
-        rows.append([network, told, *map(str, numbers), best.id])
-    columns = ["network", "depth", "layers", "trials", "best", "median", "trial of the best"]
-    return _table(columns, rows, "short")
 
 
 def _trials(job, trials):
