@@ -5,6 +5,7 @@ retries, failures and lost workers are the chief's.
 """
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from .job import MOST_TRIALS
 
 try:
     import keras_tuner
-except ModuleNotFoundError:
-    raise missing_extra("keras-tuner", "tuning") from None
+    import sklearn.exceptions
+except ModuleNotFoundError as error:
+    raise missing_extra(error.name, "tuning") from None
 
 SCORE = "score"
 # What `Sampler.ask` gives while a choice needs the result of a trial that runs.
@@ -131,8 +133,11 @@ class _Bayesian(_Bare, keras_tuner.oracles.BayesianOptimizationOracle):
 
     def populate_space(self, trial_id):
         self._random_state = np.random.RandomState(seed_from(self.seed, trial_id))
-        self._fit_completed()
-        found = super().populate_space(trial_id)
+        with warnings.catch_warnings():
+            # It fits a length scale that reaches its bound where few trials are known.
+            warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+            self._fit_completed()
+            found = super().populate_space(trial_id)
         # The optimum may be a corner that was tried before, which would give the same result again.
         if found["values"] is not None and self._duplicate(found["values"]):
             return self._random_populate_space()
