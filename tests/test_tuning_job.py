@@ -612,3 +612,17 @@ def test_the_documentation(tmp_path, loaded):
     documented = re.findall(r"^\| `(\w+)` \|", SECTION, re.MULTILINE)
     told = {field.name for field in dataclasses.fields(Job)} - {"name", "settings", "space"}
     assert set(documented) == told
+
+
+@pytest.mark.parametrize("path", sorted((DOCS.parent / "depth").glob("*.toml")), ids=lambda path: path.stem)
+def test_jobs_of_the_documentation(path):
+    job = Job.read(path)
+    assert job.size() >= 40
+    assert [entry.name for entry in job.space][:2] == ["network", "input_depth"]
+
+
+def test_the_job_of_the_readme(tmp_path):
+    readme = (DOCS.parent.parent / "README.md").read_text()
+    path = tmp_path / "job.toml"
+    path.write_text(readme.split("```toml\n")[1].split("```")[0])
+    assert Job.read(path).budget == 75_000
