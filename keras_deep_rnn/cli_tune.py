@@ -108,9 +108,7 @@ def report(
     _show(job)
 
 
-@tune_app.command(
-    cls=Command, epilog="Example: deep-rnn tune export job.toml --out served/best"
-)
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune export job.toml --out served/best")
 def export(
     job: argument(A_SEARCH),
     out: path("Folder in which a numbered version is made; else PROJECT/served.") = None,

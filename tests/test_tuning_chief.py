@@ -205,6 +205,49 @@ def test_a_worker_that_leaves_is_not_blamed(search):
     assert search.chief.trials["0000"].losses == 0
 
 
+def full(*_):
+    raise UserError("Cannot write 'state.json': No space left on device.")
+
+
+def test_a_state_that_cannot_be_saved_ends_the_search(search, monkeypatch):
+    search.tell(search.ask())
+    trial = search.ask()
+    saved = search.project.trials()
+    with monkeypatch.context() as patch:
+        patch.setattr(search.project, "save", full)
+        assert not search.tell(trial)
+        assert str(search.chief.error) == search.chief.over
+        assert search.chief.ask("a", "1") == {"end": search.chief.over}
+    assert not search.tell(trial)  # nothing more is written from what was not saved
+    assert search.project.trials() == saved
+    search.start()
+    assert search.tell(trial)
+    with monkeypatch.context() as patch:
+        patch.setattr(search.project, "save", full)
+        assert search.chief.ask("a", "1") == {
+            "end": "Cannot write 'state.json': No space left on device."
+        }
+    search.start()
+    assert search.ask()["id"] == "0002"
+
+
+def test_an_error_of_the_chief_ends_the_search(search, monkeypatch):
+    monkeypatch.setattr(Networks, "parameters", lambda self, values: 1 / 0)
+    assert search.chief.ask("a", "1") == {"end": "division by zero"}
+    assert isinstance(search.chief.error, ZeroDivisionError)
+
+
+def test_a_worker_that_cannot_write_ends_the_search(search):
+    trial = search.ask()
+    search.join("b")
+    search.chief.lost("a", "was killed")
+    again = search.ask("b")
+    search.chief.give_up("a", "1", trial["id"], trial["attempt"], "Cannot write 'old'.")
+    assert search.chief.over is None  # of an attempt that nobody listens to
+    search.chief.give_up("b", "1", again["id"], again["attempt"], "Cannot write 'new'.")
+    assert search.chief.over == str(search.chief.error) == "Cannot write 'new'."
+
+
 def test_failures_in_a_row_end_the_search(tmp_path):
     search = Search(tmp_path / "search", trials=20)
     search.join()

@@ -614,9 +614,9 @@ def test_the_documentation(tmp_path, loaded):
     assert set(documented) == told
 
 
-@pytest.mark.parametrize("path", sorted((DOCS.parent / "depth").glob("*.toml")), ids=lambda path: path.stem)
-def test_jobs_of_the_documentation(path):
-    job = Job.read(path)
+@pytest.mark.parametrize("name", ["jsb-75k", "jsb-600k"])
+def test_jobs_of_the_documentation(name):
+    job = Job.read(DOCS.parent / "depth" / f"{name}.toml")
     assert job.size() >= 40
     assert [entry.name for entry in job.space][:2] == ["network", "input_depth"]
 

@@ -1,8 +1,11 @@
 """Whole searches in processes of their own, killed in the middle and gone on with."""
 
+import errno
+import functools
 import json
 import os
 import pathlib
+import re
 import secrets
 import signal
 import socket
@@ -19,11 +22,14 @@ from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.project import Project
-from keras_deep_rnn.tuning.trial import COMPLETED, ENDED, FAILED, RUNNING, best_of
+from keras_deep_rnn.tuning.trial import COMPLETED, ENDED, FAILED, RUNNING, Trial, best_of
 
 pytest.importorskip("keras_tuner")
+from keras_deep_rnn.tuning import search as search_module
 from keras_deep_rnn.tuning import worker as worker_module
+from keras_deep_rnn.tuning.attempt import run_attempt
 from keras_deep_rnn.tuning.chief import Chief
+from keras_deep_rnn.tuning.search import run_search
 from keras_deep_rnn.tuning.wire import Server
 
 COMMAND = str(pathlib.Path(sys.executable).with_name("deep-rnn"))
@@ -132,12 +138,12 @@ def results(trials):
 
 def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     """The same seed gives the same trials and scores, with an interruption and without."""
-    quiet = job_file(tmp_path, name="quiet", epochs=30)
+    quiet = job_file(tmp_path, name="quiet", epochs=15)
     code, output = Started(tmp_path, "run", quiet).end()
     assert code == 0, output
     expected = check_whole(Project(tmp_path / "quiet"))
 
-    job = job_file(tmp_path, epochs=30)
+    job = job_file(tmp_path, epochs=15)
     project = Project(tmp_path / "job")
     search = Started(tmp_path, "run", job)
     wait_for(lambda: in_the_middle(project))
@@ -150,12 +156,11 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     assert max(trial.attempt for trial in trials) == 1
 
     # A finished search has nothing left to do, and another job is refused.
-    code, output = Started(tmp_path, "run", job, "--resume").end()
-    assert (code, results(project.trials())) == (0, results(expected))
-    job_file(tmp_path, epochs=31)
-    code, output = Started(tmp_path, "run", job, "--resume").end()
-    assert code == 2
-    assert "`epochs` was 30, is 31" in output
+    chief = run_search(Job.read(job), resume=True, say=lambda line: None)
+    assert (chief.over, results(project.trials())) == ("finished", results(expected))
+    job_file(tmp_path, epochs=16)
+    with pytest.raises(UserError, match="`epochs` was 15, is 16"):
+        run_search(Job.read(job), resume=True)
 
     # The best one, trained again from best.json as a run of its own.
     command = json.loads((project / "best.json").read_text())["command"]
@@ -172,6 +177,9 @@ def test_interrupted(tmp_path):
     job, project = job_file(tmp_path, epochs=200, workers=2), Project(tmp_path / "job")
     search = Started(tmp_path, "run", job)
     wait_for(lambda: in_the_middle(project, of=0))
+    workers_of(project)[0].kill()  # another one takes its place
+    wait_for(lambda: max((len(project.attempts(t.id)) for t in project.trials()), default=0) == 2)
+    assert len(workers_of(project)) == 2
     search.interrupt()
     code, output = search.end(30)
     assert code == 130
@@ -183,7 +191,7 @@ def test_interrupted(tmp_path):
 
 def test_chief_and_workers_are_killed(tmp_path):
     """A worker that never returns, one that returns under its id, and the chief itself."""
-    job, project = job_file(tmp_path, epochs=100), Project(tmp_path / "job")
+    job, project = job_file(tmp_path, epochs=40), Project(tmp_path / "job")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -198,6 +206,7 @@ def test_chief_and_workers_are_killed(tmp_path):
     lead, first = chief(), worker("first")
     wait_for(lambda: in_the_middle(project, of=0))
     first.kill()
+    wait_for(lambda: "worker first was silent for 4 seconds" in lead.output.read_text())
     second = worker("second")
     wait_for(lambda: in_the_middle(project, of=1))
     assert project.trials()[0].worker == "second"
@@ -229,7 +238,46 @@ def test_every_trial_fails(tmp_path):
     assert {trial.status for trial in trials} == {FAILED}
     report = json.loads((project / "report" / "trials.json").read_text())
     assert all("Traceback" in trial["traceback"] for trial in report["trials"])
+    assert all("axis size must be divisible by 2" in trial["error"] for trial in report["trials"])
     assert not workers_of(project)
+
+
+def test_a_trial_goes_on_from_one_that_stopped_early(tmp_path):
+    """Hyperband's next round has the result of the last one then, as without the rounds."""
+    path = job_file(tmp_path, epochs=8, settings="learning_rate = 0.3\nclipnorm = 5.0")
+    path.write_text(path.read_text().replace("patience = 100", "patience = 1"))
+    job, hyper = Job.read(path).prepare()
+    project = Project(job.project)
+    settings = hyper.settings_of({**hyper.space.defaults(), "network": "rnn", "units": 8})
+
+    def result(id, **more):
+        folder = f"trials/{id}/0"
+        trial = Trial(id, {}, {"data": job.data, **settings, "seed": 7}, 0, folder=folder, **more)
+        found = run_attempt(trial, job, project, hyper.dataset, say=lambda line: None)
+        return found["score"], found["epochs"], found["best_epoch"]
+
+    whole = result("0000")
+    first = result("0001", until=4)
+    assert first[1] < 4
+    assert result("0002", until=8, continues="trials/0001/0") == first == whole
+
+
+def test_an_address_in_use_is_told_before_anything_is_replaced(search):
+    _, server, project = search
+    with pytest.raises(UserError, match="`address` must be free to listen at"):
+        run_search(project.job(), workers=0, address=server.address, overwrite=True)
+    assert project.exists()
+
+
+def test_the_error_that_ended_a_search(tmp_path, monkeypatch):
+    def write_report(*_):
+        raise UserError("Cannot write 'report': No space left on device.")
+
+    job = Job.read(job_file(tmp_path))
+    monkeypatch.setattr(search_module, "write_report", write_report)
+    monkeypatch.setattr(Chief, "look", lambda self: self._fail(UserError("Cannot write 'state'.")))
+    with pytest.raises(UserError, match="Cannot write 'state'"):
+        run_search(job, workers=0, say=lambda line: None)
 
 
 @pytest.fixture
@@ -270,7 +318,24 @@ def test_a_worker_that_grows_begins_anew(search, monkeypatch):
     assert [trial.status for trial in chief.trials.values()] == [COMPLETED]
 
 
-def test_a_folder_that_is_not_shared_is_refused(search, tmp_path):
+def test_a_worker_that_cannot_write_ends_the_search(search, monkeypatch):
+    chief, server, _ = search
+    line = "Cannot write .*backup.npz': No space left on device"
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(UserError, match=line):
+        worker(server)[0].run()
+    assert re.search(line, chief.over)
+    assert [trial.status for trial in chief.trials.values()] == [RUNNING]
+
+
+def test_a_folder_that_is_not_shared_is_refused(search, tmp_path, monkeypatch):
+    sees = functools.partialmethod(Project.sees, patience=0.5)
+    monkeypatch.setattr(Project, "sees", sees)
     _, server, project = search
     with pytest.raises(UserError, match=r"must be shared by the chief .* and its workers; here: "):
         worker(server, project=tmp_path / "elsewhere")
