@@ -16,6 +16,14 @@ class DivergedError(RuntimeError):
     """Training was stopped because its loss was no longer a number."""
 
 
+class Unreachable(ConnectionError):
+    """Nobody has answered a call. It may have been carried out all the same."""
+
+
+class ServerError(UserError):
+    """The server has failed in a call, in one line; the traceback is where the server runs."""
+
+
 @contextlib.contextmanager
 def argument_is(inner, outer):
     """Errors about the argument `inner` of what is called become errors about the caller's `outer`.

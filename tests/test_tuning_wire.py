@@ -297,7 +297,7 @@ def test_addresses_that_cannot_be_listened_at(server, capfd):
 
 
 def test_a_port_that_was_taken_meanwhile(server, monkeypatch):
-    monkeypatch.setattr("keras_deep_rnn.tuning.wire._check_free", lambda *arguments: None)
+    monkeypatch.setattr("keras_deep_rnn.addresses._check_free", lambda *arguments: None)
     with pytest.raises(UserError, match="`address` must be free to listen at, got"):
         Server(server.address, HANDLERS)
 

@@ -1,0 +1,58 @@
+"""Addresses "HOST:PORT": how they are read, and whether one can be listened at."""
+
+import errno
+import os
+import re
+import socket
+
+from .errors import UserError
+
+
+def check_address(address):
+    """Host and port of "HOST:PORT", at which a server can listen now.
+
+    Raises:
+        UserError: The address is malformed, in use or none of this machine.
+    """
+    host, port = parse_address(address)
+    _check_free(address, host, port)
+    return host, port
+
+
+def parse_address(address, lowest=0):
+    """Host and port of "HOST:PORT"; the host of IPv6 keeps its brackets."""
+    pattern = r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})"
+    found = re.fullmatch(pattern, address, re.ASCII) if isinstance(address, str) else None
+    if not found or not lowest <= int(found[2]) <= 65535:
+        raise UserError(
+            "`address` must be HOST:PORT, such as node7:5000 or [::1]:5000, with a port from "
+            f"{lowest} to 65535, got {address!r}."
+        )
+    return found[1], int(found[2])
+
+
+def _check_free(address, host, port):
+    """Refuses an address that cannot be listened at, with the system's reason.
+
+    gRPC tells its reasons on stderr alone, and listens at a part of the addresses of a name where
+    another program has the others.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UserError(
+            f"`address` must be of this machine, got {address!r}: unknown host."
+        ) from None
+    reasons = []
+    for family, kind, protocol, _, place in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
+                probe.bind(place)
+        except OSError as error:
+            reasons.append(error.errno)
+    if errno.EADDRINUSE in reasons or len(reasons) == len(found):
+        reason = errno.EADDRINUSE if errno.EADDRINUSE in reasons else reasons[0]
+        raise UserError(
+            f"`address` must be free to listen at, got {address!r}: {os.strerror(reason)}."
+        )
