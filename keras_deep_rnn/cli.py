@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from .cli_serve import register as register_serve
 from .cli_tune import tune_app
 from .console import progress, show_table, start_backend
 from .errors import DivergedError, UserError, argument_is
@@ -220,6 +221,9 @@ def demo(
     _results(metrics, "test")
     for what, where in written.items():
         typer.echo(f"{what + ':':16}{where}")
+
+
+register_serve(app)
 
 
 def main(arguments=None):

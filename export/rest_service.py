@@ -1,0 +1,109 @@
+"""TF Serving's REST API of one model, as an application of aiohttp."""
+
+import asyncio
+import json
+import re
+
+from aiohttp import web
+from google.protobuf.json_format import MessageToDict
+
+from . import rest_format
+from .grpc_service import SIGNATURES, signature_map, status_of
+from .status import Failure, one_line
+
+_PATH = re.compile(
+    r"/v1/models/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<version>\d{1,30})|/labels/(?P<label>[^/:]+))?"
+    r"(?P<what>:predict|/metadata)?",
+    re.ASCII,
+)
+_METHODS = {":predict": "POST", "/metadata": "GET", None: "GET"}
+
+
+def application(model, run, *, max_message_bytes, timeout):
+    """The application.
+
+    Args:
+        model: A `ServedModel`.
+        run: As for `grpc_service.handlers`.
+        max_message_bytes: Largest body of a request.
+        timeout: Seconds that a body may take to arrive.
+
+    Returns:
+        An `aiohttp.web.Application`.
+    """
+
+    async def answer(request):
+        what, found = _parsed(request)
+        version = None if found["version"] is None else int(found["version"])
+        model.check(found["name"], version, found["label"])
+        if what == ":predict":
+            body = await _body(request, timeout)
+            return _json(await run(lambda left: predict(model, body, left), None))
+        return _json(json.dumps(metadata(model) if what else status(model), indent=1).encode())
+
+    app = web.Application(client_max_size=max_message_bytes, middlewares=[_errors])
+    app.router.add_route("*", "/{path:.*}", answer)
+    return app
+
+
+def predict(model, body, seconds):
+    """The body of the answer to the body of a request."""
+    name, value, form = rest_format.parse(body)
+    name, _ = model.signature(name)
+    inputs = rest_format.arrays(value, form, model.dtypes(name))
+    return rest_format.answer(model.run(name, inputs, seconds=seconds), form)
+
+
+def metadata(model):
+    """The model's signatures, as a dict."""
+    return {
+        "model_spec": {"name": model.name, "signature_name": "", "version": str(model.version)},
+        "metadata": {SIGNATURES: _as_dict(signature_map(model))},
+    }
+
+
+def status(model):
+    """That the version is there, as a dict."""
+    return _as_dict(status_of(model))
+
+
+def _as_dict(message):
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _parsed(request):
+    """What is asked for, with the names in the path."""
+    found = _PATH.fullmatch(request.path)
+    if not found or _METHODS[found["what"]] != request.method:
+        line = f"Malformed request: {request.method} {request.path}"
+        raise Failure("INVALID_ARGUMENT", line)
+    return found["what"], found
+
+
+async def _body(request, timeout):
+    try:
+        async with asyncio.timeout(timeout):
+            return await request.read()
+    except TimeoutError:
+        raise Failure("DEADLINE_EXCEEDED", "the body has not arrived in time") from None
+
+
+def _json(body, status=200):
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+@web.middleware
+async def _errors(request, handler):
+    """Whatever goes wrong is told as TF Serving does, {"error": reason}."""
+    try:
+        return await handler(request)
+    except Failure as failure:
+        number, reason = failure.http, one_line(failure.reason)
+    except web.HTTPException as error:  # a body that is too large
+        number, reason = error.status, error.reason
+    except web.RequestPayloadError as error:
+        number, reason = 400, f"The body cannot be read: {error}"
+    return _json(json.dumps({"error": reason}).encode(), number)

@@ -1,0 +1,220 @@
+"""One version of an export, loaded and run as TF Serving does it: a session on its graph."""
+
+import pathlib
+
+import numpy as np
+
+from ..errors import UserError, first_line
+from .status import Failure
+from .tensors import to_array
+
+DEFAULT_SIGNATURE = "serving_default"
+WARMUP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
+
+
+def version_folder(path):
+    """The folder of the highest version in `path`, or `path` itself if it is one.
+
+    Raises:
+        UserError: There is no version.
+    """
+    path = pathlib.Path(path)
+    if (path / "saved_model.pb").is_file():
+        return path
+    found = path.iterdir() if path.is_dir() else ()
+    versions = [p for p in found if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+    if not versions:
+        raise UserError(
+            f"`path` must be the folder of an export or of one version of it, got {str(path)!r}, "
+            "which has no saved_model.pb in a numbered folder."
+        )
+    return max(versions, key=lambda folder: int(folder.name))
+
+
+class ServedModel:
+    """A SavedModel, ready to answer for any of its signatures, from many threads.
+
+    Args:
+        folder: Folder of the version. Its name is the version's number, or it is version 1.
+        name: Name under which the model is served; None takes that of the folder of versions.
+
+    Attributes:
+        name: Its name.
+        version: Its number.
+        signatures: Dict from a name to its `SignatureDef`.
+
+    Raises:
+        UserError: TensorFlow cannot load it.
+    """
+
+    def __init__(self, folder, name=None):
+        import tensorflow as tf
+
+        self._tf, v1 = tf, tf.compat.v1
+        folder = pathlib.Path(folder).resolve()
+        numbered = folder.name.isdecimal()
+        self.name = name or (folder.parent if numbered else folder).name
+        self.version = int(folder.name) if numbered else 1
+        # Each call computes in the thread that makes it: a hand-over costs as much as a step.
+        config = v1.ConfigProto(inter_op_parallelism_threads=-1)
+        self._session = v1.Session(graph=tf.Graph(), config=config)
+        try:
+            with self._session.graph.as_default():
+                meta = v1.saved_model.load(self._session, ["serve"], str(folder))
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            reason = first_line(error).rstrip(".")
+            raise UserError(f"`path` cannot be loaded, {str(folder)!r}: {reason}.") from None
+        self.signatures = {
+            name: signature
+            for name, signature in meta.signature_def.items()
+            if not name.startswith("__")
+        }
+        self._expected = {
+            name: {key: _Expected(info) for key, info in signature.inputs.items()}
+            for name, signature in self.signatures.items()
+        }
+        self._calls = {
+            name: self._session.make_callable(
+                [output.name for output in signature.outputs.values()],
+                [value.name for value in signature.inputs.values()],
+                accept_options=True,
+            )
+            for name, signature in self.signatures.items()
+        }
+        self._warm_up(folder / WARMUP)
+
+    def check(self, name, version=None, label=None):
+        """Refuses another model or version, with TF Serving's words.
+
+        Raises:
+            Failure: It is not served.
+        """
+        if not name:
+            raise Failure("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+        if label:
+            raise Failure("INVALID_ARGUMENT", f"Unrecognized servable version label: {label}")
+        if name != self.name or version not in (None, self.version):
+            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise Failure("NOT_FOUND", f"Servable not found for request: {wanted}")
+
+    def signature(self, name):
+        """The name of a signature, where "" is the default, and its `SignatureDef`.
+
+        Raises:
+            Failure: There is none of that name.
+        """
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
+            raise Failure(
+                "FAILED_PRECONDITION",
+                f'Serving signature key "{name}" not found; there are '
+                f"{', '.join(sorted(self.signatures))}.",
+            )
+        return name, self.signatures[name]
+
+    def dtypes(self, name):
+        """The type of each input of a signature, by name."""
+        return {key: expected.dtype for key, expected in self._expected[name].items()}
+
+    def run(self, name, inputs, wanted=(), seconds=None):
+        """The outputs of a signature.
+
+        Args:
+            name: Name of the signature.
+            inputs: Dict from the name of each input to its array.
+            wanted: Names of the outputs to return; all if there are none.
+            seconds: Time that it may take; None for any.
+
+        Returns:
+            Dict from the name of an output to its array.
+
+        Raises:
+            Failure: The inputs are not those of the signature, the graph refuses them, or it has
+                taken too long.
+        """
+        name, signature = self.signature(name)
+        _check_inputs(self._expected[name], inputs)
+        _check_wanted(signature, wanted)
+        if seconds is not None and seconds <= 0:
+            raise Failure("DEADLINE_EXCEEDED", "the time was over before its turn came")
+        milliseconds = 0 if seconds is None else max(1, int(1000 * seconds))
+        options = self._tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+        try:
+            values = self._calls[name](*(inputs[key] for key in signature.inputs), options=options)
+        except self._tf.errors.OpError as error:
+            code = self._tf.errors.error_code_from_exception_type(type(error))
+            raise Failure(_code_name(code), error.message) from None
+        outputs = dict(zip(signature.outputs, values))
+        return {key: outputs[key] for key in wanted} if wanted else outputs
+
+    def close(self):
+        """Frees the model's memory."""
+        self._session.close()
+
+    def _warm_up(self, file):
+        """Runs the requests that an export brings along, so that no user waits for the first."""
+        if not file.is_file():
+            return
+        from tensorflow_serving.apis import prediction_log_pb2
+
+        for record in self._tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            inputs = {key: to_array(proto) for key, proto in request.inputs.items()}
+            self.run(request.model_spec.signature_name, inputs)
+
+
+def _code_name(code):
+    from tensorflow.core.protobuf import error_codes_pb2
+
+    return error_codes_pb2.Code.Name(code)
+
+
+class _Expected:
+    """What one input of a signature may be."""
+
+    def __init__(self, info):
+        import tensorflow as tf
+
+        self.dtype = np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
+        known = not info.tensor_shape.unknown_rank
+        self.sizes = [dim.size for dim in info.tensor_shape.dim] if known else None
+
+    def check(self, name, array):
+        """TF Serving leaves the shape to the first operation that fails; here it is told."""
+        if array.dtype != self.dtype:
+            raise Failure("INVALID_ARGUMENT", f"{name} must be {self.dtype}, got {array.dtype}")
+        if self.sizes is None:
+            return
+        fits = len(self.sizes) == array.ndim and all(
+            size in (-1, given) for size, given in zip(self.sizes, array.shape)
+        )
+        if not fits:
+            raise Failure(
+                "INVALID_ARGUMENT",
+                f"{name} must have shape {self.sizes}, -1 for any size, got {list(array.shape)}",
+            )
+
+
+def _check_inputs(expected, inputs):
+    if set(inputs) != set(expected):
+        extra, missing = set(inputs) - set(expected), set(expected) - set(inputs)
+        raise Failure(
+            "INVALID_ARGUMENT",
+            f"input does not match signature: sent extra: {{{','.join(sorted(extra))}}}, missing "
+            f"but required: {{{','.join(sorted(missing))}}}.",
+        )
+    for name, array in inputs.items():
+        expected[name].check(name, array)
+
+
+def _check_wanted(signature, wanted):
+    for i, name in enumerate(wanted):
+        if name not in signature.outputs:
+            outputs = ",".join(sorted(signature.outputs))
+            raise Failure(
+                "INVALID_ARGUMENT",
+                f"output tensor alias not found in signature: {name} Outputs expected to be in "
+                f"the set {{{outputs}}}.",
+            )
+        if name in wanted[:i]:
+            raise Failure("INVALID_ARGUMENT", f"duplicate output tensor alias: {name}")

@@ -1,0 +1,228 @@
+"""A small local stand-in for TF Serving: one version of one model, over gRPC and REST.
+
+For development and for tests. It has no batching, no authentication, no encryption, and does not
+watch the folder for new versions. A SavedModel is a program: serve your own.
+"""
+
+import asyncio
+import concurrent.futures
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+
+from ..addresses import check_address
+from ..errors import UserError, first_line, missing_extra
+from .status import Failure
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+MESSAGE_BYTES = 64 * 2**20
+
+
+class Server:
+    """Serves an export until it is stopped.
+
+    Args:
+        path: Folder of an export, of which the highest version is served, or of one version.
+        host: Name or number of the address to listen at; beyond a loopback address, whoever
+            reaches it may call.
+        port: Port for gRPC; 0 takes any that is free.
+        rest_port: The same for REST.
+        name: Name of the model; None takes the folder's.
+        threads: Number of requests that are computed at a time; None takes that of processors.
+        waiting: Number of requests that may wait for their turn; more are refused with
+            UNAVAILABLE, and a client comes again.
+        timeout: Seconds that a request may take, its turn included.
+        max_message_bytes: Largest request.
+
+    Attributes:
+        model: The `ServedModel`.
+        address: "HOST:PORT" of gRPC, with the port that was found.
+        rest_address: The same for REST.
+
+    Raises:
+        UserError: There is no such export, it cannot be loaded, an address is in use or none of
+            this machine, or an argument is out of range.
+
+    Example:
+
+    >>> with Server("served/bach") as server:  # doctest: +SKIP
+    ...     print(Client(server.address, "bach").status())
+    {1: 'AVAILABLE'}
+    """
+
+    def __init__(
+        self,
+        path,
+        *,
+        host="127.0.0.1",
+        port=0,
+        rest_port=0,
+        name=None,
+        threads=None,
+        waiting=4096,
+        timeout=30.0,
+        max_message_bytes=MESSAGE_BYTES,
+    ):
+        _need_extra()
+        from .served_model import ServedModel, version_folder
+
+        for key, value in (("threads", threads or 1), ("waiting", waiting), ("timeout", timeout)):
+            if not value > 0:
+                raise UserError(f"`{key}` must be above 0, got {value}.")
+        self._host, self._ports = host, (port, rest_port)
+        if port and port == rest_port:
+            raise UserError(f"`rest_port` must be another one than `port`, got {port} for both.")
+        for listened in self._ports:
+            check_address(f"{host}:{listened}")
+        self._timeout, self._max_message_bytes = timeout, max_message_bytes
+        self._threads = threads or os.cpu_count()
+        self._waiting, self._places = waiting, waiting + self._threads
+        self.model = ServedModel(version_folder(path), name)
+        self.address = self.rest_address = None
+        self._thread = None
+
+    async def start(self):
+        """Listens, on the running event loop."""
+        import grpc
+        from aiohttp import web
+
+        from .grpc_service import handlers
+        from .rest_service import application
+
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, "model")
+        size = self._max_message_bytes
+        self._grpc = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", size),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # else a port that is in use is shared
+            ]
+        )
+        self._grpc.add_generic_rpc_handlers(handlers(self.model, self._run))
+        app = application(self.model, self._run, max_message_bytes=size, timeout=self._timeout)
+        self._rest = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        try:
+            await self._listen(web)
+        except (OSError, RuntimeError) as error:
+            await self.stop(0)
+            ports = " and ".join(map(str, self._ports))
+            raise UserError(
+                f"`port` must be free to listen at, got {ports} at {self._host}: "
+                f"{first_line(error)}."
+            ) from None
+
+    async def _listen(self, web):
+        port, rest_port = self._ports
+        self.address = f"{self._host}:{self._grpc.add_insecure_port(f'{self._host}:{port}')}"
+        await self._rest.setup()
+        site = web.TCPSite(self._rest, self._host.strip("[]"), rest_port)
+        await site.start()
+        self.rest_address = f"{self._host}:{self._rest.addresses[0][1]}"
+        await self._grpc.start()
+
+    async def stop(self, grace=5.0):
+        """Listens no more; requests that are being answered get `grace` seconds to end."""
+        await asyncio.gather(self._grpc.stop(grace), self._rest.cleanup())
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, work, seconds):
+        """Calls `work(seconds left)` in a thread of the pool.
+
+        Raises:
+            Failure: Too many wait, or what `work` raises; INTERNAL where that is a mistake of ours.
+        """
+        if self._places <= 0:
+            raise Failure("UNAVAILABLE", f"{self._waiting} requests wait already")
+        limit = self._timeout if seconds is None else min(seconds, self._timeout)
+        call = functools.partial(_call, work, time.monotonic() + limit)
+        self._places -= 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        finally:
+            self._places += 1
+
+    def __enter__(self):
+        """Serves from a thread of its own."""
+        started = concurrent.futures.Future()
+
+        async def life():
+            self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
+            try:
+                await self.start()
+            except BaseException as error:
+                started.set_exception(error)
+                return
+            started.set_result(None)
+            await self._stopped.wait()
+            await self.stop()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(life()), name="server")
+        self._thread.start()
+        started.result()
+        return self
+
+    def __exit__(self, *error):
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+        self.model.close()
+
+
+def serve(path, *, say=print, **arguments):
+    """Serves an export in this process until SIGINT or SIGTERM, then ends what is being answered.
+
+    Args:
+        path: As for `Server`.
+        say: Called with each line for the user.
+        arguments: Those of `Server`.
+
+    Raises:
+        UserError: As for `Server`.
+    """
+    asyncio.run(_serve(Server(path, **arguments), say))
+
+
+async def _serve(server, say):
+    await server.start()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    model = server.model
+    if server.address.rpartition(":")[0] not in LOOPBACK:
+        say(f"Warning: whoever reaches {server.address} may call; nothing is encrypted.")
+    say(
+        f"Serving {model.name!r} version {model.version}: gRPC at {server.address}, REST at "
+        f"http://{server.rest_address}/v1/models/{model.name}. A stand-in for TF Serving; "
+        "Ctrl-C ends it."
+    )
+    await stop.wait()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a second one ends the process at once
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+    await server.stop()
+    say("Stopped.")
+
+
+def _call(work, deadline):
+    try:
+        return work(deadline - time.monotonic())
+    except Failure:
+        raise
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise Failure("INTERNAL", f"{type(error).__name__}: {first_line(error)}") from None
+
+
+def _need_extra():
+    for module, package in (
+        ("grpc", "grpcio"),
+        ("aiohttp", "aiohttp"),
+        ("tensorflow_serving", "tensorflow-serving-api"),
+    ):
+        try:
+            __import__(module)
+        except ImportError:
+            raise missing_extra(package, "serving") from None

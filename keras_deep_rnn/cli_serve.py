@@ -1,0 +1,49 @@
+"""The command `deep-rnn serve`."""
+
+from .console import start_backend
+from .errors import UserError, argument_is
+from .options import Command, argument, real, text, whole
+
+AN_EXPORT = "Folder of an export, or of one of its versions."
+GRPC_PORT, REST_PORT = 8500, 8501
+
+
+def register(app):
+    """Adds the command to the command line."""
+    app.command(cls=Command, epilog="Example: deep-rnn serve served/bach --port 8500")(serve)
+
+
+def serve(
+    path: argument(AN_EXPORT),
+    host: text("Address to listen at; beyond 127.0.0.1 whoever reaches it may call.") = "127.0.0.1",
+    port: whole("Port for gRPC; 0: any.") = GRPC_PORT,
+    rest_port: whole("Port for REST; 0: any.") = REST_PORT,
+    name: text("Name of the model; else that of the folder.") = None,
+    threads: whole("Requests to compute at a time; else the number of processors.") = None,
+    waiting: whole("Requests that may wait; more are refused for now.") = 4096,
+    timeout: real("Seconds that a request may take.") = 30.0,
+    max_megabytes: whole("Largest request.") = 64,
+):
+    """Serves an export over gRPC and REST, as TF Serving would: for development and tests."""
+    for option, value in (("port", port), ("rest_port", rest_port)):
+        if not 0 <= value <= 65535:
+            raise UserError(f"`{option}` must be from 0 to 65535, got {value}.")
+    for option, value in (("threads", threads), ("max_megabytes", max_megabytes)):
+        if value is not None and value < 1:
+            raise UserError(f"`{option}` must be a positive integer, got {value}.")
+    start_backend()
+    from .export.server import serve as run
+
+    with argument_is("address", "host"):
+        run(
+            path,
+            host=host,
+            port=port,
+            rest_port=rest_port,
+            name=name,
+            threads=threads,
+            waiting=waiting,
+            timeout=timeout,
+            max_message_bytes=max_megabytes * 2**20,
+            say=lambda line: print(line, flush=True),
+        )
