@@ -1,5 +1,6 @@
 """One version of an export, loaded and run as TF Serving does it: a session on its graph."""
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -59,7 +60,7 @@ class ServedModel:
         config = v1.ConfigProto(inter_op_parallelism_threads=-1)
         self._session = v1.Session(graph=tf.Graph(), config=config)
         try:
-            with self._session.graph.as_default():
+            with self._session.graph.as_default(), _quiet(tf.get_logger()):
                 meta = v1.saved_model.load(self._session, ["serve"], str(folder))
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             reason = first_line(error).rstrip(".")
@@ -167,6 +168,17 @@ def _code_name(code):
     from tensorflow.core.protobuf import error_codes_pb2
 
     return error_codes_pb2.Code.Name(code)
+
+
+@contextlib.contextmanager
+def _quiet(logger):
+    """Without the advice to load in a way that has no session."""
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Expected:

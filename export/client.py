@@ -1,0 +1,223 @@
+"""A client of TF Serving, or of its stand-in, for the exports of this package."""
+
+import copy
+import importlib
+import random
+import time
+
+import numpy as np
+
+from ..addresses import parse_address
+from ..arguments import one_of
+from ..errors import ServerError, Unreachable, UserError, nearest
+from .status import Failure, one_line
+from .stream import Stream
+
+# Seconds between two attempts: the first time and at most.
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+_TRANSPORTS = {"grpc": "GrpcTransport", "rest": "RestTransport"}
+_REFUSALS = (
+    "INVALID_ARGUMENT",
+    "FAILED_PRECONDITION",
+    "NOT_FOUND",
+    "OUT_OF_RANGE",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNIMPLEMENTED",
+)
+
+
+class Client:
+    """Calls a served model; may be used by many threads.
+
+    No call changes anything at the server, so one that found nobody there is made again, with
+    growing pauses, until `timeout` is over. What the server refuses is not asked again.
+
+    Args:
+        address: "HOST:PORT" of the server, of its gRPC or of its REST side.
+        model: Name under which the model is served.
+        transport: `"grpc"` or `"rest"`, which needs no TensorFlow here.
+        version: Number of the version to call; None for the server's choice, the highest.
+        timeout: Seconds within which a call must be answered, attempts and pauses included.
+
+    Raises:
+        UserError: The address is malformed, or a package is missing.
+
+    Every call raises:
+        UserError: The server refuses the request, with its reason.
+        Unreachable: There was no answer within `timeout`.
+        ServerError: The server has failed.
+
+    Example:
+
+    >>> client = Client("localhost:8500", "bach")  # doctest: +SKIP
+    >>> client.predict(x)["y"].shape  # doctest: +SKIP
+    (1, 64, 88)
+    """
+
+    def __init__(self, address, model, *, transport="grpc", version=None, timeout=30.0):
+        host, port = parse_address(address, lowest=1)
+        transport = one_of(tuple(_TRANSPORTS))("transport", transport)
+        if not isinstance(model, str) or not model:
+            raise UserError(f"`model` must be the name of a model, got {model!r}.")
+        if not timeout > 0:
+            raise UserError(f"`timeout` must be above 0 seconds, got {timeout!r}.")
+        self.address, self.model = f"{host}:{port}", model
+        self.version, self.timeout = version, timeout
+        module = importlib.import_module(f".{transport}_transport", __package__)
+        self._transport = getattr(module, _TRANSPORTS[transport])(self.address, model)
+        self._signatures = None
+
+    def predict(self, x, lengths=None):
+        """Outputs for whole sequences.
+
+        Args:
+            x: Array (B, T, D), or tokens (B, T).
+            lengths: Steps of each row, (B,); None for all T. Outputs after them are 0.
+
+        Returns:
+            Dict with `y` (B, T, V) and, where the export has them, `probabilities`.
+        """
+        x = np.asarray(x)
+        return self.call("serving_default", x=x, lengths=_lengths(x, lengths))
+
+    def initial_state(self, rows=1):
+        """The state before the first step, (rows, S)."""
+        return self.call("initial_state", rows=np.zeros(rows, "int32"))["state"]
+
+    def step(self, x_t, state):
+        """One step: a dict with `y_t` (B, V), `next_state` (B, S), maybe `probabilities_t`."""
+        return self.call("step", x_t=x_t, state=state)
+
+    def prefill(self, x, state=None, lengths=None):
+        """Many steps at once.
+
+        Args:
+            x: As for `predict`.
+            state: Where they begin, (B, S); None for the initial state.
+            lengths: As for `predict`; a row's state is that after its last step.
+
+        Returns:
+            Dict as of `predict`, with `next_state` (B, S).
+        """
+        x = np.asarray(x)
+        state = self.initial_state(len(x)) if state is None else state
+        return self.call("prefill", x=x, lengths=_lengths(x, lengths), state=state)
+
+    def generate(self, x_t, state, steps, *, temperature=1.0, seed=0):
+        """Samples that are fed back.
+
+        Args:
+            x_t: The input of the first step, (B, D), or tokens (B,).
+            state: The state before it, (B, S).
+            steps: Number of samples of each row, (B,), or one for all.
+            temperature: The same; below 1: more of what is likely.
+            seed: The same; a row's samples depend on its own seed only.
+
+        Returns:
+            Dict with `samples`, (B, largest of steps) tokens or (B, largest of steps, V), and
+            `next_state`.
+        """
+        rows = np.shape(x_t)[:1]
+        parts = {"steps": steps, "temperature": temperature, "seed": seed}
+        parts = {k: np.broadcast_to(v, rows) if np.ndim(v) == 0 else v for k, v in parts.items()}
+        return self.call("generate", x_t=x_t, state=state, **parts)
+
+    def stream(self, rows=1, *, state=None, version=None):
+        """A `Stream`: sequences that go on from call to call, with their state kept here.
+
+        Args:
+            rows: Number of sequences, B.
+            state: State to go on from, (B, S); None for the initial one.
+            version: Version that the state is of; None for the client's, or the one served now.
+        """
+        version = version or self.version
+        if version is None:
+            version = self._retried("metadata", self._transport.metadata, None)[0]
+        pinned = copy.copy(self)
+        pinned.version, pinned._signatures = version, None
+        return Stream(pinned, pinned.initial_state(rows) if state is None else state)
+
+    def status(self):
+        """The state of each version by number, such as {1: "AVAILABLE"}."""
+        return self._retried("status", self._transport.status, self.version)
+
+    def signatures(self):
+        """Names, types and shapes of what each signature takes and returns."""
+        if self._signatures is None:
+            _, self._signatures = self._retried("metadata", self._transport.metadata, self.version)
+        return self._signatures
+
+    def call(self, signature, /, **inputs):
+        """The outputs of any signature, by name.
+
+        Args:
+            signature: Its name.
+            inputs: Its inputs by name, as arrays or lists of the right kind of numbers.
+        """
+        found = self.signatures().get(signature)
+        if found is None:
+            raise UserError(
+                f"{self.model!r} at {self.address} has no signature {signature!r}: it has "
+                f"{', '.join(sorted(self.signatures()))}{nearest(signature, self.signatures())}."
+            )
+        arrays = {
+            name: _array(name, value, found["inputs"].get(name, {}).get("dtype"))
+            for name, value in inputs.items()
+        }
+        return self._retried(signature, self._transport.predict, signature, arrays, self.version)
+
+    def close(self):
+        """Ends the connection."""
+        self._transport.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _retried(self, what, method, *arguments):
+        """What `method` returns, asked again while nobody is there."""
+        deadline, wait = time.monotonic() + self.timeout, FIRST_WAIT
+        while True:
+            try:
+                return method(*arguments, max(deadline - time.monotonic(), 0.001))
+            except Failure as failure:
+                # Not all at the same moment, where one server has left many clients.
+                pause = random.uniform(wait / 2, wait)
+                if failure.code != "UNAVAILABLE" or time.monotonic() + pause >= deadline:
+                    raise self._error(what, failure) from None
+            time.sleep(pause)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _error(self, what, failure):
+        reason = one_line(failure.reason).rstrip(".")
+        if failure.code in _REFUSALS:
+            return UserError(f"{self.model!r} at {self.address} refuses {what!r}: {reason}.")
+        if failure.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            return Unreachable(
+                f"No answer to {what!r} of {self.model!r} at {self.address} within "
+                f"{self.timeout:g} seconds: {reason}."
+            )
+        return ServerError(f"{self.address} has failed in {what!r}: {reason}; its log tells more.")
+
+
+def _lengths(x, lengths):
+    return np.full(x.shape[0], x.shape[1]) if lengths is None and x.ndim > 1 else lengths
+
+
+def _array(name, value, dtype):
+    """An array of the signature's type, where that changes no integer."""
+    array = np.asarray(value)
+    if dtype is None:
+        return array
+    kinds = "iu" if dtype.startswith(("int", "uint")) else "biuf"
+    if array.dtype.kind not in kinds and array.size:
+        raise UserError(f"`{name}` must be an array of {dtype}, got one of {array.dtype}.")
+    with np.errstate(over="ignore"):  # the server refuses infinities with its own words
+        cast = array.astype(dtype)
+    if kinds == "iu" and not np.array_equal(cast, array):
+        raise UserError(f"`{name}` must fit into {dtype}, got values up to {array.max()}.")
+    return cast

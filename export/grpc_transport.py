@@ -1,0 +1,93 @@
+"""A client's calls over gRPC."""
+
+from ..errors import missing_extra
+from .signature_specs import specs
+from .status import Failure
+
+try:
+    import grpc
+except ImportError:
+    raise missing_extra("grpcio", "serving") from None
+try:
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+except ImportError:
+    raise missing_extra("tensorflow-serving-api", "serving") from None
+from google.protobuf.json_format import MessageToDict
+
+from .tensors import to_array, to_proto
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that was restarted is found soon.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A proxy is for the world outside; another client's failures are not ours.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+class GrpcTransport:
+    """Calls of one model at a server.
+
+    Args:
+        address: "HOST:PORT".
+        model: Name of the model.
+    """
+
+    def __init__(self, address, model):
+        self._model = model
+        # The scheme keeps a host named `unix` or `ipv4` from being taken for one.
+        self._channel = grpc.insecure_channel(f"dns:///{address}", _OPTIONS)
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._status = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def predict(self, signature, inputs, version, timeout):
+        """The outputs by name; `Failure` where there are none."""
+        request = self._request(predict_pb2.PredictRequest, version)
+        request.model_spec.signature_name = signature
+        for name, array in inputs.items():
+            to_proto(array, request.inputs[name])
+        response = self._call(self._prediction.Predict, request, timeout)
+        return {name: to_array(proto) for name, proto in response.outputs.items()}
+
+    def metadata(self, version, timeout):
+        """The number of the version that is served, and its signatures."""
+        request = self._request(get_model_metadata_pb2.GetModelMetadataRequest, version)
+        request.metadata_field.append("signature_def")
+        response = self._call(self._prediction.GetModelMetadata, request, timeout)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        found = MessageToDict(signatures, preserving_proto_field_name=True)
+        return response.model_spec.version.value, specs(found)
+
+    def status(self, version, timeout):
+        """The state of each version, by number."""
+        request = self._request(get_model_status_pb2.GetModelStatusRequest, version)
+        response = self._call(self._status.GetModelStatus, request, timeout)
+        name = get_model_status_pb2.ModelVersionStatus.State.Name
+        return {entry.version: name(entry.state) for entry in response.model_version_status}
+
+    def close(self):
+        """Ends the connection."""
+        self._channel.close()
+
+    def _request(self, kind, version):
+        request = kind()
+        request.model_spec.name = self._model
+        if version is not None:
+            request.model_spec.version.value = version
+        return request
+
+    def _call(self, method, request, timeout):
+        try:
+            return method(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise Failure(error.code().name, error.details() or error.code().name) from None

@@ -1,0 +1,103 @@
+"""A client's calls over REST, which need neither TensorFlow nor gRPC."""
+
+import json
+import threading
+
+import numpy as np
+
+from ..errors import missing_extra
+from .signature_specs import specs
+from .status import Failure, code_of_http
+
+try:
+    import requests
+except ImportError:
+    raise missing_extra("requests", "serving") from None
+
+
+class RestTransport:
+    """Calls of one model at a server.
+
+    Args:
+        address: "HOST:PORT".
+        model: Name of the model.
+    """
+
+    def __init__(self, address, model):
+        self._url = f"http://{address}/v1/models/{requests.utils.quote(model, safe='')}"
+        self._threads = threading.local()
+        self._signatures = {}
+
+    def predict(self, signature, inputs, version, timeout):
+        """The outputs by name; `Failure` where there are none."""
+        if version not in self._signatures:  # JSON says neither the names of single outputs
+            self._signatures[version] = self.metadata(version, timeout)[1]  # nor types
+        outputs = self._signatures[version][signature]["outputs"]
+        tensors = {name: array.tolist() for name, array in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": tensors})
+        found = self._call("POST", version, ":predict", timeout, body)["outputs"]
+        if len(outputs) == 1:
+            found = {next(iter(outputs)): found}
+        return {
+            name: np.asarray(found[name], spec["dtype"]).reshape(_shape(found[name], spec))
+            for name, spec in outputs.items()
+        }
+
+    def metadata(self, version, timeout):
+        """The number of the version that is served, and its signatures."""
+        answer = self._call("GET", version, "/metadata", timeout)
+        signatures = answer["metadata"]["signature_def"]
+        return int(answer["model_spec"]["version"]), specs(signatures)
+
+    def status(self, version, timeout):
+        """The state of each version, by number."""
+        entries = self._call("GET", version, "", timeout)["model_version_status"]
+        return {int(entry["version"]): entry["state"] for entry in entries}
+
+    def close(self):
+        """Ends the connection of this thread; those of others end with their threads."""
+        if hasattr(self._threads, "session"):
+            self._threads.session.close()
+
+    def _call(self, method, version, what, timeout, body=None):
+        place = "" if version is None else f"/versions/{version}"
+        try:
+            answer = self._session().request(
+                method, f"{self._url}{place}{what}", data=body, timeout=timeout
+            )
+        except requests.Timeout:
+            raise Failure("DEADLINE_EXCEEDED", "no answer in time") from None
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            raise Failure("UNAVAILABLE", _reason(error)) from None
+        try:
+            message = answer.json()
+        except ValueError:
+            message = {}
+        if answer.status_code != 200:
+            reason = message.get("error") if isinstance(message, dict) else None
+            raise Failure(code_of_http(answer.status_code), reason or answer.reason)
+        if not message:
+            raise Failure("INTERNAL", "the answer is no JSON")
+        return message
+
+    def _session(self):
+        """A session for each thread: requests does not say that one may be shared."""
+        if not hasattr(self._threads, "session"):
+            self._threads.session = requests.Session()
+            # A proxy is for the world outside; and no file of passwords is looked up.
+            self._threads.session.trust_env = False
+        return self._threads.session
+
+
+def _shape(value, spec):
+    """The shape of lists; where one is empty, JSON does not say what would be in it."""
+    shape = list(np.shape(value))
+    return shape + [max(size, 0) for size in spec["shape"][len(shape) :]]
+
+
+def _reason(error):
+    """The system's reason in what requests and urllib3 have wrapped around it."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    error = getattr(error, "reason", error)
+    return str(error.args[-1] if error.args else error).rpartition("] ")[2] or str(error)

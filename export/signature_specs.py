@@ -1,0 +1,37 @@
+"""The signatures of a served model as a plain dict, as in `export.json`."""
+
+import re
+
+
+def specs(signatures):
+    """Inputs and outputs of each signature.
+
+    Args:
+        signatures: A `SignatureDefMap` as JSON has it.
+
+    Returns:
+        Dict from a signature's name to {"inputs": {name: {"dtype": ..., "shape": [...]}},
+        "outputs": {...}}; an open size is -1.
+
+    Example:
+
+    >>> info = {"dtype": "DT_INT32", "tensor_shape": {"dim": [{"size": "-1"}]}}
+    >>> specs({"signature_def": {"initial_state": {"inputs": {"rows": info}}}})
+    {'initial_state': {'inputs': {'rows': {'dtype': 'int32', 'shape': [-1]}}, 'outputs': {}}}
+    """
+    return {
+        name: {
+            side: {key: _spec(info) for key, info in signature.get(side, {}).items()}
+            for side in ("inputs", "outputs")
+        }
+        for name, signature in signatures["signature_def"].items()
+        if not name.startswith("__")
+    }
+
+
+def _spec(info):
+    dtype = re.sub("^DT_", "", info["dtype"]).lower()
+    dtype = {"float": "float32", "double": "float64", "half": "float16"}.get(dtype, dtype)
+    # protobuf leaves out what is 0.
+    sizes = info.get("tensor_shape", {}).get("dim", [])
+    return {"dtype": dtype, "shape": [int(dim.get("size", 0)) for dim in sizes]}

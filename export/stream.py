@@ -1,0 +1,43 @@
+"""Sequences that go on from call to call, with the state in the client's hands."""
+
+import numpy as np
+
+
+class Stream:
+    """B sequences at a served model, made by `Client.stream`.
+
+    The server keeps nothing: it may be killed and started again between two steps, or another one
+    may answer. The state changes when an answer has come, so that a call that has raised an
+    error can be made again. All calls go to one version, that of the state.
+
+    Args:
+        client: A `Client` of one version.
+        state: Array (B, S).
+
+    Attributes:
+        state: The state after the last step, to keep: `client.stream(state=..., version=...)`
+            goes on from it, also in another process.
+        version: Number of the version that it is of.
+    """
+
+    def __init__(self, client, state):
+        self._client = client
+        self.state = np.array(state, "float32")
+        self.version = client.version
+
+    def step(self, x_t):
+        """One step with `x_t` (B, D), or tokens (B,): a dict with `y_t`, maybe `probabilities_t`"""
+        return self._advanced(self._client.step(x_t, self.state))
+
+    def prefill(self, x, lengths=None):
+        """Many steps at once, as `Client.prefill`: a dict with `y`, maybe `probabilities`."""
+        return self._advanced(self._client.prefill(x, self.state, lengths))
+
+    def generate(self, x_t, steps, *, temperature=1.0, seed=0):
+        """The samples of `Client.generate`, which begins with `x_t`."""
+        outputs = self._client.generate(x_t, self.state, steps, temperature=temperature, seed=seed)
+        return self._advanced(outputs)["samples"]
+
+    def _advanced(self, outputs):
+        self.state = outputs.pop("next_state")
+        return outputs
