@@ -133,10 +133,10 @@ class Client:
             version: Version that the state is of; None for the client's, or the one served now.
         """
         version = version or self.version
-        if version is None:
-            version = self._retried("metadata", self._transport.metadata, None)[0]
         pinned = copy.copy(self)
-        pinned.version, pinned._signatures = version, None
+        pinned.version, pinned._signatures = self._retried(
+            "metadata", self._transport.metadata, version
+        )
         return Stream(pinned, pinned.initial_state(rows) if state is None else state)
 
     def status(self):
@@ -160,7 +160,8 @@ class Client:
         if found is None:
             raise UserError(
                 f"{self.model!r} at {self.address} has no signature {signature!r}: it has "
-                f"{', '.join(sorted(self.signatures()))}{nearest(signature, self.signatures())}."
+                f"{', '.join(sorted(self.signatures()))}"
+                f"{nearest(signature, self.signatures()) or '.'}"
             )
         arrays = {
             name: _array(name, value, found["inputs"].get(name, {}).get("dtype"))

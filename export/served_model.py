@@ -143,8 +143,7 @@ class ServedModel:
         try:
             values = self._calls[name](*(inputs[key] for key in signature.inputs), options=options)
         except self._tf.errors.OpError as error:
-            code = self._tf.errors.error_code_from_exception_type(type(error))
-            raise Failure(_code_name(code), error.message) from None
+            raise Failure(_code_name(error.error_code), error.message) from None
         outputs = dict(zip(signature.outputs, values))
         return {key: outputs[key] for key in wanted} if wanted else outputs
 

@@ -7,6 +7,7 @@ watch the folder for new versions. A SavedModel is a program: serve your own.
 import asyncio
 import concurrent.futures
 import functools
+import logging
 import os
 import signal
 import sys
@@ -104,7 +105,7 @@ class Server:
         )
         self._grpc.add_generic_rpc_handlers(handlers(self.model, self._run))
         app = application(self.model, self._run, max_message_bytes=size, timeout=self._timeout)
-        self._rest = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._rest = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=1.0)
         try:
             await self._listen(web)
         except (OSError, RuntimeError) as error:
@@ -214,6 +215,15 @@ def _call(work, deadline):
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         raise Failure("INTERNAL", f"{type(error).__name__}: {first_line(error)}") from None
+
+
+def _logger():
+    """aiohttp's, without the traceback for each caller that does not speak HTTP."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    logger = logging.getLogger("keras_deep_rnn.export.server")
+    logger.addFilter(lambda r: not (r.exc_info and isinstance(r.exc_info[1], HttpProcessingError)))
+    return logger
 
 
 def _need_extra():

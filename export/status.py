@@ -1,5 +1,7 @@
 """What a call can end with besides an answer: a code of gRPC and a line, also as a code of HTTP."""
 
+import re
+
 # TF Serving's table, with the two that HTTP has for what is too large and for what came too slowly.
 HTTP = {
     "CANCELLED": 499,
@@ -61,6 +63,10 @@ def one_line(reason):
 
     >>> one_line("Graph execution error:\\n\\nTensor had NaN values\\n\\t [[{{node check}}]]")
     'Tensor had NaN values'
+    >>> one_line("assertion failed: [`x` must have a step, got] [0]\\n\\t [[{{node Assert}}]]")
+    '`x` must have a step, got 0'
     """
-    words = reason.partition("[[{{node")[0].removeprefix("Graph execution error:").split()
-    return " ".join(words) or "no reason given"
+    words = reason.partition("[[{{")[0].removeprefix("Graph execution error:").split()
+    line = " ".join(words) or "no reason given"
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", line)
+    return found[1].replace("] [", " ") if found else line
