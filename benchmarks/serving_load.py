@@ -6,6 +6,8 @@ them, computed beforehand. An answer that belongs to another stream counts as cr
 
 import argparse
 import json
+import os
+import resource
 import tempfile
 import threading
 import time
@@ -126,14 +128,24 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "load")
         export_saved_model(model, path, probabilities="sigmoid")
+        before = children_seconds()
         with ServedProcess(path) as server:
             address = server.address if options.transport == "grpc" else server.rest_address
             found = measured(load, server, address, options, Client)
+        served = children_seconds() - before
+    found["CPU ms an answer, server with its start"] = round(1000 * served / len(load.seconds), 2)
     print(json.dumps(found, indent=1))
+
+
+def children_seconds():
+    """Processor time of the processes that have been started and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def measured(load, server, address, options, Client):
     """The result of one run."""
+    busy, start = os.getloadavg()[0], time.process_time()
     killer = threading.Thread(target=kill_and_restart, args=(server, load, options.kills))
     with Client(address, "load", transport=options.transport, timeout=options.timeout) as client:
         killer.start()
@@ -153,6 +165,9 @@ def measured(load, server, address, options, Client):
         "p50 ms": round(float(np.percentile(milliseconds, 50)), 1),
         "p99 ms": round(float(np.percentile(milliseconds, 99)), 1),
         "slowest ms": round(float(milliseconds.max()), 1),
+        "CPU ms an answer, clients": round(1000 * (time.process_time() - start) / answers, 2),
+        "processors": os.cpu_count(),
+        "load of the machine before": round(busy, 1),
     }
 
 

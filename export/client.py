@@ -206,7 +206,9 @@ class Client:
 
 
 def _lengths(x, lengths):
-    return np.full(x.shape[0], x.shape[1]) if lengths is None and x.ndim > 1 else lengths
+    if x.ndim not in (2, 3):
+        raise UserError(f"`x` must be an array (B, T) or (B, T, D), got one of shape {x.shape}.")
+    return np.full(x.shape[0], x.shape[1]) if lengths is None else lengths
 
 
 def _array(name, value, dtype):

@@ -9,6 +9,9 @@ from ..errors import UserError, first_line
 from .status import Failure
 from .tensors import to_array
 
+# These compute in the thread that asks, as a hand-over to another takes as long as a step. The
+# others can be stopped when their time is over, which TensorFlow does for its own threads only.
+QUICK = ("step", "initial_state")
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 
@@ -52,13 +55,11 @@ class ServedModel:
         import tensorflow as tf
 
         self._tf, v1 = tf, tf.compat.v1
-        folder = pathlib.Path(folder).resolve()
+        folder = pathlib.Path(folder).absolute()  # a link has its own number
         numbered = folder.name.isdecimal()
         self.name = name or (folder.parent if numbered else folder).name
         self.version = int(folder.name) if numbered else 1
-        # Each call computes in the thread that makes it: a hand-over costs as much as a step.
-        config = v1.ConfigProto(inter_op_parallelism_threads=-1)
-        self._session = v1.Session(graph=tf.Graph(), config=config)
+        self._session = v1.Session(graph=tf.Graph())
         try:
             with self._session.graph.as_default(), _quiet(tf.get_logger()):
                 meta = v1.saved_model.load(self._session, ["serve"], str(folder))
@@ -139,7 +140,9 @@ class ServedModel:
         if seconds is not None and seconds <= 0:
             raise Failure("DEADLINE_EXCEEDED", "the time was over before its turn came")
         milliseconds = 0 if seconds is None else max(1, int(1000 * seconds))
-        options = self._tf.compat.v1.RunOptions(timeout_in_ms=milliseconds)
+        options = self._tf.compat.v1.RunOptions(
+            timeout_in_ms=milliseconds, inter_op_thread_pool=-1 if name in QUICK else 0
+        )
         try:
             values = self._calls[name](*(inputs[key] for key in signature.inputs), options=options)
         except self._tf.errors.OpError as error:

@@ -45,5 +45,7 @@ def to_array(proto):
             dtype = tf.as_dtype(proto.dtype).as_numpy_dtype
             return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
         return tf.make_ndarray(proto)
+    except KeyError:  # a type that arrays of numbers do not have, such as that of resources
+        raise Failure("INVALID_ARGUMENT", f"tensor parsing error: type {proto.dtype}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise Failure("INVALID_ARGUMENT", f"tensor parsing error: {error}") from None

@@ -18,6 +18,24 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    """Folders of exports by the name of their models: "text" and "music"."""
+    import served_models
+
+    from keras_deep_rnn.export import saved_model
+
+    folder = tmp_path_factory.mktemp("served")
+    kinds = {"text": "softmax", "music": "sigmoid"}
+    with pytest.MonkeyPatch.context() as patch:
+        # The check takes seconds and is tested where it belongs.
+        patch.setattr(saved_model, "check_export", lambda folder: None)
+        for name, probabilities in kinds.items():
+            model = getattr(served_models, name)()
+            saved_model.export_saved_model(model, folder / name, probabilities=probabilities)
+    return {name: folder / name for name in kinds}
+
+
+@pytest.fixture(scope="session")
 def data_path(request):
     """The folder of benchmark data; a test that needs it is skipped where it is absent."""
     path = request.config.getoption("--data-path")
