@@ -16,7 +16,9 @@ try:
         predict_pb2,
         prediction_service_pb2_grpc,
     )
-except ImportError:
+except ImportError as error:
+    if error.name == "tensorflow":
+        raise missing_extra("tensorflow", "export") from None
     raise missing_extra("tensorflow-serving-api", "serving") from None
 from google.protobuf.json_format import MessageToDict
 

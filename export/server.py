@@ -227,12 +227,13 @@ def _logger():
 
 
 def _need_extra():
-    for module, package in (
-        ("grpc", "grpcio"),
-        ("aiohttp", "aiohttp"),
-        ("tensorflow_serving", "tensorflow-serving-api"),
+    for module, package, extra in (
+        ("tensorflow", "tensorflow", "export"),
+        ("grpc", "grpcio", "serving"),
+        ("aiohttp", "aiohttp", "serving"),
+        ("tensorflow_serving", "tensorflow-serving-api", "serving"),
     ):
         try:
             __import__(module)
         except ImportError:
-            raise missing_extra(package, "serving") from None
+            raise missing_extra(package, extra) from None
