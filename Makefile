@@ -13,6 +13,8 @@ JAX ?= jax[cpu]
 # A version, because pip then prefers a build X+cpu where it finds one; for "torch" alone it may
 # take a newer release instead, which on Linux comes with CUDA.
 TORCH ?= torch==2.13.0
+# Without its dependencies: it requires tensorflow, also where tensorflow-cpu is installed.
+SERVING_API ?= tensorflow-serving-api>=2.20
 RUFF ?= ruff==0.17.6
 DATA_PATH ?=
 JOBS ?= 2
@@ -64,7 +66,8 @@ clean:
 
 .venv/demo: pyproject.toml setup.py .venv/tensorflow | .venv/made
 	@echo "Installing into .venv (a few minutes the first time)"
-	$(PIP) install --quiet -e '.[$(TENSORFLOW),cli,data,music,plots]'
+	$(PIP) install --quiet -e '.[$(TENSORFLOW),cli,data,music,plots,serving]'
+	$(PIP) install --quiet --no-deps '$(SERVING_API)'
 	touch $@
 
 .venv/test: .venv/demo .venv/others

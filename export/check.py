@@ -1,40 +1,56 @@
-"""Checks a SavedModel against the model that it was made from, in a process of its own."""
+"""Checks an exported version before it is served; see `check_export`."""
 
+import dataclasses
+import json
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-import keras
 import numpy as np
 
 from ..errors import UserError
-from .contract import exportable, half_precision, logits_of
-
-BATCHES = (1, 3)
-LENGTHS = (2, 7)
-# Relative to the largest logit; sums may be ordered differently in a graph.
-TOLERANCE = 1e-5
-HALF_TOLERANCE = 1e-2  # where a layer computes in float16 or bfloat16
+from . import check_graph
+from .check_suite import Failed, Suite
+from .record import hashes, read_record
+from .served_by_binary import BINARY, find_binary, served_by_binary
+from .warmup import WARMUP, read_warmup
 
 
-def check_export(path, model):
-    """Compares a SavedModel, loaded without Keras and this package, with its model.
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What `check_export` has found.
 
-    A new process, in which `keras` and `keras_deep_rnn` cannot be imported, loads the folder and
-    runs its `serving_default` at two batch sizes and two lengths, each twice. Its logits must be
-    those of `model` and the same both times.
+    Attributes:
+        difference: The largest difference of an output from what Keras gave; 0.0 when all are equal
+            bit for bit.
+        found: {check: what it found, in words}.
+    """
+
+    difference: float
+    found: dict[str, str]
+
+
+def check_export(path):
+    """Checks a version that `export_saved_model` has written, as often as wanted.
+
+    From the files alone: each has the sha256 of export.json; the graph has no operation that is not
+    on the allowlist; the signatures are those of export.json; the warm-up requests can be read and
+    fit them. Then, in a new process in which `keras` and `keras_deep_rnn` cannot be imported, and
+    once more by TensorFlow's C API without its Python code: the outputs are those that Keras gave,
+    and the same when asked again; padding changes nothing; step by step, in pieces and as a whole
+    the results are equal; a row alone draws the samples that it draws beside others; bad inputs end
+    in InvalidArgument. Once more by `tensorflow_model_server` where it is on PATH.
 
     Args:
-        path: Folder of one version, the one with `saved_model.pb`.
-        model: The `keras.Model` that was exported.
+        path: Folder of one version, the one with `saved_model.pb` and `export.json`.
 
     Returns:
-        The largest difference of a logit, a float (0.0 when all are equal bit for bit).
+        `Checked`.
 
     Raises:
-        UserError: The folder does not load or does not run there, or its numbers differ.
+        UserError: A check failed; the message names it.
 
     Example:
 
@@ -44,73 +60,95 @@ def check_export(path, model):
     ...     [keras.Input((None, 3)), keras.layers.SimpleRNN(4, return_sequences=True)]
     ... )
     >>> folder = export_saved_model(model, tempfile.mkdtemp())
-    >>> check_export(folder, model) < 1e-6
+    >>> check_export(folder).difference < 1e-6
     True
     """
-    exportable(model)
-    inputs = _inputs(model)
-    served = _run(path, inputs)
-    tolerance = HALF_TOLERANCE if half_precision(model) else TOLERANCE
-    worst = 0.0
-    for name, x in inputs.items():
-        expected = _logits(model, x)
-        first, second = (served[f"{name}/{run}/logits"] for run in range(2))
-        if not np.array_equal(first, second):
-            raise UserError("the export gives other numbers when it is asked again.")
-        if first.shape != expected.shape:
-            raise UserError(
-                f"the export returns {first.shape} for inputs of {x.shape}, the model "
-                f"{expected.shape}."
-            )
-        difference = float(np.max(np.abs(first - expected)))
-        if not difference <= tolerance * max(1.0, float(np.max(np.abs(expected)))):
-            raise UserError(
-                f"the export differs from the model by {difference:.3g} for inputs of {x.shape}."
-            )
-        worst = max(worst, difference)
-    return worst
-
-
-def _inputs(model):
-    """Inputs by name for every batch size and length."""
-    rng = np.random.default_rng(0)
-    tensor = model.inputs[0]
-    inputs = {}
-    for batch in BATCHES:
-        for length in LENGTHS:
-            shape = (batch, length, *tensor.shape[2:])
-            if "int" in tensor.dtype:
-                x = rng.integers(0, 2, shape)  # 0 and 1 are tokens of every vocabulary
-            else:
-                x = rng.normal(size=shape)
-            inputs[f"{batch}x{length}"] = x.astype(tensor.dtype)
-    return inputs
-
-
-def _logits(model, x):
-    import tensorflow as tf
-
-    # On the processor that the other process computes on.
-    with tf.device("CPU:0"):
-        logits = logits_of(model, tf.constant(x))
-    return keras.ops.convert_to_numpy(logits).astype("float32")
-
-
-def _run(path, inputs):
-    """What the new process computes: arrays named `<input>/<run>/<output>`."""
-    script = pathlib.Path(__file__).with_name("check_process.py")
+    path = Path(path)
+    record = read_record(path)
+    found = {"files": _check_files(path, record)}
+    graph = check_graph.read_graph(path)
+    found["operations"] = f"{check_graph.check_operations(graph)} kinds, all allowed"
+    found["signatures"] = check_graph.check_signatures(graph, record)
+    found["warm-up"] = _check_warmup(path, record)
     with tempfile.TemporaryDirectory() as folder:
-        given, returned = os.path.join(folder, "inputs.npz"), os.path.join(folder, "outputs.npz")
-        np.savez(given, **inputs)
-        result = subprocess.run(
-            [sys.executable, "-I", str(script), str(path), given, returned],
-            # This process may hold all the memory of an accelerator.
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode:
-            reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise UserError(f"the export does not run without Keras: {reason}")
-        with np.load(returned) as outputs:
-            return dict(outputs)
+        tensors = Path(folder, "tensors.json")
+        tensors.write_text(json.dumps(check_graph.tensors_of(graph)), encoding="utf-8")
+        loaders = {"without Keras": ["python", path], "C API": ["c_api", path, tensors]}
+        running = {name: _start(*arguments) for name, arguments in loaders.items()}
+        said = {name: process.communicate() for name, process in running.items()}
+    results = {name: _result(name, *said[name]) for name in running}
+    for name, result in results.items():
+        found |= {f"{name}, {check}": what for check, what in result["found"].items()}
+    difference = max(result["difference"] for result in results.values())
+    if find_binary() is None:
+        found[BINARY] = "not on PATH, not run"
+    else:
+        with served_by_binary(path, record) as run:
+            found |= {f"{BINARY}, {check}": what for check, what in _run(run, record).items()}
+    return Checked(difference, found)
+
+
+def _run(run, record):
+    try:
+        return Suite(run, record).all()
+    except Failed as failure:
+        raise UserError(f"check {f'{BINARY}, {failure}'!r} failed.") from None
+
+
+def _check_files(path, record):
+    there = hashes(path)
+    for name in sorted(there.keys() | record["files"].keys()):
+        if name not in there:
+            raise UserError(f"check 'files' failed: {name} is missing.")
+        if there[name] != record["files"].get(name):
+            raise UserError(f"check 'files' failed: {name} is not the file that was exported.")
+    return f"{len(there)} with their sha256"
+
+
+def _check_warmup(path, record):
+    try:
+        requests = read_warmup(path)
+    except ValueError as error:
+        raise UserError(f"check 'warm-up' failed: {error}.") from None
+    for model, signature, inputs in requests:
+        specified = record["signatures"].get(signature, {}).get("inputs", {})
+        fits = model == record["model"] and inputs.keys() == specified.keys()
+        if not fits or any(not _fits(inputs[name], specified[name]) for name in inputs):
+            raise UserError(f"check 'warm-up' failed: a request of {WARMUP} fits no signature.")
+    if {signature for _, signature, _ in requests} != record["signatures"].keys():
+        raise UserError(f"check 'warm-up' failed: {WARMUP} leaves out a signature.")
+    return f"{len(requests)} requests"
+
+
+def _fits(value, specified):
+    sizes = specified["shape"]
+    return (
+        value.dtype == np.dtype(specified["dtype"])
+        and value.ndim == len(sizes)
+        and all(size in (None, got) for size, got in zip(sizes, value.shape))
+    )
+
+
+def _start(*arguments):
+    script = Path(__file__).with_name("check_process.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", str(script), *map(str, arguments)],
+        # This process may hold all the memory of an accelerator.
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _result(name, output, errors):
+    """What a process of `check_process.py` has found, from what it has said."""
+    try:
+        result = json.loads(output.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        reason = (errors.strip().splitlines() or ["nothing"])[-1]
+        raise UserError(f"check '{name}' failed: loading ended in {reason}") from None
+    if "failed" in result:
+        check, _, what = result["failed"].partition(": ")
+        raise UserError(f"check '{name}, {check}' failed: {what}.")
+    return result

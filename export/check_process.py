@@ -1,11 +1,15 @@
-"""Runs a SavedModel in a process that has neither Keras nor this package.
+"""Runs the checks of an export in a process that has neither Keras nor this package.
 
-Run by file name, `python -I check_process.py FOLDER INPUTS.npz OUTPUTS.npz`; nothing imports it.
-Every array in INPUTS is passed to `serving_default` as `x`, twice; the outputs are written under
-`<name of the array>/<run>/<name of the output>`.
+Run by file name, `python -I check_process.py LOADER FOLDER [TENSORS.json]`; nothing imports it.
+LOADER is "python", TensorFlow's own loader, or "c_api", for which TENSORS.json tells the names of
+the graph's tensors. The last line of the output is JSON: {"found": {check: what}, "difference"} or
+{"failed": message}.
 """
 
 import importlib.abc
+import importlib.util
+import json
+import os
 import sys
 
 BLOCKED = ("keras", "tf_keras", "keras_deep_rnn")
@@ -23,21 +27,64 @@ class WithoutBlocked(importlib.abc.MetaPathFinder):
         return None if blocked else self.finder.find_spec(name, path, target)
 
 
-def main(folder, inputs, outputs):
-    """Runs the served signature on every input."""
-    import numpy as np
-    import tensorflow as tf
-
-    serve = tf.saved_model.load(folder).signatures["serving_default"]
-    results = {}
-    for name, x in np.load(inputs).items():
-        for run in range(2):
-            for output, value in serve(x=tf.constant(x)).items():
-                results[f"{name}/{run}/{output}"] = value.numpy()
+def main(loader, folder, *tensors):
+    """Runs the suite and prints what it found."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    suite = _module(here, "check_suite")
+    with open(os.path.join(folder, "export.json"), encoding="utf-8") as file:
+        record = json.load(file)
+    try:
+        if loader == "python":
+            run = _by_python(folder, suite.Rejected)
+        else:
+            run = _by_c_api(_module(here, "c_api"), folder, *tensors, suite.Rejected)
+        checks = suite.Suite(run, record)
+        result = {"found": checks.all(), "difference": checks.difference}
+    except suite.Failed as failure:
+        result = {"failed": str(failure)}
     loaded = sorted(set(BLOCKED) & set(sys.modules))
     if loaded:
-        raise SystemExit(f"the served model imported {', '.join(loaded)}")
-    np.savez(outputs, **results)
+        result = {"failed": f"loading: the served model imported {', '.join(loaded)}"}
+    print(json.dumps(result))
+
+
+def _by_python(folder, rejected):
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(folder).signatures
+
+    def run(name, inputs):
+        try:
+            outputs = signatures[name](**{n: tf.constant(value) for n, value in inputs.items()})
+        except tf.errors.InvalidArgumentError as error:
+            raise rejected(str(error)) from error
+        return {output: value.numpy() for output, value in outputs.items()}
+
+    return run
+
+
+def _by_c_api(c_api, folder, tensors, rejected):
+    wheel = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
+    with open(tensors, encoding="utf-8") as file:
+        session = c_api.Session(c_api.load_library(wheel), folder, json.load(file))
+
+    def run(name, inputs):
+        try:
+            return session(name, inputs)
+        except c_api.CError as error:
+            if error.code == c_api.INVALID_ARGUMENT:
+                raise rejected(str(error)) from error
+            raise
+
+    return run
+
+
+def _module(folder, name):
+    """A module beside this one, which is no part of a package here."""
+    spec = importlib.util.spec_from_file_location(name, os.path.join(folder, f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 if __name__ == "__main__":

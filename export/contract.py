@@ -24,11 +24,12 @@ def exportable(model):
     if True in _values_of(config, "stateful"):
         raise UserError(
             f"`model` must not be stateful, got {model.name!r}: build it with stateful=False and "
-            "copy the weights."
+            "copy the weights; the signature `step` hands the states to the client."
         )
     if True in _values_of(config, "unroll"):
         raise UserError(
-            f"`model` must not be unrolled, which fixes its length, got {model.name!r}."
+            f"`model` must not be unrolled, which fixes its length, got {model.name!r}: build it "
+            "with unroll=False and copy the weights."
         )
     for name, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
@@ -39,6 +40,25 @@ def exportable(model):
             "`model` must take inputs of shape (None, None) or (None, None, features), open in "
             f"batch and length, got {tuple(shape)}."
         )
+    if len(shape) == 2 and not takes_tokens(model):
+        raise UserError(
+            "`model` must take float inputs as (None, None, features), got "
+            f"{tuple(shape)} of {model.inputs[0].dtype}: reshape them to (None, None, 1)."
+        )
+    shape = model.outputs[0].shape
+    if len(shape) not in (2, 3) or shape[-1] is None:
+        raise UserError(
+            "`model` must give outputs of shape (None, None, units), or (None, units) for the "
+            f"last step alone, got {tuple(shape)}."
+        )
+    for layer in layers_in(model):
+        if isinstance(layer, keras.layers.TimeDistributed) and any(
+            isinstance(part, keras.layers.RNN) for part in layers_in(layer)
+        ):
+            raise UserError(
+                f"`model` must not have a recurrent layer inside of TimeDistributed, got "
+                f"{layer.name!r}: its sequences are not those of the model."
+            )
 
 
 def _values_of(config, key):
@@ -52,22 +72,59 @@ def _values_of(config, key):
             yield from _values_of(part, key)
 
 
-def half_precision(model):
-    """Whether a layer of `model`, at any depth, computes in float16 or bfloat16.
+def takes_tokens(model):
+    """Whether the input of `model` is of integers."""
+    return "int" in model.inputs[0].dtype
+
+
+def tokens_of(model):
+    """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
+    sizes = [
+        getattr(layer, name)
+        for layer in layers_in(model)
+        for name in ("input_dim", "size")
+        if isinstance(layer, keras.layers.Embedding | _one_hot()) and hasattr(layer, name)
+    ]
+    return min(sizes, default=None)
+
+
+def _one_hot():
+    from ..networks import OneHot
+
+    return OneHot
+
+
+def layers_in(layer, seen=None):
+    """Every layer that `layer` is made of, itself included, each once."""
+    seen = set() if seen is None else seen
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    yield layer
+    for value in vars(layer).values():
+        values = value.values() if isinstance(value, dict) else value
+        for part in values if isinstance(value, (dict, list, tuple)) else [value]:
+            if isinstance(part, keras.layers.Layer):
+                yield from layers_in(part, seen)
+
+
+def precision(model):
+    """The coarsest type that a layer of `model` computes in: "bfloat16", "float16" or "float32".
 
     A functional model's own `compute_dtype` is that of the global policy, whatever its layers do.
     """
-    return any(
-        keras.dtype_policies.get(policy).compute_dtype in ("float16", "bfloat16")
-        for policy in _values_of(model.get_config(), "dtype")
-        if policy is not None
-    )
+    computes_in = {layer.compute_dtype for layer in layers_in(model) if not _is_model(layer)}
+    return next((dtype for dtype in ("bfloat16", "float16") if dtype in computes_in), "float32")
 
 
-def logits_of(model, x):
+def _is_model(layer):
+    return isinstance(layer, keras.Model)
+
+
+def call(model, x):
     """The one output of `model` for its one input, in inference."""
     if not isinstance(model, keras.Sequential):
         # A functional model is called with the structure that it was made with.
         x = keras.tree.map_structure(lambda _: x, model.input)
-    (logits,) = keras.tree.flatten(model(x, training=False))
-    return logits
+    (y,) = keras.tree.flatten(model(x, training=False))
+    return y

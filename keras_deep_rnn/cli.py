@@ -193,19 +193,55 @@ def generate(
         typer.echo(f"Wrote {file}")
 
 
-@app.command(cls=Command, epilog="Example: deep-rnn export runs/bach --out served/bach")
+@app.command(
+    cls=Command,
+    epilog="Examples: deep-rnn export runs/bach --out served/bach; "
+    "deep-rnn export --check served/bach/1",
+)
 def export(
-    run: argument(A_RUN),
+    model: argument("Folder of a finished run, or a .keras file.") = None,
     out: path("Folder in which a numbered version is made; else RUN/served.") = None,
+    check: path("Check this version, which was exported before, instead.") = None,
     version: whole("Its number; else the next free one.") = None,
+    name: text("Name of the model for its clients; else that of the folder.") = None,
+    probabilities: text("Of a .keras file: y are logits of these, sigmoid or softmax.") = None,
+    signatures: text("Those to serve, with commas between; else all that there can be.") = None,
+    max_steps: whole("The most steps that one request may generate.") = 10_000,
+    jit_compile: flag(
+        "--jit-compile", "Let XLA compile them; a stock server refuses that."
+    ) = False,
 ):
     """Writes a SavedModel for TensorFlow Serving and checks it without this package."""
+    if (model is None) == (check is None):
+        raise UserError("give either MODEL, a run or a .keras file to export, or --check PATH.")
     start_backend()
-    from .export import export_run
+    if check is not None:
+        from .export import check_export
 
+        with argument_is("path", "check"):
+            checked = check_export(check)
+        show_table(f"{check} passes", ["check", "found"], list(checked.found.items()))
+        return
+    options = {"version": version, "max_steps": max_steps, "jit_compile": jit_compile}
+    if signatures is not None:
+        options["signatures"] = tuple(signatures.split(","))
     with argument_is("path", "out"):
-        written = export_run(run, out, version=version)
+        written = _export(model, out, name, probabilities, options)
     typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
+
+
+def _export(model, out, name, probabilities, options):
+    from .export import export_run, export_saved_model, load_keras_file
+
+    if Path(model).suffix != ".keras":
+        if probabilities is not None:
+            raise UserError("`probabilities` must be left out for a run, which knows them.")
+        return export_run(model, out, **({"name": name} if name else {}), **options)
+    if out is None:
+        raise UserError("`out` must be the folder of the versions of a .keras file, got nothing.")
+    typer.echo(f"Loading {model} with safe_mode=True: Python code in it is refused")
+    loaded = load_keras_file(model)
+    return export_saved_model(loaded, out, name=name, probabilities=probabilities, **options)
 
 
 @app.command(cls=Command, epilog="Example: deep-rnn demo --out demo")

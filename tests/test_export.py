@@ -1,201 +1,236 @@
+"""What an export writes, what it refuses, and that a failure leaves nothing."""
+
+import json
 import os
-import pathlib
+import signal
 import stat
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
+from served_models import MODELS, inputs, lstm_and_gru, music, text
 
 from keras_deep_rnn import LpUnit, Maxout, build_network
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.export import check_export, export_saved_model
-from keras_deep_rnn.export.contract import half_precision
 from keras_deep_rnn.networks import NETWORKS
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are made with TensorFlow", allow_module_level=True)
 
 import tensorflow as tf
+import yaml
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from keras_deep_rnn.export import check_export, export_saved_model, load_keras_file
+from keras_deep_rnn.export import saved_model as writer
+from keras_deep_rnn.export.contract import call, precision
+from keras_deep_rnn.export.record import read_record
 
 
-def music(units=6, shape=(None, 88), **arguments):
-    """A small network of piano-rolls; its input has no name, as users leave it."""
-    model = keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.SimpleRNN(units, return_sequences=True, **arguments),
-            keras.layers.Dense(88),
-        ]
-    )
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    return model
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Exports without the check, for tests of what is written."""
+    monkeypatch.setattr(writer, "check_export", lambda path: None)
 
 
-def text(dtype="float32"):
-    x = keras.Input((None,), dtype="int32", name="tokens")
-    h = keras.layers.Embedding(5, 4, dtype=dtype)(x)
-    h = keras.layers.SimpleRNN(7, return_sequences=True, dropout=0.5, dtype=dtype)(h)
-    return keras.Model({"tokens": x}, {"y": keras.layers.Dense(5, dtype=dtype)(h)})
-
-
-def serving(folder):
-    return tf.saved_model.load(str(folder)).signatures["serving_default"]
-
-
-def test_any_batch_and_length(tmp_path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A checked export of music, and its model."""
     model = music()
-    folder = export_saved_model(model, tmp_path / "music", probabilities="sigmoid")
-    serve = serving(folder)
-    assert list(serve.structured_input_signature[1]) == ["x"]
-    for batch, length in [(1, 1), (1, 9), (5, 4)]:
-        x = np.random.default_rng(1).normal(size=(batch, length, 88)).astype("float32")
-        outputs = serve(x=tf.constant(x))
-        assert sorted(outputs) == ["logits", "probabilities"]
-        expected = np.array(model(x))
-        np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(outputs["probabilities"], 1 / (1 + np.exp(-expected)), atol=1e-6)
+    path = tmp_path_factory.mktemp("served") / "music"
+    return model, export_saved_model(model, path, probabilities="sigmoid")
 
 
-def test_tokens(tmp_path):
+def loaded(folder):
+    return tf.saved_model.load(str(folder)).signatures
+
+
+def serve(signature, **given):
+    outputs = signature(**{name: tf.constant(value) for name, value in given.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 7), (8, 50), (64, 300)])
+def test_any_batch_and_length(batch, length, exported):
+    model, folder = exported
+    x = np.random.default_rng(1).normal(size=(batch, length, 88)).astype("float32")
+    lengths = np.full(batch, length, "int32")
+    signatures = loaded(folder)
+    outputs = serve(signatures["serving_default"], x=x, lengths=lengths)
+    expected = call(model, tf.constant(x)).numpy()
+    np.testing.assert_allclose(outputs["y"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(outputs["probabilities"], 1 / (1 + np.exp(-expected)), atol=1e-6)
+    state = serve(signatures["initial_state"], rows=lengths)["state"]
+    filled = serve(signatures["prefill"], x=x, lengths=lengths, state=state)
+    np.testing.assert_array_equal(filled["y"], outputs["y"])
+    step = serve(signatures["step"], x_t=x[:, 0], state=state)
+    np.testing.assert_allclose(step["y_t"], expected[:, 0], atol=1e-5)
+
+
+def test_every_tensor_has_the_batch_first_and_a_name_of_its_own(exported):
+    for name, signature in loaded(exported[1]).items():
+        given = signature.structured_input_signature[1]
+        returned = signature.structured_outputs
+        assert not given.keys() & returned.keys(), name
+        for tensor in (*given.values(), *returned.values()):
+            assert tensor.shape.rank >= 1
+            assert tensor.shape[0] is None
+            assert tensor.dtype in (tf.float32, tf.int32)
+
+
+def test_tokens(tmp_path, unchecked):
     model = text()
-    serve = serving(export_saved_model(model, tmp_path / "text", probabilities="softmax"))
+    signatures = loaded(export_saved_model(model, tmp_path / "text", probabilities="softmax"))
     x = np.array([[0, 4, 2], [3, 3, 1]], "int32")
-    outputs = serve(x=tf.constant(x))
-    np.testing.assert_allclose(outputs["logits"], model({"tokens": x})["y"], atol=1e-6)
+    outputs = serve(signatures["serving_default"], x=x, lengths=np.array([3, 3], "int32"))
+    np.testing.assert_allclose(outputs["y"], model({"tokens": x})["y"], atol=1e-6)
     np.testing.assert_allclose(np.sum(outputs["probabilities"], -1), np.ones((2, 3)), rtol=1e-5)
+    given = {"x_t": x[:, 0], "state": np.zeros((2, 7), "float32"), "temperature": np.ones(2, "f4")}
+    steps = np.array([4, 2], "int32")
+    drawn = serve(signatures["generate"], **given, steps=steps, seed=np.array([1, 2], "int32"))
+    assert drawn["samples"].shape == (2, 4)
+    assert not drawn["samples"][1, 2:].any()
 
 
-def test_logits_alone(tmp_path):
-    serve = serving(export_saved_model(music(), tmp_path / "music"))
-    assert list(serve.structured_outputs) == ["logits"]
+def test_generating_is_stepping_with_what_was_drawn(exported):
+    """Each sample is drawn from the step's probabilities: at temperature 0 the likely ones."""
+    signatures = loaded(exported[1])
+    x_t, state = np.zeros((2, 88), "float32"), np.full((2, 6), 0.1, "float32")
+    drawn = serve(
+        signatures["generate"],
+        x_t=x_t,
+        state=state,
+        steps=np.array([5, 5], "int32"),
+        temperature=np.zeros(2, "float32"),
+        seed=np.array([1, 2], "int32"),
+    )
+    for t in range(5):
+        result = serve(signatures["step"], x_t=x_t, state=state)
+        x_t, state = (result["y_t"] > 0).astype("float32"), result["next_state"]
+        np.testing.assert_array_equal(drawn["samples"][:, t], x_t)
+    np.testing.assert_allclose(drawn["next_state"], state, atol=1e-6)
 
 
-def test_half_precision_is_served_as_float32(tmp_path):
+@pytest.mark.parametrize(
+    ("model", "options", "names"),
+    [
+        (music, {}, ["serving_default", "prefill", "step", "initial_state"]),
+        (lstm_and_gru, {"probabilities": "sigmoid"}, ["serving_default", "prefill", "step",
+                                                      "initial_state"]),
+        (text, {"probabilities": "sigmoid", "signatures": ("step",)}, ["serving_default", "step"]),
+        (lambda: music(go_backwards=True), {"signatures": ("serving_default",)},
+         ["serving_default"]),
+    ],
+)  # fmt: skip
+def test_signatures(model, options, names, tmp_path, unchecked):
+    folder = export_saved_model(model(), tmp_path / "model", **options)
+    assert list(read_record(folder)["signatures"]) == names
+    assert sorted(loaded(folder)) == sorted(names)
+
+
+def test_half_precision_is_served_as_float32(tmp_path, unchecked):
     folder = export_saved_model(text("mixed_bfloat16"), tmp_path / "text")
-    assert serving(folder).structured_outputs["logits"].dtype == "float32"
+    for signature in loaded(folder).values():
+        assert all(output.dtype == "float32" for output in signature.structured_outputs.values())
 
 
-def test_each_weight_is_stored_once(tmp_path):
-    model = music(units=200)
-    folder = export_saved_model(model, tmp_path / "music")
-    stored = sum(file.stat().st_size for file in (folder / "variables").iterdir())
-    assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
+def test_each_weight_is_stored_once(tmp_path, unchecked):
+    learned = build_network(
+        "dots_rnn",
+        kind="piano_roll",
+        features=88,
+        units=60,
+        activation=LpUnit(2),
+        output_activation=Maxout(2),
+    )
+    for name, model in (("music", music(units=200)), ("learned", learned)):
+        folder = export_saved_model(model, tmp_path / name, probabilities="sigmoid")
+        stored = sum(file.stat().st_size for file in (folder / "variables").iterdir())
+        assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
 
 
-def test_versions_are_numbered(tmp_path):
+def test_xla_on_request_alone(tmp_path, unchecked):
+    for jit_compile in (False, True):
+        folder = export_saved_model(music(), tmp_path / f"{jit_compile}", jit_compile=jit_compile)
+        function = tf.saved_model.load(str(folder)).signatures["step"]
+        functions = function.graph.as_graph_def().library.function
+        assert any(f.attr["_XlaMustCompile"].b for f in functions) == jit_compile
+
+
+def test_versions_are_numbered(tmp_path, unchecked):
     model = music()
     path = tmp_path / "deep" / "music"
     assert export_saved_model(model, path) == path / "1"
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     assert export_saved_model(model, path, version=7) == path / "7"
     assert export_saved_model(model, path) == path / "8"
     with pytest.raises(UserError, match="`version` 7 exists already"):
         export_saved_model(model, path, version=7)
-    assert sorted(folder.name for folder in path.iterdir()) == ["1", "7", "8"]
+    assert sorted(f.name for f in path.iterdir() if f.is_dir()) == ["1", "7", "8"]
+    assert {file: file.read_bytes() for file in before} == before
     assert os.listdir(path.parent) == ["music"]
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE((path / "1").stat().st_mode) == 0o777 & ~umask
 
 
-def test_check_finds_other_weights(tmp_path):
-    model = music()
-    folder = export_saved_model(model, tmp_path / "music")
-    assert check_export(folder, model) < 1e-6
-    weights = model.get_weights()
-    weights[-1][3] += 0.001
-    model.set_weights(weights)
-    with pytest.raises(UserError, match=r"differs from the model by 0.00\d+ for inputs of"):
-        check_export(folder, model)
+def test_the_record(exported):
+    model, folder = exported
+    record = json.loads((folder / "export.json").read_text())
+    assert (record["model"], record["version"]) == ("music", 1)
+    assert record["weights"] == model.count_params()
+    assert (record["features"], record["outputs"], record["state"]) == (88, 88, 6)
+    assert record["signatures"]["step"]["inputs"] == {
+        "x_t": {"shape": [None, 88], "dtype": "float32"},
+        "state": {"shape": [None, 6], "dtype": "float32"},
+    }
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == {*record["files"], "export.json"}
+    assert {"keras", "tensorflow", "keras_deep_rnn"} <= record["versions"].keys()
 
 
-def piano_network(**arguments):
-    return build_network("dots_rnn", kind="piano_roll", features=88, units=6, **arguments)
+def test_the_vocabulary_is_recorded(tmp_path, unchecked):
+    folder = export_saved_model(text(), tmp_path / "text", vocabulary=list("abc"))
+    record = read_record(folder)
+    assert (record["tokens"], record["vocabulary"]) == (3, ["a", "b", "c"])
+
+
+def test_files_to_serve_it(exported):
+    path = exported[1].parent
+    config = text_format.Parse(
+        (path / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
+    )
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path) == ("music", "/models/music")
+    assert "pad_variable_length_inputs: true" in (path / "batching.config").read_text()
+    compose = yaml.safe_load((path / "compose.yaml").read_text())
+    assert compose["services"]["music"]["volumes"] == [".:/models/music:ro"]
+    assert all(port.startswith("127.0.0.1:") for port in compose["services"]["music"]["ports"])
+    kinds = yaml.safe_load_all((path / "kubernetes.yaml").read_text())
+    assert [kind["kind"] for kind in kinds] == ["PersistentVolumeClaim", "Deployment", "Service"]
+
+
+def test_files_that_were_edited_stay(tmp_path, unchecked):
+    path = tmp_path / "music"
+    path.mkdir()
+    (path / "compose.yaml").write_text("mine")
+    export_saved_model(music(), path)
+    assert (path / "compose.yaml").read_text() == "mine"
+    assert (path / "models.config").is_file()
 
 
 def test_precision_is_that_of_the_layers():
-    assert not half_precision(piano_network(weight_noise=0.1))
-    assert half_precision(piano_network(dtype="mixed_bfloat16"))
+    def network(**arguments):
+        return build_network("dots_rnn", kind="piano_roll", features=88, units=6, **arguments)
+
+    assert precision(network(weight_noise=0.1)) == "float32"
+    assert precision(network(dtype="mixed_float16")) == "float16"
     # The wrapper that adds the noise computes in float32, the layer in it does not.
-    assert half_precision(piano_network(dtype="mixed_bfloat16", weight_noise=0.1))
-
-
-def test_half_precision_has_its_own_tolerance(tmp_path):
-    model = piano_network(dtype="mixed_bfloat16")
-    folder = export_saved_model(model, tmp_path / "music")
-    weights = model.get_weights()
-    weights[-1][3] += 0.006
-    model.set_weights(weights)
-    assert 0.001 < check_export(folder, model) < 0.01
-    weights[-1][3] += 0.1
-    model.set_weights(weights)
-    with pytest.raises(UserError, match="differs from the model"):
-        check_export(folder, model)
-
-
-def test_check_finds_a_state_that_is_kept(tmp_path):
-    class Counting(tf.Module):
-        def __init__(self, weights):
-            super().__init__()
-            self.kept = [weight.value for weight in weights]
-            self.calls = tf.Variable(0.0)
-
-    model = music()
-    module = Counting(model.weights)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 88), name="x")])
-    def serve(x):
-        return {"logits": model(x) + module.calls.assign_add(1e-7)}
-
-    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": serve})
-    with pytest.raises(UserError, match="gives other numbers when it is asked again"):
-        check_export(tmp_path, model)
-
-
-def test_check_needs_a_saved_model(tmp_path):
-    with pytest.raises(UserError, match="does not run without Keras: .*does not exist"):
-        check_export(tmp_path / "nothing", music())
-
-
-def test_the_checking_process_cannot_import_keras():
-    from keras_deep_rnn.export import check
-
-    script = pathlib.Path(check.__file__).with_name("check_process.py")
-    code = (
-        "import runpy, sys\n"
-        f"process = runpy.run_path({str(script)!r})\n"
-        "sys.meta_path[:] = [process['WithoutBlocked'](finder) for finder in sys.meta_path]\n"
-        "import tensorflow\n"
-        "for name in ('keras', 'keras.layers', 'keras_deep_rnn', 'keras_deep_rnn.layers'):\n"
-        "    try:\n"
-        "        __import__(name)\n"
-        "    except ModuleNotFoundError:\n"
-        "        print('no', name)\n"
-    )
-    output = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
-    assert output.stdout.split() == [
-        "no", "keras", "no", "keras.layers", "no", "keras_deep_rnn", "no", "keras_deep_rnn.layers",
-    ]  # fmt: skip
-
-
-@keras.saving.register_keras_serializable(package="test_export")
-class ThroughPython(keras.layers.Layer):
-    """Computes in Python, which a server does not have."""
-
-    def call(self, inputs):
-        outputs = tf.py_function(lambda x: 2 * x, [inputs], tf.float32)
-        outputs.set_shape(inputs.shape)
-        return outputs
-
-
-def test_nothing_is_left_when_the_check_fails(tmp_path):
-    x = keras.Input((None, 4))
-    model = keras.Model(x, ThroughPython()(x))
-    with pytest.raises(UserError, match="does not run without Keras"):
-        export_saved_model(model, tmp_path / "served" / "music")
-    assert list((tmp_path / "served").iterdir()) == []
+    assert precision(network(dtype="mixed_bfloat16", weight_noise=0.1)) == "bfloat16"
 
 
 def stateful_network():
@@ -217,18 +252,30 @@ def subclassed():
     return Network()
 
 
+def layers(*parts, shape=(None, 3)):
+    return keras.Sequential([keras.Input(shape), *parts])
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (stateful, "`model` must not be stateful"),
+        (stateful, "`model` must not be stateful.*the signature `step` hands the states"),
         (stateful_network, "`model` must not be stateful"),
         (lambda: music(unroll=True, shape=(9, 88)), "`model` must not be unrolled"),
         (lambda: music(shape=(9, 88)), r"open in batch and length, got \(None, 9, 88\)"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "starts with a keras.Input"),
         (subclassed, "starts with a keras.Input"),
         (lambda: "model.keras", "`model` must be a Keras model, got 'model.keras'"),
+        (lambda: layers(keras.layers.Bidirectional(keras.layers.GRU(2))),
+         r"has no step: 'bidirectional.*' is Bidirectional.*signatures=\('serving_default',\)"),
+        (lambda: layers(keras.layers.Dense(2)), "has no step: no layer is recurrent"),
+        (lambda: text(mask_zero=True), "has no step: .* gets a mask from the model"),
+        (lambda: layers(keras.layers.ReLU(), shape=(None,)), "float inputs as"),
+        (lambda: layers(keras.layers.Reshape((-1, 3, 1)),
+                        keras.layers.TimeDistributed(keras.layers.GRU(2))),
+         "must not have a recurrent layer inside of TimeDistributed"),
     ],
-)
+)  # fmt: skip
 def test_models_that_cannot_be_exported(model, message, tmp_path):
     with pytest.raises(UserError, match=message):
         export_saved_model(model(), tmp_path / "served")
@@ -236,22 +283,53 @@ def test_models_that_cannot_be_exported(model, message, tmp_path):
 
 
 def test_two_inputs(tmp_path):
-    inputs = [keras.Input((None, 3)), keras.Input((None, 3))]
-    model = keras.Model(inputs, keras.layers.Add()(inputs))
+    two = [keras.Input((None, 3)), keras.Input((None, 3))]
+    model = keras.Model(two, keras.layers.Add()(two))
     with pytest.raises(UserError, match="`model` must have one input, got 2"):
         export_saved_model(model, tmp_path / "served")
 
 
+def tokens_of_no_known_number():
+    x = keras.Input((None,), dtype="int32")
+    h = keras.layers.Rescaling(0.1)(keras.layers.Reshape((-1, 1))(x))
+    return keras.Model(x, keras.layers.GRU(2)(h))
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("model", "arguments", "message"),
     [
-        ({"version": 0}, "`version` must be a positive integer, got 0"),
-        ({"probabilities": "softmin"}, "`probabilities` must be one of .*did you mean 'softmax'"),
+        (music, {"version": 0}, "`version` must be a positive integer, got 0"),
+        (music, {"version": 2**63}, r"`version` must be below 2\*\*63"),
+        (music, {"probabilities": "softmin"}, "`probabilities` must be one of .*did you mean"),
+        (music, {"max_steps": 0}, "`max_steps` must be a positive integer, got 0"),
+        (music, {"jit_compile": 1}, "`jit_compile` must be True or False, got 1"),
+        (music, {"name": "a b"}, "`name` must be a name of letters, .* got 'a b'"),
+        (music, {"signatures": ("stop",)}, "`signatures` must be out of .*, got 'stop'"),
+        (music, {"signatures": ("generate",)}, "cannot have 'generate': `probabilities` does not"),
+        (
+            lstm_and_gru,
+            {"signatures": ("generate",), "probabilities": "sigmoid"},
+            "cannot have 'generate': y has 2 units for 3 features",
+        ),
+        (
+            MODELS["keras_cells"],
+            {"signatures": ("generate",), "probabilities": "sigmoid"},
+            "cannot have 'generate': the model gives the last step alone",
+        ),
+        (
+            text,
+            {"signatures": ("generate",), "probabilities": "sigmoid"},
+            "cannot have 'generate': what is drawn from y is not what the model takes",
+        ),
+        (text, {"vocabulary": list("abcdefg")}, "at most the 5 tokens that the model takes, got 7"),
+        (text, {"vocabulary": [1, 2]}, "`vocabulary` must be a list of texts or their number"),
+        (tokens_of_no_known_number, {}, "`vocabulary` must be given for a model of tokens"),
     ],
 )
-def test_bad_arguments(arguments, message, tmp_path):
+def test_bad_arguments(model, arguments, message, tmp_path):
     with pytest.raises(UserError, match=message):
-        export_saved_model(music(), tmp_path / "served", **arguments)
+        export_saved_model(model(), tmp_path / "served", **arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_path_that_cannot_be_written(tmp_path):
@@ -260,6 +338,64 @@ def test_path_that_cannot_be_written(tmp_path):
         export_saved_model(music(), tmp_path / "file")
     with pytest.raises(UserError, match="`path` cannot be written"):
         export_saved_model(music(), tmp_path / "file" / "served")
+    with pytest.raises(UserError, match="`path` must be a name of letters.* at its end"):
+        export_saved_model(music(), tmp_path / "two words")
+
+
+EXPORT = """
+import os, resource, signal, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.export import export_saved_model
+model = keras.Sequential(
+    [keras.Input((None, 88)), keras.layers.SimpleRNN(100, return_sequences=True)]
+)
+print("starts", flush=True)
+limit = int(sys.argv[2])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    export_saved_model(model, sys.argv[1])
+except UserError as error:
+    print(error)
+"""
+
+
+def contents(path):
+    return {p: p.read_bytes() if p.is_file() else None for p in path.rglob("*")}
+
+
+@pytest.mark.parametrize("limit", [2000, 30_000, 100_000])
+def test_a_full_disk_leaves_everything_as_it_was(limit, tmp_path, unchecked):
+    """The system refuses at another file each: the record, a weight, the graph."""
+    path = tmp_path / "served" / "music"
+    export_saved_model(music(), path)
+    before = contents(path.parent)
+    result = subprocess.run(
+        [sys.executable, "-c", EXPORT, path, str(limit)], capture_output=True, text=True
+    )
+    assert "`path` cannot be written: " in result.stdout, result.stderr[-2000:]
+    assert contents(path.parent) == before
+
+
+def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path, unchecked):
+    path = tmp_path / "served" / "music"
+    export_saved_model(music(), path)
+    before = contents(path)
+    for wait in (0.3, 1.2, 3.0):
+        process = subprocess.Popen(
+            [sys.executable, "-c", EXPORT, path, "0"], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "starts\n"
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        if process.returncode == -signal.SIGKILL and not (path / "2").exists():
+            assert contents(path) == before
+    export_saved_model(music(), path, version=3)
+    assert (path / "3" / "export.json").is_file()
 
 
 def test_other_backends_are_told_what_to_do():
@@ -281,40 +417,40 @@ def test_other_backends_are_told_what_to_do():
     assert result.stdout.startswith("export needs KERAS_BACKEND=tensorflow, got 'jax'")
 
 
+def test_keras_files_are_loaded_safely(tmp_path):
+    model = lstm_and_gru()
+    model.save(tmp_path / "good.keras")
+    x = inputs(model)
+    np.testing.assert_array_equal(load_keras_file(tmp_path / "good.keras")(x), model(x))
+    unsafe = layers(keras.layers.Lambda(lambda x: 2 * x), keras.layers.GRU(2))
+    unsafe.save(tmp_path / "unsafe.keras")
+    with pytest.raises(UserError, match="cannot be loaded with safe_mode=True.*[Ll]ambda"):
+        load_keras_file(tmp_path / "unsafe.keras")
+    (tmp_path / "broken.keras").write_text("no zip file")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_keras_file(tmp_path / "broken.keras")
+    with pytest.raises(UserError, match="must be a run folder or a .keras file"):
+        load_keras_file(tmp_path / "none.keras")
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_networks_of_the_paper(network, tmp_path):
-    music = NETWORKS.index(network) % 2
+def test_networks_of_the_paper(network, tmp_path, monkeypatch):
+    is_music = NETWORKS.index(network) % 2
     model = build_network(
         network,
-        kind="piano_roll" if music else "characters",
-        features=88 if music else 11,
+        kind="piano_roll" if is_music else "characters",
+        features=88 if is_music else 11,
         units=6,
         dropout=0.2,
         recurrent_dropout=0.2,
         weight_noise=0.1,
     )
-    folder = export_saved_model(model, tmp_path / network)
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(2, 5, 88)) if music else rng.integers(0, 11, (2, 5))
-    x = x.astype(model.inputs[0].dtype)
-    np.testing.assert_allclose(
-        serving(folder)(x=tf.constant(x))["logits"],
-        keras.tree.flatten(model({"x": x}))[0],
-        rtol=1e-5,
-        atol=1e-6,
+    differences = []
+    monkeypatch.setattr(
+        writer, "check_export", lambda path: differences.append(check_export(path).difference)
     )
-
-
-def test_learned_activations_are_stored_once(tmp_path):
-    model = build_network(
-        "dots_rnn",
-        kind="piano_roll",
-        features=88,
-        units=60,
-        activation=LpUnit(2),
-        output_activation=Maxout(2),
+    folder = export_saved_model(
+        model, tmp_path / network, probabilities="sigmoid" if is_music else "softmax"
     )
-    folder = export_saved_model(model, tmp_path / "music")
-    stored = sum(file.stat().st_size for file in (folder / "variables").iterdir())
-    assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
-    assert check_export(folder, model) < 1e-6
+    assert "generate" in read_record(folder)["signatures"]
+    assert differences == [0.0]

@@ -1,5 +1,7 @@
 """The loop primitive on TensorFlow, and how a function gets a gradient of its own."""
 
+import contextlib
+import contextvars
 import sys
 
 import tensorflow as tf
@@ -125,11 +127,26 @@ def accelerated():
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
+_as_exported = contextvars.ContextVar("as_exported", default=False)
+
+
+@contextlib.contextmanager
+def as_exported():
+    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part."""
+    token = _as_exported.set(True)
+    try:
+        yield
+    finally:
+        _as_exported.reset(token)
+
+
 def exporting():
     """Whether the graph that is being traced is one for a SavedModel.
 
     TensorFlow and Keras do not say so to the layers: it shows in the functions that are running.
     """
+    if _as_exported.get():
+        return True
     frame = None if tf.executing_eagerly() else sys._getframe(1)
     while frame is not None:
         if "saved_model" in frame.f_globals.get("__name__", ""):

@@ -1,0 +1,186 @@
+"""A SavedModel run by the C API of TensorFlow, which TF Serving loads models with too.
+
+Needs numpy and the two libraries that lie in TensorFlow's wheel; no Python code of TensorFlow runs.
+The functions are declared in tensorflow/c/c_api.h.
+"""
+
+import ctypes
+import os
+import re
+
+import numpy as np
+
+# Values of TF_DataType and TF_Code.
+TYPES = {"float32": 1, "int32": 3}
+INVALID_ARGUMENT = 3
+
+
+class CError(Exception):
+    """TensorFlow's status is not OK.
+
+    Attributes:
+        code: The TF_Code.
+    """
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class _Output(ctypes.Structure):
+    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
+
+
+def load_library(folder):
+    """TensorFlow's C API out of the folder of its wheel."""
+    suffix = ".2.dylib" if os.uname().sysname == "Darwin" else ".so.2"
+    framework = os.path.join(folder, f"libtensorflow_framework{suffix}")
+    ctypes.CDLL(framework)
+    library = ctypes.CDLL(os.path.join(folder, f"libtensorflow_cc{suffix}"))
+    pointer, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+    declared = {
+        "TF_NewStatus": (pointer, []),
+        "TF_GetCode": (ctypes.c_int, [pointer]),
+        "TF_Message": (text, [pointer]),
+        "TF_DeleteStatus": (None, [pointer]),
+        "TF_NewSessionOptions": (pointer, []),
+        "TF_DeleteSessionOptions": (None, [pointer]),
+        "TF_NewGraph": (pointer, []),
+        "TF_LoadSessionFromSavedModel": (pointer, [
+            pointer, pointer, text, ctypes.POINTER(text), ctypes.c_int, pointer, pointer, pointer,
+        ]),
+        "TF_GraphOperationByName": (pointer, [pointer, text]),
+        "TF_AllocateTensor": (pointer, [ctypes.c_int, pointer, ctypes.c_int, size]),
+        "TF_DeleteTensor": (None, [pointer]),
+        "TF_TensorType": (ctypes.c_int, [pointer]),
+        "TF_NumDims": (ctypes.c_int, [pointer]),
+        "TF_Dim": (ctypes.c_int64, [pointer, ctypes.c_int]),
+        "TF_TensorByteSize": (size, [pointer]),
+        "TF_TensorData": (pointer, [pointer]),
+        "TF_SessionRun": (None, [
+            pointer, pointer, pointer, pointer, ctypes.c_int, pointer, pointer, ctypes.c_int,
+            pointer, ctypes.c_int, pointer, pointer,
+        ]),
+    }  # fmt: skip
+    for name, (result, arguments) in declared.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Session:
+    """A loaded SavedModel.
+
+    Args:
+        library: What `load_library` gives.
+        folder: Version folder.
+        tensors: {signature: {"inputs": {name: tensor of the graph, as "x:0"}, "outputs": ...}}.
+
+    Raises:
+        CError: TensorFlow cannot load it.
+    """
+
+    def __init__(self, library, folder, tensors):
+        self._library = library
+        self._status = library.TF_NewStatus()
+        self._graph = library.TF_NewGraph()
+        options = library.TF_NewSessionOptions()
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        self._session = library.TF_LoadSessionFromSavedModel(
+            options, None, os.fsencode(folder), tags, 1, self._graph, None, self._status
+        )
+        library.TF_DeleteSessionOptions(options)
+        self._check()
+        self._tensors = {
+            signature: {
+                way: {name: self._find(tensor) for name, tensor in names.items()}
+                for way, names in ways.items()
+            }
+            for signature, ways in tensors.items()
+        }
+
+    def __call__(self, signature, inputs):
+        """Runs a signature: {name: array} to {name: array}.
+
+        Raises:
+            CError: TensorFlow refuses the inputs, or fails.
+        """
+        run = self.prepared(signature, inputs)
+        try:
+            return run()
+        finally:
+            run.delete()
+
+    def prepared(self, signature, inputs):
+        """A function that runs a signature again and again on the same inputs."""
+        return _Run(self, self._tensors[signature], inputs)
+
+    def _find(self, tensor):
+        name, index = re.fullmatch(r"(.*):(\d+)", tensor).groups()
+        operation = self._library.TF_GraphOperationByName(self._graph, name.encode())
+        return _Output(operation, int(index))
+
+    def _check(self):
+        code = self._library.TF_GetCode(self._status)
+        if code:
+            message = self._library.TF_Message(self._status).decode(errors="replace")
+            raise CError(code, message)
+
+
+class _Run:
+    """One signature with inputs that are ready."""
+
+    def __init__(self, session, tensors, inputs):
+        self._session, self._library = session, session._library
+        ways = tensors["inputs"], tensors["outputs"]
+        self._inputs, self._outputs = ((_Output * len(way))(*way.values()) for way in ways)
+        self._names = list(tensors["outputs"])
+        given = [self._tensor(inputs[name]) for name in tensors["inputs"]]
+        self._values = (ctypes.c_void_p * len(given))(*given)
+        self._results = (ctypes.c_void_p * len(self._names))()
+
+    def __call__(self):
+        self.run()
+        results = {}
+        for name, tensor in zip(self._names, self._results):
+            results[name] = self._array(tensor)
+            self._library.TF_DeleteTensor(tensor)
+        return results
+
+    def run(self):
+        """Runs it and leaves the results with TensorFlow."""
+        self._library.TF_SessionRun(
+            self._session._session, None, self._inputs, self._values, len(self._values),
+            self._outputs, self._results, len(self._results), None, 0, None,
+            self._session._status,
+        )  # fmt: skip
+        self._session._check()
+
+    def delete_results(self):
+        """Frees the results that `run` has left."""
+        for tensor in self._results:
+            self._library.TF_DeleteTensor(tensor)
+
+    def delete(self):
+        """Frees the inputs."""
+        for tensor in self._values:
+            self._library.TF_DeleteTensor(tensor)
+
+    def _tensor(self, value):
+        value = np.ascontiguousarray(value)
+        sizes = (ctypes.c_int64 * value.ndim)(*value.shape)
+        tensor = self._library.TF_AllocateTensor(
+            TYPES[value.dtype.name], sizes, value.ndim, value.nbytes
+        )
+        if value.nbytes:
+            ctypes.memmove(self._library.TF_TensorData(tensor), value.ctypes.data, value.nbytes)
+        return tensor
+
+    def _array(self, tensor):
+        library = self._library
+        sizes = [library.TF_Dim(tensor, i) for i in range(library.TF_NumDims(tensor))]
+        kind = {number: name for name, number in TYPES.items()}[library.TF_TensorType(tensor)]
+        array = np.empty(sizes, kind)
+        if array.nbytes:
+            ctypes.memmove(array.ctypes.data, library.TF_TensorData(tensor), array.nbytes)
+        return array

@@ -1,0 +1,159 @@
+"""What can be said of a SavedModel without loading it: its operations and its signatures.
+
+A SavedModel is a program. An allowlist of operations shows that the exporter has put nothing into
+it but arithmetic, and that a model brings nothing that a server has not got. It is a check of this
+exporter's own work, no proof that a SavedModel from elsewhere is harmless.
+"""
+
+from pathlib import Path
+
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ..errors import UserError
+
+PROTOBUF = "saved_model.pb"
+
+# Nothing here reads or writes files, opens connections, runs other code or draws random numbers.
+ALLOWED = frozenset(
+    # Structure of a graph, and variables
+    "Placeholder Const NoOp Identity IdentityN PartitionedCall StatefulPartitionedCall "
+    "VarHandleOp ReadVariableOp ResourceGather PreventGradient StopGradient "
+    # Branches and loops
+    "If StatelessIf While StatelessWhile LoopCond "
+    "TensorListReserve TensorListFromTensor TensorListStack TensorListGetItem TensorListSetItem "
+    "TensorListElementShape TensorListLength EmptyTensorList TensorListPushBack TensorListPopBack "
+    # Checks
+    "Assert CheckNumerics CheckNumericsV2 EnsureShape "
+    # Shapes
+    "Shape ShapeN Size Rank Reshape ExpandDims Squeeze Transpose Pack Unpack Split SplitV ConcatV2 "
+    "Slice StridedSlice Tile Fill ZerosLike OnesLike Range BroadcastTo BroadcastArgs Reverse "
+    "ReverseV2 ReverseSequence GatherV2 GatherNd OneHot Pad PadV2 MirrorPad "
+    "Where Select SelectV2 Cast Bitcast ScatterNd TensorScatterUpdate MatrixBandPart Cumsum "
+    # Arithmetic
+    "Add AddV2 AddN Sub Mul Div DivNoNan RealDiv FloorDiv FloorMod Mod Pow Square Sqrt Rsqrt "
+    "Reciprocal SquaredDifference Neg Abs Sign Exp Expm1 Log Log1p Erf Erfc Maximum Minimum "
+    "ClipByValue Round Floor Ceil Sin Cos Tan Tanh Sinh Cosh Atan Sigmoid Softplus Softsign Relu "
+    "Relu6 LeakyRelu Elu Selu Softmax LogSoftmax BitwiseAnd BitwiseOr BitwiseXor LeftShift "
+    "RightShift Invert "
+    # Products and reductions
+    "MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 Einsum BiasAdd BiasAddV1 Sum Mean Prod Max Min "
+    "All Any ArgMax ArgMin L2Loss TopKV2 Conv2D DepthwiseConv2dNative AvgPool MaxPool "
+    "FusedBatchNormV3 "
+    # Comparisons
+    "Equal NotEqual Less LessEqual Greater GreaterEqual LogicalAnd LogicalOr LogicalNot IsNan "
+    "IsInf IsFinite".split()
+)
+# What every SavedModel has for its variables; nothing else may call it.
+SAVER = frozenset(
+    "SaveV2 RestoreV2 MergeV2Checkpoints ShardedFilename StaticRegexFullMatch StringJoin Select "
+    "AssignVariableOp DisableCopyOnRead".split()
+)
+
+
+def read_graph(folder):
+    """The one graph of a SavedModel, a MetaGraphDef.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = Path(folder, PROTOBUF)
+    try:
+        model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        (graph,) = model.meta_graphs
+    except Exception as error:  # protobuf's own errors, a file that is missing
+        raise UserError(f"check 'operations' failed: cannot read {str(path)!r}: {error}.") from None
+    return graph
+
+
+def check_operations(graph):
+    """How many kinds of operations the graph has.
+
+    Raises:
+        UserError: It has some that no served model may have; they are named.
+    """
+    library = graph.graph_def.library
+    functions = {function.signature.name: function.node_def for function in library.function}
+    savers = _reached(_saver_nodes(graph), functions)
+    found, refused = set(), set()
+    for name, nodes in {"": graph.graph_def.node, **functions}.items():
+        allowed = ALLOWED | SAVER if name in savers else ALLOWED
+        operations = {node.op for node in nodes} - functions.keys()
+        found |= operations
+        refused |= operations - allowed
+    if refused:
+        raise UserError(
+            f"check 'operations' failed: the graph has {', '.join(sorted(refused))}, which no "
+            "served model may have: files and Python are out of its reach."
+        )
+    return len(found)
+
+
+def _saver_nodes(graph):
+    """The nodes of the main graph with which the variables are saved and restored."""
+    names = {graph.saver_def.save_tensor_name, graph.saver_def.restore_op_name}
+    names = {name.partition(":")[0] for name in names}
+    return [node for node in graph.graph_def.node if node.name in names]
+
+
+def _reached(nodes, functions):
+    """Names of the functions that some nodes call, also through others."""
+    reached, waiting = set(), list(nodes)
+    while waiting:
+        node = waiting.pop()
+        called = {node.op} | {name for value in node.attr.values() for name in _called(value)}
+        for name in called & functions.keys() - reached:
+            reached.add(name)
+            waiting.extend(functions[name])
+    return reached
+
+
+def _called(value):
+    if value.HasField("func"):
+        yield value.func.name
+    for function in value.list.func:
+        yield function.name
+
+
+def check_signatures(graph, record):
+    """The names of the signatures.
+
+    Raises:
+        UserError: They, or their tensors, are not those of export.json.
+    """
+    defined = dict(graph.signature_def)
+    defined.pop("__saved_model_init_op", None)
+    if sorted(defined) != sorted(record["signatures"]):
+        raise UserError(
+            f"check 'signatures' failed: there are {sorted(defined)}, export.json says "
+            f"{sorted(record['signatures'])}."
+        )
+    for name, expected in record["signatures"].items():
+        ways = {"inputs": defined[name].inputs, "outputs": defined[name].outputs}
+        got = {
+            way: {tensor: _described(info) for tensor, info in tensors.items()}
+            for way, tensors in ways.items()
+        }
+        if got != expected:
+            raise UserError(
+                f"check 'signatures' failed: {name} is {got}, export.json says {expected}."
+            )
+    return ", ".join(record["signatures"])
+
+
+def _described(info):
+    sizes = [None if axis.size < 0 else axis.size for axis in info.tensor_shape.dim]
+    name = types_pb2.DataType.Name(info.dtype)
+    return {"shape": sizes, "dtype": {"DT_FLOAT": "float32", "DT_INT32": "int32"}.get(name, name)}
+
+
+def tensors_of(graph):
+    """{signature: {"inputs": {name: tensor of the graph}, "outputs": the same}}."""
+    return {
+        name: {
+            "inputs": {n: info.name for n, info in sorted(signature.inputs.items())},
+            "outputs": {n: info.name for n, info in sorted(signature.outputs.items())},
+        }
+        for name, signature in graph.signature_def.items()
+        if not name.startswith("__")
+    }

@@ -1,0 +1,56 @@
+"""What a served model refuses: checks in its graph that end in InvalidArgument, in one line.
+
+TF Serving checks the types and names of inputs by itself. These are the mistakes that a graph would
+answer with numbers: a token that wraps around, a state that is broadcast, a NaN that spreads.
+"""
+
+import tensorflow as tf
+
+
+def finite(name, x):
+    """`x`, which must hold neither NaN nor infinity."""
+    return tf.debugging.check_numerics(x, f"`{name}` must be finite")
+
+
+def within(name, values, lowest, highest):
+    """Asserts that all integers in `values` lie between two bounds, both included."""
+    lowest, highest = (tf.convert_to_tensor(bound, values.dtype) for bound in (lowest, highest))
+    low, high = tf.reduce_min(values), tf.reduce_max(values)
+    # Of no values the smallest is the largest integer of all: batches of no rows pass.
+    _require(
+        (low >= lowest) & (high <= highest) | tf.equal(tf.size(values), 0),
+        [f"`{name}` must lie between", lowest, "and", highest, "got", low, "to", high],
+    )
+
+
+def not_negative(name, values):
+    """Asserts that all of `values` are finite numbers of at least 0; gives them out."""
+    values = finite(name, values)
+    _require(
+        tf.reduce_all(values >= 0),
+        [f"`{name}` must be at least 0, got", tf.reduce_min(values)],
+    )
+    return values
+
+
+def same_rows(tensors):
+    """Asserts that all tensors, a dict by name, have as many rows as the first."""
+    (first, x), *others = tensors.items()
+    rows = tf.shape(x)[0]
+    for name, tensor in others:
+        got = tf.shape(tensor)[0]
+        _require(
+            tf.equal(got, rows),
+            [f"`{name}` must have one row for each of `{first}`,", rows, "got", got],
+        )
+
+
+def some_steps(name, x):
+    """Asserts that `x`, (B, T) or (B, T, D), has a step of time."""
+    steps = tf.shape(x)[1]
+    _require(steps > 0, [f"`{name}` must have at least one step of time, got", steps])
+
+
+def _require(condition, message):
+    # The bare operation: tf.debugging's wraps it in a branch, which costs more than the check.
+    tf.raw_ops.Assert(condition=condition, data=message, summarize=1)

@@ -1,0 +1,179 @@
+"""export.json: what a version folder holds, for those who serve it and for the check.
+
+    model, version      its name, the folder's number
+    versions            of this package, Keras, TensorFlow and Python
+    weights             how many numbers were learned
+    features            D; null for a model of tokens
+    tokens, vocabulary  how many tokens there are, and their texts where they are known
+    outputs, state      V, and S, which is null where there is no step
+    probabilities       what turns y into probabilities: "sigmoid", "softmax" or null
+    max_steps           the most steps that a request may generate
+    jit_compile         whether XLA compiles the signatures
+    precision           the coarsest type that a layer computes in
+    signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the same}}
+    golden              inputs and what they give: [{"signature", "inputs", "outputs"}], each array
+                        as {"shape", "dtype", "base64"}, little-endian
+    files               {name: sha256} of the other files of the folder
+"""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import UserError
+from ..recurrence import tensorflow_loop
+from ..runs import versions
+from .contract import call, precision
+
+RECORD = "export.json"
+BATCHES, LENGTHS = (1, 3), (2, 7)
+
+
+def record_of(served, *, name, version, vocabulary):
+    """The content of export.json, all but the files.
+
+    Args:
+        served: `signatures.Served`.
+        name: Name of the model.
+        version: Number of the version.
+        vocabulary: List of texts or None.
+    """
+    options = served.options
+    return {
+        "model": name,
+        "version": version,
+        "versions": versions(),
+        "weights": served.model.count_params(),
+        "features": served.features,
+        "tokens": served.tokens,
+        "vocabulary": vocabulary,
+        "outputs": served.units,
+        "state": served.streamed.size if served.streamed.widths else None,
+        "probabilities": options.probabilities,
+        "max_steps": options.max_steps,
+        "jit_compile": options.jit_compile,
+        "precision": precision(served.model),
+        "signatures": {
+            signature: {
+                way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
+                for way, of in ways.items()
+            }
+            for signature, ways in served.specification.items()
+        },
+        "golden": [encoded_case(*case) for case in golden(served)],
+    }
+
+
+def golden(served):
+    """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
+
+    Whole sequences come in two batch sizes and two lengths. The other signatures have no equal in
+    Keras: what they give before they are saved is what they must give afterwards.
+    """
+    random = np.random.default_rng(0)
+    functions = served.functions()
+    for batch in BATCHES:
+        for length in LENGTHS:
+            inputs = example(served, "serving_default", random, batch, length)
+            yield "serving_default", inputs, whole_by_keras(served, inputs)
+    for name in served.names[1:]:
+        inputs = example(served, name, random, BATCHES[-1], LENGTHS[0])
+        yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
+
+
+def example(served, name, random, batch, length):
+    """Inputs of a signature: {name: array}."""
+    inputs = {}
+    for tensor, (shape, dtype) in served.specification[name]["inputs"].items():
+        shape = [batch, *(length if size is None else size for size in shape[1:])]
+        if tensor in ("x", "x_t") and served.is_text:
+            values = random.integers(0, served.tokens, shape)
+        elif tensor in ("lengths", "steps"):
+            values = np.full(shape, length)
+        elif tensor in ("rows", "seed"):
+            values = np.arange(batch)
+        elif tensor == "temperature":
+            values = np.ones(shape)
+        else:
+            values = random.uniform(-1, 1, shape)
+        inputs[tensor] = values.astype(dtype)
+    return inputs
+
+
+def whole_by_keras(served, inputs):
+    """What the model itself gives for the x of `serving_default`, all of whose steps count."""
+    # Where T is known, Keras builds another loop.
+    spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
+    with tensorflow_loop.as_exported():
+        whole = tf.function(
+            lambda x: call(served.model, x), input_signature=[spec], autograph=False
+        )
+        y = tf.cast(whole(tf.constant(inputs["x"])), "float32")
+    outputs = {"y": y}
+    if served.options.probabilities:
+        outputs["probabilities"] = getattr(tf.nn, served.options.probabilities)(y)
+    return arrays(outputs)
+
+
+def arrays(tensors):
+    """{name: array} of {name: tensor}."""
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def encoded_case(signature, inputs, outputs):
+    """A golden case as JSON holds it."""
+    ways = {"inputs": inputs, "outputs": outputs}
+    return {
+        "signature": signature,
+        **{way: {name: encoded(a) for name, a in given.items()} for way, given in ways.items()},
+    }
+
+
+def encoded(array):
+    """An array as JSON holds it, bit for bit."""
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    return {
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "base64": base64.b64encode(data).decode("ascii"),
+    }
+
+
+def hashes(folder):
+    """{name: sha256} of every file below `folder` but export.json."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.name != RECORD
+    }
+
+
+def write_record(folder, record):
+    """Writes export.json, last of all files of a version."""
+    content = json.dumps({**record, "files": hashes(folder)}, indent=1)
+    Path(folder, RECORD).write_text(content + "\n", encoding="utf-8")
+
+
+def read_record(folder):
+    """The content of export.json.
+
+    Raises:
+        UserError: The folder is no version folder of an export.
+    """
+    path = Path(folder, RECORD)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record["signatures"], dict) or not isinstance(record["files"], dict):
+            raise KeyError("signatures")
+    except FileNotFoundError:
+        raise UserError(
+            f"`path` must be the folder of an exported version with {RECORD}, got {str(folder)!r}."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"Cannot read {str(path)!r}: {error!r}.") from None
+    return record

@@ -1,0 +1,70 @@
+"""A version served by `tensorflow_model_server`, where that program is on PATH."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ..errors import UserError, first_line
+from .check_suite import Rejected
+
+BINARY = "tensorflow_model_server"
+SECONDS = 60
+
+
+def find_binary():
+    """The path of the program; None where it is not there."""
+    return shutil.which(BINARY)
+
+
+@contextlib.contextmanager
+def served_by_binary(folder, record):
+    """Serves a version on the loopback; gives what runs its signatures, as `Suite` takes it.
+
+    Args:
+        folder: Version folder.
+        record: The content of its export.json.
+
+    Raises:
+        UserError: The program does not serve the version within a minute.
+    """
+    from .client import Client, ServerError
+
+    with tempfile.TemporaryDirectory() as beside:
+        name = record["model"]
+        base, log = Path(beside, name), Path(beside, "log")
+        base.mkdir()
+        (base / str(record["version"])).symlink_to(Path(folder).resolve())
+        port = _free_port()
+        arguments = [f"--port={port}", f"--model_name={name}", f"--model_base_path={base}"]
+        with open(log, "w") as output:
+            server = subprocess.Popen(
+                [find_binary(), *arguments], stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            client = Client(f"127.0.0.1:{port}", name, timeout=SECONDS)
+            try:
+                client.wait_until_ready()
+            except ServerError as error:
+                said = log.read_text(errors="replace").strip().splitlines()[-1:]
+                reason = " ".join([first_line(error), *said])
+                raise UserError(f"check '{BINARY}' failed: {reason}") from None
+
+            def run(name, inputs):
+                try:
+                    return client.call(name, inputs)
+                except UserError as error:
+                    raise Rejected(str(error)) from error
+
+            yield run
+        finally:
+            server.kill()
+            server.wait()
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -1,0 +1,254 @@
+"""The signatures of an exported model: what each takes, gives, refuses and computes.
+
+Shapes: B batch, T time steps, D input features, S all states side by side, V units of y. A model of
+tokens takes x (B, T) and x_t (B,), int32. Every tensor has the batch first, none is a scalar, and
+no input has the name of an output.
+
+    serving_default   x, lengths                              y
+    prefill           x, lengths, state                       y, next_state
+    step              x_t, state                              y_t, next_state
+    initial_state     rows                                    state
+    generate          x_t, state, steps, temperature, seed    samples, next_state
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from ..errors import UserError
+from . import guards
+from .contract import takes_tokens, tokens_of
+from .sampling import draw_frame, draw_tokens
+from .streaming import Streamed
+
+WHOLE = "serving_default"
+STREAMING = ("prefill", "step", "initial_state")
+GENERATE = "generate"
+SIGNATURES = (WHOLE, *STREAMING, GENERATE)
+# The functions that turn logits into probabilities, and how a sample of each is fed back.
+PROBABILITIES = {"sigmoid": draw_frame, "softmax": draw_tokens}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is to be exported, beside the model.
+
+    Attributes:
+        signatures: Names out of `SIGNATURES`; None for all that the model can have.
+        probabilities: `"sigmoid"` or `"softmax"` where y are logits of such; None for neither.
+        tokens: How many tokens a model of tokens takes; None for what its layers say.
+        max_steps: The most steps that one request may generate.
+        jit_compile: Whether XLA compiles the signatures.
+    """
+
+    signatures: tuple[str, ...] | None = None
+    probabilities: str | None = None
+    tokens: int | None = None
+    max_steps: int = 10_000
+    jit_compile: bool = False
+
+
+class Served:
+    """The functions that are served for a model.
+
+    Args:
+        model: A model that `contract.exportable` lets through.
+        options: `Options`.
+        checked: Whether the functions check their inputs; other formats than a SavedModel have no
+            operations for that.
+
+    Attributes:
+        names: The signatures that there are.
+        specification: For each, {"inputs": {name: (shape, dtype)}, "outputs": the same}; an open
+            size in a shape is None.
+        streamed: The model's `Streamed`.
+
+    Raises:
+        UserError: A signature was asked for that the model cannot have.
+    """
+
+    def __init__(self, model, options=Options(), *, checked=True):
+        self.model, self.options, self._checked = model, options, checked
+        self.streamed = Streamed(model)
+        self.is_text = takes_tokens(model)
+        known = tokens_of(model) if self.is_text else None
+        self.tokens = options.tokens or known
+        self.last_only = len(model.outputs[0].shape) == 2
+        if self.is_text and self.tokens is None:
+            raise UserError(
+                "`vocabulary` must be given for a model of tokens without an Embedding: how many "
+                "tokens it takes is not known."
+            )
+        if self.is_text and known is not None and self.tokens > known:
+            raise UserError(
+                f"`vocabulary` must have at most the {known} tokens that the model takes, got "
+                f"{self.tokens}."
+            )
+        self.names = self._names()
+        self.specification = {name: self._specified(name) for name in self.names}
+
+    def functions(self):
+        """{name: tf.function} of every signature."""
+        return {name: self._function(name) for name in self.names}
+
+    @property
+    def units(self):
+        """V."""
+        return self.model.outputs[0].shape[-1]
+
+    @property
+    def features(self):
+        """D, None for a model of tokens."""
+        return None if self.is_text else self.model.inputs[0].shape[-1]
+
+    def _names(self):
+        why_not = dict.fromkeys((*STREAMING, GENERATE), self.streamed.why_not)
+        why_not[GENERATE] = why_not[GENERATE] or self._why_no_feedback()
+        asked = self.options.signatures
+        if asked is None:
+            if self.streamed.why_not is not None:
+                raise UserError(
+                    f"`model` has no step: {self.streamed.why_not}. Pass "
+                    f"signatures=({WHOLE!r},) to serve whole sequences alone."
+                )
+            return tuple(name for name in SIGNATURES if why_not.get(name) is None)
+        for name in asked:
+            if name not in SIGNATURES:
+                listed = ", ".join(map(repr, SIGNATURES))
+                raise UserError(f"`signatures` must be out of {listed}, got {name!r}.")
+            if why_not.get(name) is not None:
+                raise UserError(f"`signatures` cannot have {name!r}: {why_not[name]}.")
+        return tuple(name for name in SIGNATURES if name in asked or name == WHOLE)
+
+    def _why_no_feedback(self):
+        """Why the outputs cannot be fed back as inputs; None if they can."""
+        probabilities = self.options.probabilities
+        if probabilities is None:
+            return "`probabilities` does not say of what y are the logits"
+        if self.last_only:
+            return "the model gives the last step alone"
+        if self.is_text != (probabilities == "softmax"):
+            return "what is drawn from y is not what the model takes"
+        if self.is_text and self.units > self.tokens:
+            return f"y has {self.units} units for {self.tokens} tokens"
+        if not self.is_text and self.units != self.features:
+            return f"y has {self.units} units for {self.features} features"
+        return None
+
+    def _specified(self, name):
+        """What a signature takes and gives; see `specification`."""
+        features = () if self.is_text else (self.features,)
+        of_x = "int32" if self.is_text else "float32"
+        state = ((None, self.streamed.size), "float32") if self.streamed.widths else None
+        integers = ((None,), "int32")
+        tensors = {
+            "x": ((None, None, *features), of_x),
+            "x_t": ((None, *features), of_x),
+            "lengths": integers,
+            "state": state,
+            "next_state": state,
+            "rows": integers,
+            "steps": integers,
+            "seed": integers,
+            "temperature": ((None,), "float32"),
+            "y": ((None, self.units) if self.last_only else (None, None, self.units), "float32"),
+            "y_t": ((None, self.units), "float32"),
+            "samples": ((None, None, *features), of_x),
+        }
+        tensors["probabilities"], tensors["probabilities_t"] = tensors["y"], tensors["y_t"]
+        given, returned = {
+            WHOLE: (["x", "lengths"], ["y"]),
+            "prefill": (["x", "lengths", "state"], ["y", "next_state"]),
+            "step": (["x_t", "state"], ["y_t", "next_state"]),
+            "initial_state": (["rows"], ["state"]),
+            GENERATE: (["x_t", "state", "steps", "temperature", "seed"], ["samples", "next_state"]),
+        }[name]
+        if self.options.probabilities and returned[0] in ("y", "y_t"):
+            returned = [*returned, returned[0].replace("y", "probabilities")]
+        return {
+            "inputs": {tensor: tensors[tensor] for tensor in given},
+            "outputs": {tensor: tensors[tensor] for tensor in returned},
+        }
+
+    def _function(self, name):
+        compute = getattr(self, f"_{name}")
+        if self.options.jit_compile and name != GENERATE:
+            # The checks stay outside: XLA leaves them out.
+            compute = tf.function(compute, jit_compile=True, autograph=False)
+        taken = self.specification[name]["inputs"]
+
+        def serve(*inputs):
+            inputs = dict(zip(taken, inputs))
+            if self._checked:
+                inputs = self._check(inputs)
+            return compute(**inputs)
+
+        specs = [tf.TensorSpec(shape, dtype, name=n) for n, (shape, dtype) in taken.items()]
+        return tf.function(serve, input_signature=specs, autograph=False)
+
+    def _check(self, inputs):
+        """The inputs, which must be what `docs/export.md` says of each; see `guards`."""
+        guards.same_rows(inputs)
+        checked = dict(inputs)
+        for name in ("x", "x_t"):
+            if name in inputs and self.is_text:
+                guards.within(name, inputs[name], 0, self.tokens - 1)
+            elif name in inputs:
+                checked[name] = guards.finite(name, inputs[name])
+        if "x" in inputs:
+            guards.some_steps("x", inputs["x"])
+            guards.within("lengths", inputs["lengths"], 0, tf.shape(inputs["x"])[1])
+        if "state" in inputs:
+            checked["state"] = guards.finite("state", inputs["state"])
+        if "steps" in inputs:
+            guards.within("steps", inputs["steps"], 0, self.options.max_steps)
+            checked["temperature"] = guards.not_negative("temperature", inputs["temperature"])
+        return checked
+
+    def _serving_default(self, x, lengths):
+        return self._outputs(self.streamed.whole(x, lengths), lengths)
+
+    def _prefill(self, x, lengths, state):
+        y, state = self.streamed.prefill(x, lengths, state)
+        return {**self._outputs(y, lengths), "next_state": state}
+
+    def _step(self, x_t, state):
+        y, state = self.streamed.step(x_t, state)
+        outputs = self._outputs(y)
+        return {**{f"{name}_t": value for name, value in outputs.items()}, "next_state": state}
+
+    def _initial_state(self, rows):
+        return {"state": self.streamed.initial_state(tf.shape(rows)[0])}
+
+    def _generate(self, x_t, state, steps, temperature, seed):
+        draw = PROBABILITIES[self.options.probabilities]
+        most = tf.reduce_max(tf.concat([steps, [0]], 0))
+        # Of no elements at all nothing could be stacked.
+        samples = tf.TensorArray(x_t.dtype, size=most + 1, element_shape=x_t.shape)
+        samples = samples.write(most, tf.zeros_like(x_t))
+
+        def one_step(i, x_t, state, samples):
+            y, new_state = self.streamed.step(x_t, state)
+            drawn = draw(tf.cast(y, "float32"), temperature, seed, i)
+            goes_on = i < steps
+            goes_on_here = goes_on if self.is_text else goes_on[:, None]
+            state = tf.where(goes_on[:, None], new_state, state)
+            x_t = tf.where(goes_on_here, drawn, x_t)
+            return i + 1, x_t, state, samples.write(i, tf.where(goes_on_here, x_t, 0))
+
+        _, _, state, samples = tf.while_loop(
+            lambda i, *_: i < most, one_step, (0, x_t, state, samples)
+        )
+        axes = [1, 0] if self.is_text else [1, 0, 2]
+        return {"samples": tf.transpose(samples.stack()[:most], axes), "next_state": state}
+
+    def _outputs(self, y, lengths=None):
+        """y and its probabilities, 0 beyond each row's length."""
+        y = tf.cast(y, "float32")
+        outputs = {"y": y}
+        if self.options.probabilities:
+            outputs["probabilities"] = getattr(tf.nn, self.options.probabilities)(y)
+        if lengths is None or self.last_only:
+            return outputs
+        counts = tf.sequence_mask(lengths, tf.shape(y)[1])[:, :, None]
+        return {name: tf.where(counts, value, 0.0) for name, value in outputs.items()}

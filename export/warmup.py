@@ -1,0 +1,62 @@
+"""The requests with which TF Serving warms up a model before it serves it.
+
+TF Serving replays assets.extra/tf_serving_warmup_requests, a TFRecord file of PredictionLog, so
+that the first user does not wait for what happens once.
+"""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from ..errors import missing_extra
+
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+
+
+def write_warmup(folder, name, cases):
+    """Writes the warm-up file of a version.
+
+    Args:
+        folder: Version folder.
+        name: Name of the model.
+        cases: (signature, {input: array}) of each request.
+    """
+    prediction_log = _protos()
+    path = Path(folder, WARMUP)
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in cases:
+            log = prediction_log.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for tensor, value in inputs.items():
+                request.inputs[tensor].CopyFrom(tf.make_tensor_proto(value))
+            writer.write(log.SerializeToString())
+
+
+def read_warmup(folder):
+    """The requests in the warm-up file: a list of (model, signature, {input: array}).
+
+    Raises:
+        ValueError: The file is not what TF Serving reads.
+    """
+    prediction_log = _protos()
+    requests = []
+    try:
+        for record in tf.data.TFRecordDataset(str(Path(folder, WARMUP))):
+            log = prediction_log.PredictionLog.FromString(record.numpy())
+            request = log.predict_log.request
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+            requests.append((request.model_spec.name, request.model_spec.signature_name, inputs))
+    except Exception as error:  # protobuf and TensorFlow have many
+        raise ValueError(f"{WARMUP} cannot be read: {error}") from error
+    return requests
+
+
+def _protos():
+    try:
+        from tensorflow_serving.apis import prediction_log_pb2
+    except ModuleNotFoundError:
+        raise missing_extra("tensorflow_serving", "export") from None
+    return prediction_log_pb2
