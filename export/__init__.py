@@ -7,6 +7,8 @@ from ..errors import missing_extra
 # Imported when first asked for: a client needs no TensorFlow, which takes seconds to start.
 _PLACES = {
     "Checked": "check",
+    "Client": "client",
+    "Server": "server",
     "check_export": "check",
     "export_run": "trained",
     "export_saved_model": "saved_model",

@@ -6,14 +6,15 @@ import pathlib
 import numpy as np
 
 from ..errors import UserError, first_line
+from .check_graph import check_operations, read_graph
+from .record import RECORD, read_record
 from .status import Failure
-from .tensors import to_array
+from .warmup import WARMUP, read_warmup
 
 # These compute in the thread that asks, as a hand-over to another takes as long as a step. The
 # others can be stopped when their time is over, which TensorFlow does for its own threads only.
 QUICK = ("step", "initial_state")
 DEFAULT_SIGNATURE = "serving_default"
-WARMUP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 
 
 def version_folder(path):
@@ -40,7 +41,7 @@ class ServedModel:
 
     Args:
         folder: Folder of the version. Its name is the version's number, or it is version 1.
-        name: Name under which the model is served; None takes that of the folder of versions.
+        name: Name under which the model is served; None takes that of the export, or of the folder.
 
     Attributes:
         name: Its name.
@@ -48,7 +49,7 @@ class ServedModel:
         signatures: Dict from a name to its `SignatureDef`.
 
     Raises:
-        UserError: TensorFlow cannot load it.
+        UserError: TensorFlow cannot load it, or it has operations that no served model may have.
     """
 
     def __init__(self, folder, name=None):
@@ -56,7 +57,10 @@ class ServedModel:
 
         self._tf, v1 = tf, tf.compat.v1
         folder = pathlib.Path(folder).absolute()  # a link has its own number
+        check_operations(read_graph(folder))
         numbered = folder.name.isdecimal()
+        if name is None and (folder / RECORD).is_file():
+            name = read_record(folder)["model"]
         self.name = name or (folder.parent if numbered else folder).name
         self.version = int(folder.name) if numbered else 1
         self._session = v1.Session(graph=tf.Graph())
@@ -83,7 +87,7 @@ class ServedModel:
             )
             for name, signature in self.signatures.items()
         }
-        self._warm_up(folder / WARMUP)
+        self._warm_up(folder)
 
     def check(self, name, version=None, label=None):
         """Refuses another model or version, with TF Serving's words.
@@ -154,16 +158,15 @@ class ServedModel:
         """Frees the model's memory."""
         self._session.close()
 
-    def _warm_up(self, file):
+    def _warm_up(self, folder):
         """Runs the requests that an export brings along, so that no user waits for the first."""
-        if not file.is_file():
+        if not (folder / WARMUP).is_file():
             return
-        from tensorflow_serving.apis import prediction_log_pb2
-
-        for record in self._tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            inputs = {key: to_array(proto) for key, proto in request.inputs.items()}
-            self.run(request.model_spec.signature_name, inputs)
+        try:
+            for _, signature, inputs in read_warmup(folder):
+                self.run(signature, inputs)
+        except (ValueError, Failure) as error:
+            raise UserError(f"`path` cannot be warmed up, {str(folder)!r}: {error}.") from None
 
 
 def _code_name(code):

@@ -32,7 +32,7 @@ class Server:
             reaches it may call.
         port: Port for gRPC; 0 takes any that is free.
         rest_port: The same for REST.
-        name: Name of the model; None takes the folder's.
+        name: Name of the model; None takes that of the export.
         threads: Number of requests that are computed at a time; None takes that of processors.
         waiting: Number of requests that may wait for their turn; more are refused with
             UNAVAILABLE, and a client comes again.

@@ -18,7 +18,7 @@ def serve(
     host: text("Address to listen at; beyond 127.0.0.1 whoever reaches it may call.") = "127.0.0.1",
     port: whole("Port for gRPC; 0: any.") = GRPC_PORT,
     rest_port: whole("Port for REST; 0: any.") = REST_PORT,
-    name: text("Name of the model; else that of the folder.") = None,
+    name: text("Name of the model; else that of the export.") = None,
     threads: whole("Requests to compute at a time; else the number of processors.") = None,
     waiting: whole("Requests that may wait; more are refused for now.") = 4096,
     timeout: real("Seconds that a request may take.") = 30.0,

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -369,11 +370,29 @@ def test_what_cannot_be_served(exports, tmp_path):
         Server(tmp_path)
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff" * 100)
-    with pytest.raises(UserError, match="`path` cannot be loaded") as error:
+    with pytest.raises(UserError, match="check 'operations' failed: cannot read") as error:
+        Server(tmp_path)
+    assert "\n" not in str(error.value)
+    shutil.copytree(exports["text"] / "1", tmp_path / "2")
+    for file in (tmp_path / "2" / "variables").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match="`path` cannot be loaded, .*: ") as error:
         Server(tmp_path)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="`timeout` must be above 0"):
         Server(exports["text"], timeout=0)
+
+
+def test_a_graph_that_reads_files_is_not_loaded(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], "int32", "rows")])
+        def read(self, rows):
+            return {"state": tf.io.read_file("/etc/hostname")}
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"read": module.read})
+    with pytest.raises(UserError, match="check 'operations' failed: the graph has ReadFile"):
+        Server(tmp_path)
 
 
 def test_a_port_that_was_taken_meanwhile(server, exports, monkeypatch):
