@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 
 class ServedProcess:
@@ -34,24 +35,35 @@ class ServedProcess:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        said = []
+        self._said = []
         for line in self.process.stdout:
-            said.append(line)
+            self._said.append(line)
             found = re.search(r"gRPC at (\S+), REST at http://([^/]+)/", line)
             if found:
                 self.address, self.rest_address = found.groups()
-                return
-        raise RuntimeError(f"the server has not started: {''.join(said)}")
+                break
+        else:
+            raise RuntimeError(f"the server has not started: {''.join(self._said)}")
+        # Read all the time: a full pipe would make the server wait.
+        self._listener = threading.Thread(target=self._said.extend, args=(self.process.stdout,))
+        self._listener.start()
 
     def kill(self):
         """Ends it as an operator or the system does, without a word."""
         self.process.kill()
-        self.process.communicate()
+        self.ended()
 
     def stop(self):
-        """Asks it to end; what it has said since its start."""
+        """Asks it to end, and gives what it has said."""
         self.process.terminate()
-        return self.process.communicate(timeout=30)[0]
+        return self.ended()
+
+    def ended(self):
+        """Waits for its end, and gives what it has said since its start."""
+        self.process.wait(timeout=60)
+        self._listener.join()
+        self.process.stdout.close()
+        return "".join(self._said)
 
     def __enter__(self):
         return self

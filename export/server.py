@@ -21,6 +21,8 @@ from .status import Failure
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MESSAGE_BYTES = 64 * 2**20
+# Seconds that requests get to end when the server is stopped.
+GRACE = 5.0
 
 
 class Server:
@@ -105,7 +107,7 @@ class Server:
         )
         self._grpc.add_generic_rpc_handlers(handlers(self.model, self._run))
         app = application(self.model, self._run, max_message_bytes=size, timeout=self._timeout)
-        self._rest = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=1.0)
+        self._rest = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=GRACE)
         try:
             await self._listen(web)
         except (OSError, RuntimeError) as error:
@@ -125,7 +127,7 @@ class Server:
         self.rest_address = f"{self._host}:{self._rest.addresses[0][1]}"
         await self._grpc.start()
 
-    async def stop(self, grace=5.0):
+    async def stop(self, grace=GRACE):
         """Listens no more; requests that are being answered get `grace` seconds to end."""
         await asyncio.gather(self._grpc.stop(grace), self._rest.cleanup())
         self._pool.shutdown(wait=True, cancel_futures=True)

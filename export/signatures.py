@@ -202,6 +202,8 @@ class Served:
             checked["state"] = guards.finite("state", inputs["state"])
         if "steps" in inputs:
             guards.within("steps", inputs["steps"], 0, self.options.max_steps)
+            # The loop may begin before the guard has ended, and would allocate for all steps.
+            checked["steps"] = tf.minimum(inputs["steps"], self.options.max_steps)
             checked["temperature"] = guards.not_negative("temperature", inputs["temperature"])
         return checked
 

@@ -9,7 +9,7 @@ from tensorflow.core.framework import tensor_pb2
 from .status import Failure
 
 # What a message of a few bytes can ask for by naming a large shape.
-MAX_ELEMENTS = 2**28
+MAX_ELEMENTS = 2**24
 
 
 def to_proto(array, proto=None):

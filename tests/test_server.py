@@ -281,6 +281,15 @@ def test_a_shape_larger_than_memory(predict):
     assert refused(predict, message)[0] == "INVALID_ARGUMENT"
 
 
+def test_steps_beyond_the_cap_allocate_nothing(predict):
+    inputs = {"x_t": X[:, 0], "state": STATE, "steps": np.array([1, 2**31 - 2], "int32")}
+    inputs |= {"temperature": np.ones(2, "float32"), "seed": np.zeros(2, "int32")}
+    start = time.monotonic()
+    code, line = refused(predict, request("generate", **inputs))
+    assert (code, "`steps` must lie between 0 and 10000" in line) == ("INVALID_ARGUMENT", True)
+    assert time.monotonic() - start < 2
+
+
 def test_messages_that_are_too_large(predict, server):
     rows = np.zeros(2**19, "int32")
     assert refused(predict, request("initial_state", rows=rows))[0] == "RESOURCE_EXHAUSTED"
@@ -423,8 +432,9 @@ def test_the_command_ends_with_what_it_has_begun(exports, number):
             time.sleep(0.1)
             server.process.send_signal(number)
             assert len(call.result(timeout=30).outputs) == 2
-        said, _ = server.process.communicate(timeout=30)
-    assert (server.process.returncode, said) == (0, "Stopped.\n")
+        said = server.ended()
+    assert server.process.returncode == 0
+    assert said.endswith("Stopped.\n")
 
 
 def test_the_command_and_a_port_in_use(exports, capsys):
