@@ -82,7 +82,8 @@ class Fuzz:
     def _over_grpc(self, signature, inputs):
         request = proto_of(self._name, signature, inputs)
         if self._random.random() < 0.5:
-            data = broken_bytes(self._random, request.SerializeToString())
+            good = request.SerializeToString(deterministic=True)
+            data = broken_bytes(self._random, good)
         else:
             data = broken_proto(self._random, request).SerializeToString()
         self._judge_grpc(data)
