@@ -3,6 +3,7 @@
 import keras
 
 from ..errors import UserError
+from ..networks import OneHot
 
 
 def exportable(model):
@@ -83,15 +84,9 @@ def tokens_of(model):
         getattr(layer, name)
         for layer in layers_in(model)
         for name in ("input_dim", "size")
-        if isinstance(layer, keras.layers.Embedding | _one_hot()) and hasattr(layer, name)
+        if isinstance(layer, (keras.layers.Embedding, OneHot)) and hasattr(layer, name)
     ]
     return min(sizes, default=None)
-
-
-def _one_hot():
-    from ..networks import OneHot
-
-    return OneHot
 
 
 def layers_in(layer, seen=None):

@@ -5,9 +5,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
-from ..errors import UserError, first_line
+from ..errors import ServerError, Unreachable, UserError
 from .check_suite import Rejected
 
 BINARY = "tensorflow_model_server"
@@ -30,7 +31,7 @@ def served_by_binary(folder, record):
     Raises:
         UserError: The program does not serve the version within a minute.
     """
-    from .client import Client, ServerError
+    from .client import Client
 
     with tempfile.TemporaryDirectory() as beside:
         name = record["model"]
@@ -45,16 +46,11 @@ def served_by_binary(folder, record):
             )
         try:
             client = Client(f"127.0.0.1:{port}", name, timeout=SECONDS)
-            try:
-                client.wait_until_ready()
-            except ServerError as error:
-                said = log.read_text(errors="replace").strip().splitlines()[-1:]
-                reason = " ".join([first_line(error), *said])
-                raise UserError(f"check '{BINARY}' failed: {reason}") from None
+            _wait_until_available(client, server, log)
 
-            def run(name, inputs):
+            def run(signature, inputs):
                 try:
-                    return client.call(name, inputs)
+                    return client.call(signature, **inputs)
                 except UserError as error:
                     raise Rejected(str(error)) from error
 
@@ -62,6 +58,17 @@ def served_by_binary(folder, record):
         finally:
             server.kill()
             server.wait()
+
+
+def _wait_until_available(client, server, log):
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(UserError, ServerError, Unreachable):
+            if "AVAILABLE" in client.status().values():
+                return
+        time.sleep(0.2)
+    said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+    raise UserError(f"check '{BINARY}' failed: it does not serve the version, it says: {said[-1]}")
 
 
 def _free_port():

@@ -192,16 +192,16 @@ class Served:
         checked = dict(inputs)
         for name in ("x", "x_t"):
             if name in inputs and self.is_text:
-                guards.within(name, inputs[name], 0, self.tokens - 1)
+                guards.within(name, inputs[name], self.tokens - 1)
             elif name in inputs:
                 checked[name] = guards.finite(name, inputs[name])
         if "x" in inputs:
             guards.some_steps("x", inputs["x"])
-            guards.within("lengths", inputs["lengths"], 0, tf.shape(inputs["x"])[1])
+            guards.within("lengths", inputs["lengths"], tf.shape(inputs["x"])[1])
         if "state" in inputs:
             checked["state"] = guards.finite("state", inputs["state"])
         if "steps" in inputs:
-            guards.within("steps", inputs["steps"], 0, self.options.max_steps)
+            guards.within("steps", inputs["steps"], self.options.max_steps)
             # The loop may begin before the guard has ended, and would allocate for all steps.
             checked["steps"] = tf.minimum(inputs["steps"], self.options.max_steps)
             checked["temperature"] = guards.not_negative("temperature", inputs["temperature"])

@@ -9,8 +9,12 @@ import functools
 import keras
 import tensorflow as tf
 
+from ..networks import OneHot
 from ..recurrence import tensorflow_loop
 from .contract import call, layers_in
+
+# Layers that compute each step by itself, with the rank of a sequence that they take.
+STEP_BY_STEP = {keras.layers.Dense: 3, keras.layers.Embedding: 2, OneHot: 2}
 
 
 class Streamed:
@@ -98,13 +102,34 @@ class Streamed:
         """
 
         def one_step(layer, own, sequences, states):
-            y, states = layer.cell(sequences[:, 0], states)
+            y, states = layer.cell(_at_step(sequences), states)
             states = list(states) if isinstance(states, (list, tuple)) else [states]
-            sequences = [state[:, None] for state in keras.tree.flatten(states)]
-            return (y[:, None] if layer.return_sequences else y), states, sequences
+            sequences = [tf.expand_dims(state, 1) for state in keras.tree.flatten(states)]
+            return (tf.expand_dims(y, 1) if layer.return_sequences else y), states, sequences
 
-        y, state = self._with_states(one_step, tf.expand_dims(x_t, 1), state)
-        return (tf.squeeze(y, 1) if len(y.shape) == 3 else y), state
+        with self._without_time():
+            y, state = self._with_states(one_step, tf.expand_dims(x_t, 1), state)
+        return (_at_step(y) if len(y.shape) == 3 else y), state
+
+    @contextlib.contextmanager
+    def _without_time(self):
+        """In the block, layers that compute every step alike get one without the axis of time.
+
+        A product with a matrix takes nine more operations for that axis, as long as the product.
+        """
+
+        def one_step(rank, own, x, *arguments, **options):
+            if len(x.shape) != rank:
+                return own(x, *arguments, **options)
+            return tf.expand_dims(own(_at_step(x), *arguments, **options), 1)
+
+        with contextlib.ExitStack() as stack:
+            for layer in layers_in(self.model):
+                rank = STEP_BY_STEP.get(type(layer))
+                if rank is not None:
+                    own = functools.partial(one_step, rank, layer.call)
+                    stack.enter_context(_attributes(layer, call=own))
+            yield
 
     def _with_states(self, run, x, state):
         """Runs the model with `run(layer, own call, sequences, states)` for recurrent layers."""
@@ -199,6 +224,17 @@ def _counted(sequences, lengths, mask=None):
     counts = tf.sequence_mask(lengths, tf.shape(sequences)[1])
     counts.set_shape(sequences.shape[:2])
     return counts if mask is None else tf.logical_and(counts, tf.cast(mask, "bool"))
+
+
+def _at_step(x):
+    """The one step in x, (B, 1, ...).
+
+    Where the axis of time has just been put there, that is undone instead of followed by one more
+    operation.
+    """
+    if not tf.executing_eagerly() and x.op.type == "ExpandDims":
+        return x.op.inputs[0]
+    return tf.squeeze(x, 1)
 
 
 def _side_by_side(states):

@@ -1,6 +1,8 @@
 """The layers that ⊕ and ▷ are made of: weights, and an activation each."""
 
 import dataclasses
+import functools
+import operator
 
 import keras
 from keras import ops
@@ -18,7 +20,8 @@ class _Layer:
 
     def weigh(self, **sources):
         """The sum of what arrives over the given arrows."""
-        return sum(ops.matmul(source, self.kernels[arrow]) for arrow, source in sources.items())
+        products = (ops.matmul(x, self.kernels[arrow]) for arrow, x in sources.items())
+        return functools.reduce(operator.add, products)  # `sum` would add a 0 in every step
 
     def in_the_loop(self):
         """W, S and b as far as the layer has them and the projection of the input has not."""
