@@ -1,0 +1,139 @@
+"""How far the answers of an exported file are from those of its model."""
+
+import numpy as np
+import tensorflow as tf
+
+from .check_suite import TOLERANCE
+from .contract import precision
+from .record import BATCHES, LENGTHS, arrays, example, whole_by_keras
+from .signatures import WHOLE
+
+# Of quantized weights statistics are asked for, which need more steps.
+LONGER = (2, 30)
+# The share of the variance of an output that is to be left; see `differences`.
+LEAST_EXPLAINED = 0.5
+ALMOST_EQUAL = 1e-2  # relative to the largest output
+
+
+class Disagree(Exception):
+    """The answers are not those of the model; the message says how."""
+
+
+def differences(plain, served, signature, run, *, quantized=False):
+    """Compares a signature with the model at two lengths and, where it has them, two batch sizes.
+
+    Whole sequences are compared with what Keras computes. So are single steps, which run over a
+    whole sequence, each from the state that the one before has given. States are compared with
+    those that TensorFlow hands from step to step.
+
+    Rounded weights give other numbers, and how much is too much depends on the use. Refused is only
+    what no longer follows the model: where, of the variance of an output over all inputs, less than
+    half is explained. An answer that does not depend on the input explains nothing (0), and wrong
+    weights less than that (about -1), whatever the scale of the outputs; 8 bits explain more than
+    0.99 of most networks.
+
+    Args:
+        plain: `signatures.Served` of the model, without checks of its inputs.
+        served: The same as the format can have it.
+        signature: `serving_default`, `prefill` or `step`.
+        run: Function of {name: array} to {name: array}.
+        quantized: Whether the weights were rounded.
+
+    Returns:
+        {"difference": the largest of an output}; for quantized weights also "explained", the
+        smallest share of an output, and "equal_decisions", the share of equal most likely classes
+        (softmax) or of keys that are equally more or less likely than not (sigmoid), else None.
+
+    Raises:
+        Disagree: An output is of another shape, or differs by more than is allowed.
+    """
+    pairs, lengths = {}, LONGER if quantized else LENGTHS
+    for got, expected in _answers(plain, served, signature, run, lengths):
+        if got.keys() != expected.keys():
+            raise Disagree(f"it gives {sorted(got)} instead of {sorted(expected)}")
+        for name, value in expected.items():
+            if got[name].shape != value.shape:
+                raise Disagree(f"{name} has shape {got[name].shape} instead of {value.shape}")
+            pairs.setdefault(name, []).append((got[name], value))
+    if quantized:
+        return _quantized(pairs, served.options.probabilities)
+    tolerance = TOLERANCE[precision(served.model)]
+    worst = 0.0
+    for name, values in pairs.items():
+        for got, expected in values:
+            worst = max(worst, _within(name, got, expected, tolerance))
+    return {"difference": worst}
+
+
+def _within(name, got, expected, tolerance):
+    difference = _largest(got - expected)
+    if not difference <= tolerance * max(1.0, _largest(expected)):
+        raise Disagree(f"{name} differs from the model by {difference:.3g}")
+    return difference
+
+
+def _quantized(pairs, probabilities):
+    found = {"difference": 0.0, "explained": 1.0, "equal_decisions": None}
+    for name, values in pairs.items():
+        got, expected = (
+            np.concatenate([value.reshape(-1, value.shape[-1]) for value in side]).astype("float64")
+            for side in zip(*values)
+        )
+        error, variance = np.sum((got - expected) ** 2), np.sum((expected - expected.mean(0)) ** 2)
+        # What never changes has no variance to explain.
+        same = _largest(got - expected) <= ALMOST_EQUAL * max(1.0, _largest(expected))
+        explained = 1 - error / variance if variance else float(same)
+        if not (explained >= LEAST_EXPLAINED or same):
+            raise Disagree(
+                f"{name} no longer follows the model: {explained:.2f} of its variance is explained"
+            )
+        found["difference"] = max(found["difference"], _largest(got - expected))
+        found["explained"] = min(found["explained"], float(explained))
+        if probabilities and name in ("y", "y_t"):
+            found["equal_decisions"] = float(
+                np.mean(_decisions(got, probabilities) == _decisions(expected, probabilities))
+            )
+    return found
+
+
+def _decisions(y, probabilities):
+    return y > 0 if probabilities == "sigmoid" else np.argmax(y, -1)
+
+
+def _largest(x):
+    return float(np.max(np.abs(x), initial=0.0))
+
+
+def _answers(plain, served, signature, run, lengths):
+    """What a file and the model give for the same inputs: pairs of {name: array}."""
+    random = np.random.default_rng(2)
+    (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
+    function = served.functions()[signature]
+    for batch in BATCHES if rows is None else [rows]:
+        for length in lengths:
+            if signature == "step":
+                yield _steps(plain, function, run, random, batch, length)
+                continue
+            inputs = example(served, signature, random, batch, length)
+            if signature == WHOLE:
+                expected = whole_by_keras(plain, inputs)
+            else:
+                expected = arrays(function(*map(tf.constant, inputs.values())))
+            yield run(inputs), expected
+
+
+def _steps(plain, function, run, random, batch, length):
+    """Steps over a sequence: y as Keras computes it as a whole, states as TensorFlow does."""
+    x = example(plain, WHOLE, random, batch, length)["x"]
+    whole = {f"{name}_t": y for name, y in whole_by_keras(plain, {"x": x}).items()}
+    state = own = plain.streamed.initial_state(batch).numpy()
+    got, states = [], []
+    for t in range(length):
+        got.append(run({"x_t": x[:, t], "state": state}))
+        own = function(tf.constant(x[:, t]), tf.constant(own))["next_state"].numpy()
+        state = got[-1]["next_state"]
+        states.append(own)
+    got = {name: np.stack([each[name] for each in got], axis=1) for name in got[0]}
+    if plain.last_only:
+        got = {name: v if name == "next_state" else v[:, -1] for name, v in got.items()}
+    return got, {**whole, "next_state": np.stack(states, axis=1)}

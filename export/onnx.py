@@ -1,0 +1,105 @@
+"""Writes a Keras model as ONNX, for ONNX Runtime and what else reads it."""
+
+
+from ..errors import missing_extra
+from ..recurrence import tensorflow_loop
+from .signatures import WHOLE, Served
+from .targets import Target, export_target
+
+OPSET = 18
+
+
+def export_onnx(
+    model,
+    path,
+    *,
+    version=None,
+    name=None,
+    probabilities=None,
+    vocabulary=None,
+    signatures=None,
+):
+    """Writes `model` as ONNX files in a numbered folder of `path` and compares them with it.
+
+    `serving_default.onnx`, `prefill.onnx` and `step.onnx` are as the signatures of a SavedModel,
+    for any number of rows and steps. Inputs are not checked: a token that the model does not know,
+    or a NaN, gives numbers. There is no `generate`, which ONNX Runtime could not run.
+
+    Args:
+        model: As for `export_saved_model`.
+        path: Folder that holds the versions.
+        version: Number of the new folder, at least 1; None takes the one after the highest.
+        name: Name of the model; None takes that of the folder.
+        probabilities: `"sigmoid"`, `"softmax"` or None, as for `export_saved_model`.
+        vocabulary: Texts of the tokens or their number, as for `export_saved_model`.
+        signatures: Those to write, `serving_default` always among them; None for all three.
+
+    Returns:
+        `pathlib.Path` of the version's folder. Its export.json says how far the files are from
+        the model, see `agreement.differences`.
+
+    Raises:
+        UserError: As for `export_saved_model`; or a file cannot be made, loaded or run, or its
+            answers are not those of the model. Nothing is left then.
+
+    Example:
+
+    >>> import keras, tempfile
+    >>> model = keras.Sequential([
+    ...     keras.Input((None, 3)), keras.layers.SimpleRNN(4, return_sequences=True)
+    ... ])
+    >>> folder = export_onnx(model, tempfile.mkdtemp())
+    >>> sorted(file.name for file in folder.iterdir())
+    ['export.json', 'prefill.onnx', 'serving_default.onnx', 'step.onnx']
+    """
+    _converter(), _runtime()
+    target = Target(
+        "ONNX",
+        "onnx",
+        (WHOLE, "prefill", "step"),
+        lambda model, options: Served(model, options, checked=False),
+        _converted,
+        load,
+    )
+    return export_target(
+        target,
+        model,
+        path,
+        version=version,
+        name=name,
+        probabilities=probabilities,
+        vocabulary=vocabulary,
+        signatures=signatures,
+    )
+
+
+def load(path, signature=None):
+    """The function of {name: array} to {name: array} that ONNX Runtime makes of a file."""
+    session = _runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, inputs)))
+
+
+def _converted(served, signature):
+    function = served.functions()[signature]
+    with tensorflow_loop.as_exported():
+        model, _ = _converter().from_function(
+            function, input_signature=function.input_signature, opset=OPSET
+        )
+    return model.SerializeToString()
+
+
+def _converter():
+    try:
+        from tf2onnx import convert
+    except ModuleNotFoundError:
+        raise missing_extra("tf2onnx", "onnx") from None
+    return convert
+
+
+def _runtime():
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise missing_extra("onnxruntime", "onnx") from None
+    return onnxruntime

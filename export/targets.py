@@ -1,0 +1,146 @@
+"""A version folder of another format than a SavedModel: written, compared with its model, renamed.
+
+    <signature>.<suffix>    a file for each signature
+    export.json             as beside a SavedModel, see `record.py`; and
+        format, quantize    what the files are
+        compared            {signature: {"difference", ...}}, what the comparison has found
+
+The converters report success for files that do not run: what counts is that the format's own
+runtime loads the file and that its answers are those of the model.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..arguments import one_of, optional, positive_integer
+from ..errors import UserError, first_line
+from .agreement import Disagree, differences
+from .contract import exportable, precision
+from .record import record_of, write_record
+from .saved_model import _name, _vocabulary, next_version
+from .signatures import PROBABILITIES, Options, Served
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A format.
+
+    Attributes:
+        name: Its name in messages, as "LiteRT".
+        suffix: Of its files, without the dot.
+        signatures: Those that it can have.
+        served: (model, options) to a `signatures.Served`.
+        convert: (served, signature) to the content of a file.
+        load: (path of a file, signature) to a function of {name: array} to {name: array}.
+        quantize: What the weights are rounded to; None for what they are.
+    """
+
+    name: str
+    suffix: str
+    signatures: tuple[str, ...]
+    served: Callable
+    convert: Callable
+    load: Callable
+    quantize: str | None = None
+
+
+def export_target(target, model, path, *, version, name, probabilities, vocabulary, signatures):
+    """Writes the files of a version, compares each with the model and renames the folder.
+
+    The arguments beside `target`, a `Target`, what comes back and the errors are those of
+    `export_saved_model`.
+    """
+    probabilities = optional(one_of(tuple(PROBABILITIES)))("probabilities", probabilities)
+    exportable(model)
+    texts, tokens = _vocabulary(vocabulary)
+    asked = target.signatures if signatures is None else tuple(signatures)
+    for signature in asked:
+        if signature not in target.signatures:
+            listed = ", ".join(map(repr, target.signatures))
+            raise UserError(
+                f"`signatures` must be out of {listed} for {target.name}, got {signature!r}."
+            )
+    options = Options(asked, probabilities, tokens)
+    plain, served = Served(model, options, checked=False), target.served(model, options)
+    path = Path(path).expanduser()
+    version = optional(positive_integer)("version", version) or next_version(path)
+    folder = path / str(version)
+    if folder.exists():
+        raise UserError(f"`version` {version} exists already: {folder}.")
+    name = _name(path, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise UserError(f"`path` cannot be written: {error}.") from None
+    try:
+        # One level deeper: mkdtemp's own folder is closed to other users.
+        partial = beside / folder.name
+        partial.mkdir()
+        compared = {s: _write(target, plain, served, partial, s) for s in served.names}
+        record = record_of(plain, name=name, version=version, vocabulary=texts)
+        about = {"format": target.suffix, "quantize": target.quantize, "compared": compared}
+        write_record(partial, {**_fitted(record, served), **about})
+        path.mkdir(exist_ok=True)
+        os.rename(partial, folder)
+    except OSError as error:
+        raise UserError(f"`path` cannot be written: {error}.") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def _write(target, plain, served, folder, signature):
+    """Writes the file of a signature and gives what the comparison has found."""
+    try:
+        content = target.convert(served, signature)
+    except UserError:
+        raise
+    except Exception as error:  # converters fail with errors of many kinds
+        raise UserError(_cannot(target, served, signature, "be converted", error)) from error
+    path = folder / f"{signature}.{target.suffix}"
+    path.write_bytes(content)
+    try:
+        run = target.load(path, signature)
+    except Exception as error:  # as do runtimes
+        raise UserError(_cannot(target, served, signature, "be loaded", error)) from error
+    try:
+        return differences(plain, served, signature, run, quantized=target.quantize is not None)
+    except Disagree as found:
+        raise UserError(f"check '{target.name}, {signature}' failed: {found}.") from None
+    except Exception as error:
+        raise UserError(_cannot(target, served, signature, "run", error)) from error
+
+
+def _cannot(target, served, signature, what, error):
+    message = f"check '{target.name}, {signature}' failed: it cannot {what}: {first_line(error)}"
+    kind = precision(served.model)
+    if kind != "float32":
+        message += f"; the model computes in {kind}: build it with dtype='float32'"
+    return message
+
+
+def _fitted(record, served):
+    """The record of the plain signatures, for what the format has of them."""
+    golden = []
+    for case in record["golden"]:
+        taken = served.specification[case["signature"]]["inputs"]
+        given = {name: case["inputs"][name] for name in taken}
+        if all(_fits(given[name]["shape"], shape) for name, (shape, _) in taken.items()):
+            golden.append({**case, "inputs": given})
+    signatures = {
+        signature: {
+            way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
+            for way, of in ways.items()
+        }
+        for signature, ways in served.specification.items()
+    }
+    return {**record, "signatures": signatures, "golden": golden}
+
+
+def _fits(got, shape):
+    return all(size in (None, other) for size, other in zip(shape, got))

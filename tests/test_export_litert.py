@@ -1,0 +1,134 @@
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from descriptors import NETWORKS
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("LiteRT files are made with TensorFlow", allow_module_level=True)
+
+import served_models
+
+from keras_deep_rnn import build_network
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.export import litert
+from keras_deep_rnn.export.litert import export_litert, load
+
+# Each kind of layer once; the operators, the shortcuts and the depths differ within them.
+SOME = ["rnn", "deep_input", "dots", "operators", "srnn_all"]
+
+
+def record(folder):
+    return json.loads((folder / "export.json").read_text())
+
+
+def check(model, folder):
+    """The files, asked here again: any length as a whole, any number of rows by step."""
+    x = served_models.inputs(model, batch=3, steps=5, seed=9)
+    tokens = {"tokens": x} if x.ndim == 2 else x
+    expected = keras.tree.flatten(model(tokens))[0]
+    whole = load(folder / "serving_default.tflite", "serving_default")
+    for row in range(3):
+        np.testing.assert_allclose(whole({"x": x[row : row + 1]})["y"][0], expected[row], atol=1e-5)
+    step = load(folder / "step.tflite", "step")
+    state = np.zeros((3, record(folder)["state"]), "float32")
+    for t in range(5):
+        result = step({"x_t": x[:, t], "state": state})
+        state = result["next_state"]
+        np.testing.assert_allclose(result["y_t"], expected[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [n for n in NETWORKS if n.name in SOME], ids=str)
+def test_layers_of_the_package(network, tmp_path):
+    model = served_models.of_network(network)
+    folder = export_litert(model, tmp_path / "m")
+    assert folder == tmp_path / "m" / "1"
+    check(model, folder)
+
+
+def test_lstm_and_gru(tmp_path):
+    model = served_models.lstm_and_gru()
+    check(model, export_litert(model, tmp_path / "m"))
+
+
+def test_tokens(tmp_path):
+    model = served_models.text()
+    folder = export_litert(model, tmp_path / "m", probabilities="softmax", vocabulary=list("abcde"))
+    check(model, folder)
+    found = record(folder)
+    assert found["vocabulary"] == list("abcde")
+    assert found["signatures"]["serving_default"]["inputs"] == {
+        "x": {"shape": [1, None], "dtype": "int32"}
+    }
+    assert found["format"] == "tflite"
+    assert sorted(found["files"]) == ["serving_default.tflite", "step.tflite"]
+
+
+def test_8_bits(tmp_path):
+    model = build_network("srnn", kind="characters", features=40, units=64)
+    sizes, compared = {}, {}
+    for quantize in (None, "int8"):
+        folder = export_litert(
+            model, tmp_path / str(quantize), quantize=quantize, probabilities="softmax"
+        )
+        sizes[quantize] = (folder / "step.tflite").stat().st_size
+        compared[quantize] = record(folder)["compared"]["step"]
+    assert sizes["int8"] < 0.45 * sizes[None]
+    assert compared[None].keys() == {"difference"}
+    assert compared["int8"]["difference"] > 1e-5 > compared[None]["difference"]
+    assert compared["int8"]["explained"] > 0.95
+    assert 0.8 < compared["int8"]["equal_decisions"] <= 1
+
+
+def spoiled(monkeypatch, change):
+    """Lets LiteRT return other numbers than it computed."""
+
+    def spoil(path, signature):
+        run = load(path, signature)
+        return lambda inputs: {name: change(value) for name, value in run(inputs).items()}
+
+    monkeypatch.setattr(litert, "load", spoil)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_wrong_answers_are_refused(monkeypatch, tmp_path, quantize):
+    spoiled(monkeypatch, np.zeros_like)
+    message = "check 'LiteRT, serving_default' failed: y (no longer follows|differs from)"
+    with pytest.raises(UserError, match=message):
+        export_litert(served_models.music(), tmp_path / "m", quantize=quantize)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_slightly_wrong_answers_are_refused_for_float32_alone(monkeypatch, tmp_path):
+    spoiled(monkeypatch, lambda value: value + np.float32(1e-3))
+    model = served_models.music()
+    with pytest.raises(UserError, match="y differs from the model by 0.001"):
+        export_litert(model, tmp_path / "m")
+    folder = export_litert(model, tmp_path / "m", quantize="int8", probabilities="sigmoid")
+    assert record(folder)["compared"]["step"]["difference"] >= 9e-4
+
+
+def test_an_answer_of_another_shape_is_refused(monkeypatch, tmp_path):
+    spoiled(monkeypatch, lambda value: value[..., :1])
+    with pytest.raises(UserError, match=r"y has shape \(1, 2, 1\) instead of \(1, 2, 88\)"):
+        export_litert(served_models.music(), tmp_path / "m")
+
+
+def test_bad_arguments(tmp_path):
+    model = served_models.music()
+    with pytest.raises(UserError, match="`quantize` must be one of 'int8', got 'int4'"):
+        export_litert(model, tmp_path / "m", quantize="int4")
+    with pytest.raises(
+        UserError, match="`signatures` must be out of .* for LiteRT, got 'generate'"
+    ):
+        export_litert(model, tmp_path / "m", signatures=["generate"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    message = r"`ai-edge-litert` is not installed: pip install 'keras-deep-rnn\[litert\]'"
+    with pytest.raises(UserError, match=message):
+        export_litert(served_models.music(), tmp_path / "m")

@@ -1,0 +1,106 @@
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from descriptors import NETWORKS
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("ONNX files are made with TensorFlow", allow_module_level=True)
+
+import served_models
+
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.export import onnx
+from keras_deep_rnn.export.onnx import export_onnx, load
+
+# Each kind of layer once; the operators, the shortcuts and the depths differ within them.
+SOME = ["rnn", "deep_input", "dots", "operators", "srnn_all"]
+
+
+def check(model, folder):
+    """The files, asked here again: rows of different lengths, in pieces, and step by step."""
+    x = served_models.inputs(model, batch=3, steps=5, seed=9)
+    tokens = {"tokens": x} if x.ndim == 2 else x
+    expected = np.array(keras.tree.flatten(model(tokens))[0])
+    files = {path.stem: load(path) for path in folder.glob("*.onnx")}
+    lengths = np.array([5, 2, 3], "int32")
+    y = files["serving_default"]({"x": x, "lengths": lengths})["y"]
+    for row, length in enumerate(lengths):
+        np.testing.assert_allclose(y[row, :length], expected[row, :length], atol=1e-5)
+        assert not np.any(y[row, length:])
+    state = np.zeros((3, json.loads((folder / "export.json").read_text())["state"]), "float32")
+    inputs = {"x": x[:, :2], "lengths": np.full(3, 2, "int32"), "state": state}
+    result = files["prefill"](inputs)
+    np.testing.assert_allclose(result["y"], expected[:, :2], atol=1e-5)
+    for t in range(2, 5):
+        result = files["step"]({"x_t": x[:, t], "state": result["next_state"]})
+        np.testing.assert_allclose(result["y_t"], expected[:, t], atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [n for n in NETWORKS if n.name in SOME], ids=str)
+def test_layers_of_the_package(network, tmp_path):
+    model = served_models.of_network(network)
+    folder = export_onnx(model, tmp_path / "m")
+    assert folder == tmp_path / "m" / "1"
+    check(model, folder)
+
+
+def test_lstm_and_gru(tmp_path):
+    model = served_models.lstm_and_gru()
+    check(model, export_onnx(model, tmp_path / "m"))
+
+
+def test_tokens(tmp_path):
+    model = served_models.text()
+    folder = export_onnx(model, tmp_path / "m", probabilities="softmax")
+    check(model, folder)
+    record = json.loads((folder / "export.json").read_text())
+    assert record["format"] == "onnx"
+    assert all(found["difference"] < 1e-5 for found in record["compared"].values())
+    assert sorted(record["files"]) == ["prefill.onnx", "serving_default.onnx", "step.onnx"]
+
+
+def test_a_whole_sequence_alone(tmp_path):
+    x = keras.Input((None, 3))
+    layer = keras.layers.Bidirectional(keras.layers.SimpleRNN(4, return_sequences=True))
+    model = keras.Model(x, layer(x))
+    with pytest.raises(UserError, match="Bidirectional"):
+        export_onnx(model, tmp_path / "m")
+    folder = export_onnx(model, tmp_path / "m", signatures=["serving_default"])
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "serving_default.onnx"]
+
+
+def test_wrong_answers_are_refused(monkeypatch, tmp_path):
+    def spoil(path, signature):
+        run = load(path)
+        return lambda inputs: {
+            name: value + (signature == "step") for name, value in run(inputs).items()
+        }
+
+    monkeypatch.setattr(onnx, "load", spoil)
+    with pytest.raises(UserError, match="check 'ONNX, step' failed: y_t differs from the model by"):
+        export_onnx(served_models.music(), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_does_not_load_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx, "_converted", lambda served, signature: b"success")
+    message = "check 'ONNX, serving_default' failed: it cannot be loaded: "
+    with pytest.raises(UserError, match=message):
+        export_onnx(served_models.music(), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_generate(tmp_path):
+    with pytest.raises(UserError, match="`signatures` must be out of .* for ONNX, got 'generate'"):
+        export_onnx(served_models.music(), tmp_path / "m", signatures=["generate"])
+
+
+@pytest.mark.parametrize("package", ["tf2onnx", "onnxruntime"])
+def test_without_the_extra(monkeypatch, tmp_path, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"`{package}` is not installed: pip install 'keras-deep-rnn\[onnx\]'"
+    with pytest.raises(UserError, match=message):
+        export_onnx(served_models.music(), tmp_path / "m")
