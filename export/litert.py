@@ -67,6 +67,7 @@ def export_litert(
         "LiteRT",
         "tflite",
         (WHOLE, "step"),
+        ("float32",),  # its products have no 16-bit inputs
         OneSequence,
         lambda served, signature: _converted(served, signature, quantize),
         load,

@@ -1,6 +1,5 @@
 """Writes a Keras model as ONNX, for ONNX Runtime and what else reads it."""
 
-
 from ..errors import missing_extra
 from ..recurrence import tensorflow_loop
 from .signatures import WHOLE, Served
@@ -57,6 +56,7 @@ def export_onnx(
         "ONNX",
         "onnx",
         (WHOLE, "prefill", "step"),
+        ("float32", "float16"),  # tf2onnx mixes up bfloat16 and float16
         lambda model, options: Served(model, options, checked=False),
         _converted,
         load,

@@ -33,6 +33,7 @@ class Target:
         name: Its name in messages, as "LiteRT".
         suffix: Of its files, without the dot.
         signatures: Those that it can have.
+        precisions: What the layers of a model may compute in.
         served: (model, options) to a `signatures.Served`.
         convert: (served, signature) to the content of a file.
         load: (path of a file, signature) to a function of {name: array} to {name: array}.
@@ -42,6 +43,7 @@ class Target:
     name: str
     suffix: str
     signatures: tuple[str, ...]
+    precisions: tuple[str, ...]
     served: Callable
     convert: Callable
     load: Callable
@@ -56,6 +58,12 @@ def export_target(target, model, path, *, version, name, probabilities, vocabula
     """
     probabilities = optional(one_of(tuple(PROBABILITIES)))("probabilities", probabilities)
     exportable(model)
+    kind = precision(model)
+    if kind not in target.precisions:
+        raise UserError(
+            f"`model` must compute in {' or '.join(target.precisions)} for {target.name}, got a "
+            f"layer that computes in {kind}: build it with dtype='float32' and copy the weights."
+        )
     texts, tokens = _vocabulary(vocabulary)
     asked = target.signatures if signatures is None else tuple(signatures)
     for signature in asked:
@@ -101,27 +109,25 @@ def _write(target, plain, served, folder, signature):
     except UserError:
         raise
     except Exception as error:  # converters fail with errors of many kinds
-        raise UserError(_cannot(target, served, signature, "be converted", error)) from error
+        raise UserError(_cannot(target, signature, "be converted", error)) from error
     path = folder / f"{signature}.{target.suffix}"
     path.write_bytes(content)
     try:
         run = target.load(path, signature)
     except Exception as error:  # as do runtimes
-        raise UserError(_cannot(target, served, signature, "be loaded", error)) from error
+        raise UserError(_cannot(target, signature, "be loaded", error)) from error
     try:
         return differences(plain, served, signature, run, quantized=target.quantize is not None)
     except Disagree as found:
         raise UserError(f"check '{target.name}, {signature}' failed: {found}.") from None
     except Exception as error:
-        raise UserError(_cannot(target, served, signature, "run", error)) from error
+        raise UserError(_cannot(target, signature, "run", error)) from error
 
 
-def _cannot(target, served, signature, what, error):
-    message = f"check '{target.name}, {signature}' failed: it cannot {what}: {first_line(error)}"
-    kind = precision(served.model)
-    if kind != "float32":
-        message += f"; the model computes in {kind}: build it with dtype='float32'"
-    return message
+def _cannot(target, signature, what, error):
+    # The first line of a converter's error can be a whole stack of places in the code.
+    reason = first_line(error)[:300]
+    return f"check '{target.name}, {signature}' failed: it cannot {what}: {reason}"
 
 
 def _fitted(record, served):

@@ -132,3 +132,20 @@ def test_without_the_extra(monkeypatch, tmp_path):
     message = r"`ai-edge-litert` is not installed: pip install 'keras-deep-rnn\[litert\]'"
     with pytest.raises(UserError, match=message):
         export_litert(served_models.music(), tmp_path / "m")
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_refused(tmp_path, dtype):
+    message = f"`model` must compute in float32 for LiteRT, got a layer .* in {dtype[6:]}"
+    with pytest.raises(UserError, match=message):
+        export_litert(served_models.text(dtype), tmp_path / "m")
+
+
+def test_a_model_that_cannot_be_converted(monkeypatch, tmp_path):
+    def fail(served, signature, quantize):
+        raise RuntimeError("no such operation " + "in a long list of places " * 100)
+
+    monkeypatch.setattr(litert, "_converted", fail)
+    with pytest.raises(UserError, match="serving_default' failed: it cannot be converted: no such"):
+        export_litert(served_models.music(), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []

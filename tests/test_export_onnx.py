@@ -62,6 +62,16 @@ def test_tokens(tmp_path):
     assert sorted(record["files"]) == ["prefill.onnx", "serving_default.onnx", "step.onnx"]
 
 
+def test_half_precision(tmp_path):
+    model = served_models.lstm_and_gru("mixed_float16")
+    folder = export_onnx(model, tmp_path / "m", signatures=["serving_default", "step"])
+    compared = json.loads((folder / "export.json").read_text())["compared"]
+    assert all(0 < found["difference"] < 0.01 for found in compared.values())
+    message = "`model` must compute in float32 or float16 for ONNX, got a layer .* in bfloat16"
+    with pytest.raises(UserError, match=message):
+        export_onnx(served_models.text("mixed_bfloat16"), tmp_path / "m")
+
+
 def test_a_whole_sequence_alone(tmp_path):
     x = keras.Input((None, 3))
     layer = keras.layers.Bidirectional(keras.layers.SimpleRNN(4, return_sequences=True))
