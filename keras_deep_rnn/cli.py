@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from .cli_reproduce import reproduce_app
 from .cli_tune import tune_app
 from .console import progress, show_table, start_backend
 from .errors import DivergedError, UserError, argument_is
@@ -22,6 +23,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: what is there, what it needs, where it lies.")
 app.add_typer(data_app, name="data", no_args_is_help=True)
 app.add_typer(tune_app, name="tune", no_args_is_help=True)
+app.add_typer(reproduce_app, name="reproduce", no_args_is_help=True)
 
 BY_HAND = "Folder of files that were downloaded by hand."
 PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
@@ -83,7 +85,8 @@ def train(
     seed: whole("Seed of weights, dropout and order; else 1.", RUN) = None,
     tensorboard: flag("--tensorboard", "Also write logs for TensorBoard.", RUN) = False,
     network: text(
-        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn.", NET
+        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn, fast_dropout_rnn.",
+        NET,
     ) = None,
     units: whole("Width of h; else the sizes of the paper's Table 1.", NET) = None,
     input_units: sizes("Layers before the recurrence.", NET) = None,
@@ -92,9 +95,13 @@ def train(
     levels: whole("Levels of srnn.", NET) = None,
     input_to: text("Input to the first transition layer or to all.", NET) = None,
     skip: text("Between levels of srnn: residual or all_to_output.", NET) = None,
-    activation: text("Of the recurrence; else tanh.", NET) = None,
+    activation: text("Of the recurrence: Keras's, maxout or lp_unit; else tanh.", NET) = None,
     output_activation: text("Of the deep output; else relu for music.", NET) = None,
     output_bias: real("Where the biases of the logits start.", NET) = None,
+    recurrent_start: text("Of the transition: orthogonal or sparse.", NET) = None,
+    recurrent_gain: real("Largest singular value of its kernels; else 1.", NET) = None,
+    input_deviation: real("Of the Gaussian that input and output kernels start from.", NET) = None,
+    classes_deviation: real("Of the Gaussian that the last kernel starts from.", NET) = None,
     dropout: real("Share of the inputs to drop.", REG) = None,
     recurrent_dropout: real("Share of h(t-1) to drop.", REG) = None,
     output_dropout: real("Share to drop before and in the output.", REG) = None,

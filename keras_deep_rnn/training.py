@@ -55,13 +55,15 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
     return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
 
 
-def resume(out, *, given=None, command=None, say=print, progress=iter):
+def resume(out, *, given=None, command=None, until_now=False, say=print, progress=iter):
     """Goes on with a run that was interrupted, to the result that it would have had.
 
     Args:
         out: Folder of the run.
         given: Dict of settings that the run must have, those that the user repeated.
         command: Ignored: the run keeps the command that started it.
+        until_now: Whether to train no further and only measure what the run has reached; it can go
+            on once its metrics.json is removed.
         say: As for `train`.
         progress: As for `train`.
 
@@ -88,7 +90,13 @@ def resume(out, *, given=None, command=None, say=print, progress=iter):
         return run.metrics
     dataset = _same_data(run, places)
     model = network_to_train(settings, network_arguments(settings, dataset))
-    return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
+    how = {}
+    if until_now:
+        epochs = len(run.history())
+        if not (run / BACKUP).is_file():
+            raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
+        how = {"until": epochs, "keep_backup": True}
+    return fit_and_measure(run, settings, dataset, model, **how, say=say, progress=progress)
 
 
 def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
