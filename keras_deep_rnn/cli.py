@@ -155,13 +155,15 @@ def evaluate(
     split: text("train, validation or test.") = "test",
     data_path: path(BY_HAND) = None,
     data_dir: path(PREPARED) = None,
+    dynamic: flag("--dynamic", "Also read the text learning from what was read.") = False,
 ):
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
     from . import training
 
     places = {"data_path": data_path, "data_dir": data_dir}
-    _results(training.measure(run, split, **places, progress=progress), split)
+    how = {"dynamic": dynamic, "say": typer.echo, "progress": progress}
+    _results(training.measure(run, split, **places, **how), split)
 
 
 @app.command(

@@ -96,6 +96,7 @@ def report(
     ),
 ):
     """Writes the page of results, published and measured side by side, from the records."""
+    start_backend()
     from .experiments import page
 
     for written in page.write(results, out):
@@ -104,13 +105,11 @@ def report(
 
 def _run(group, task=None, network=None, recipe=None, seed=None, *, list, data_path, data_dir,
          results, **options):  # fmt: skip
-    from .experiments import experiment
+    start_backend()
+    from .experiments import experiment, page, runner
 
     chosen = experiment.select(group, task=task, network=network, recipe=recipe)
     if not list:
-        start_backend()
-        from .experiments import runner
-
         runner.reproduce(
             chosen,
             results=results,
@@ -119,7 +118,5 @@ def _run(group, task=None, network=None, recipe=None, seed=None, *, list, data_p
             say=typer.echo,
             **options,
         )
-    from .experiments import page
-
     columns, rows = page.overview(results, chosen)
     show_table("", columns, rows)

@@ -105,6 +105,10 @@ def table(metrics, split):
     result = metrics["splits"][split]
     names = [name for name in result if name != "count"]
     predictors = {**metrics["floors"][split], metrics["network"]: result}
+    if split in metrics.get("dynamic", {}):
+        learning = metrics["dynamic"][split]
+        how = f"dynamic, rate {learning['rate']:g}, {learning['steps']} steps"
+        predictors[f"{metrics['network']}, {how}"] = learning
     rows = [
         [predictor, *(f"{numbers[name]:.3f}" if name in numbers else "" for name in names)]
         for predictor, numbers in predictors.items()

@@ -99,7 +99,9 @@ def resume(out, *, given=None, command=None, until_now=False, say=print, progres
     return fit_and_measure(run, settings, dataset, model, **how, say=say, progress=progress)
 
 
-def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
+def measure(
+    path, split, *, data_path=None, data_dir=None, dynamic=False, say=print, progress=iter
+):
     """Measures the network of a finished run and adds the numbers to its metrics.json.
 
     Args:
@@ -107,14 +109,16 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
         split: "train", "validation" or "test".
         data_path: Where the run's data lies now, as for `data.load`; None: where it lay.
         data_dir: As for `data.load`; None: where it lay.
+        dynamic: Whether a text is also read by dynamic evaluation; see `dynamic.measure`.
+        say: As for `train`.
         progress: As for `train`.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        UserError: The run is not finished, its data is not there or has changed, or there is no
-            such split.
+        UserError: The run is not finished, its data is not there or has changed, there is no such
+            split, or music is to be read by dynamic evaluation.
     """
     one_of(("train", "validation", "test"))("split", split)
     run = Run(path)
@@ -124,6 +128,11 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
     model = _model_to_measure(run, dataset.kind)
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
     metrics["floors"][split] = evaluation.floors(dataset, split)
+    if dynamic:
+        from .dynamic import measure as read_and_learn
+
+        found = read_and_learn(run, dataset, split, say=say, progress=progress)
+        metrics["dynamic"] = {**metrics.get("dynamic", {}), **found}
     write_json(run / METRICS, metrics)
     return metrics
 
