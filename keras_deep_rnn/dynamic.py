@@ -22,7 +22,7 @@ STEPS = (20, 50)
 # Largest norm of the gradient of a part.
 CLIPNORM = 1.0
 # What is drawn at random in training; none of it when a text is read.
-DRAWN = ("dropout", "recurrent_dropout", "output_dropout", "weight_noise")
+DRAWN = ("dropout", "recurrent_dropout", "output_dropout")
 
 
 def measure(run, dataset, split, *, rates=RATES, steps=STEPS, say=print, progress=iter):
@@ -77,7 +77,9 @@ def read(run, weights, dataset, split, rate, steps, progress=iter):
     Returns:
         Dict of the number that the kind of text is measured by, "count", "rate" and "steps".
     """
-    network = {**run.config["network"], **dict.fromkeys(DRAWN, 0.0)}
+    network = {**run.config["network"], "weight_noise": 0.0}
+    if network["network"] != "fast_dropout_rnn":  # draws nothing: its rates belong to it
+        network.update(dict.fromkeys(DRAWN, 0.0))
     model = build_network(**network, stateful=True, batch_size=1)
     model.set_weights(weights)
     metric = TEXT_METRICS[dataset.kind]()

@@ -19,8 +19,8 @@ from .cells import Cell, as_list
 from .errors import UserError
 from .recurrence import DEFAULT_LOOP
 
-# The nodes and weights of Gauss and Hermite for averages over N(0, 1): exact up to degree 9.
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+# The nodes and weights of Gauss and Hermite for averages over N(0, 1): exact up to degree 17.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 # Added to a variance under a square root, whose slope at 0 is infinite.
 _LEAST = 1e-8
@@ -54,7 +54,7 @@ def activated_moments(activation, mean, variance):
     """Mean and variance of phi(a) for a Gaussian a.
 
     In closed form for the rectifier and the identity; for any other phi by the formula of Gauss and
-    Hermite with five nodes a_k = mean + deviation * node_k:
+    Hermite with nine nodes a_k = mean + deviation * node_k:
 
         E[phi(a)] = sum_k w_k phi(a_k)
         V[phi(a)] = sum_k w_k phi(a_k)^2 - E[phi(a)]^2

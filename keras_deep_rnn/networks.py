@@ -30,6 +30,8 @@ _FAMILY = {
     "fast_dropout_rnn": (layers.FastDropoutRNN, (), {}),
 }
 NETWORKS = tuple(_FAMILY)
+# Those of arXiv:1312.6026, which a search goes over.
+PAPER_NETWORKS = NETWORKS[:8]
 # Activations of this package by name, beside those of Keras.
 UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
 # How the kernels of the transition may start, by name: a function of their largest singular value.

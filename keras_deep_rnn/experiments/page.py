@@ -89,9 +89,7 @@ def _goals(found):
     lines = ["## In short", ""]
     rows = []
     for task, title in table.TASKS.items():
-        measured = {
-            key: value for key in found if key[0] == task and (value := _test(found[key]))
-        }
+        measured = {key: value for key in found if key[0] == task and (value := _test(found[key]))}
         best = min(measured, key=measured.get, default=None)
         goal = table.GOALS[task]
         if best is None:

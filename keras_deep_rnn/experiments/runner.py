@@ -101,8 +101,9 @@ def reproduce(
     written = [records.write(results, experiment, runs) for experiment in experiments]
     failed = [job for job in pending if job.error]
     if failed:
-        raise UserError(f"{len(failed)} of {len(pending)} runs failed; {failed[0]}: "
-                        f"{failed[0].error}")
+        raise UserError(
+            f"{len(failed)} of {len(pending)} runs failed; {failed[0]}: {failed[0].error}"
+        )
     return [record for record in written if record is not None]
 
 

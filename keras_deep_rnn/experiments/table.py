@@ -59,9 +59,7 @@ GOALS = {task: min(numbers.values()) for task, numbers in PUBLISHED.items()}
 # Numbers for which no second source was found beside the paper.
 _ONCE = {"ptb_char": ("rnn", "dts_rnn"), "ptb_word": ("rnn", "dts_rnn")}
 ONE_SOURCE = {
-    (task, network)
-    for task in TASKS
-    for network in _ONCE.get(task, ("rnn", "dts_rnn", "srnn"))
+    (task, network) for task in TASKS for network in _ONCE.get(task, ("rnn", "dts_rnn", "srnn"))
 }
 
 
