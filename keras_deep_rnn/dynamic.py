@@ -7,13 +7,13 @@ Mikolov et al., "Recurrent neural network based language model" (2010); Graves, 
 """
 
 import itertools
+import math
 
 import keras
 
 from .data.batching import CarriedBatches
 from .errors import UserError
 from .evaluation import PRIMARY
-from .metrics import TEXT_METRICS
 from .networks import build_network
 
 # What is tried on the validation split: rates of gradient descent, and tokens of a part.
@@ -21,6 +21,8 @@ RATES = (0.03, 0.1, 0.3)
 STEPS = (20, 50)
 # Largest norm of the gradient of a part.
 CLIPNORM = 1.0
+# The number of a text from its nats per token.
+NUMBER = {"characters": lambda nats: nats / math.log(2), "words": math.exp}
 # What is drawn at random in training; none of it when a text is read.
 DRAWN = ("dropout", "recurrent_dropout", "output_dropout")
 
@@ -82,22 +84,23 @@ def read(run, weights, dataset, split, rate, steps, progress=iter):
         network.update(dict.fromkeys(DRAWN, 0.0))
     model = build_network(**network, stateful=True, batch_size=1)
     model.set_weights(weights)
-    metric = TEXT_METRICS[dataset.kind]()
     model.compile(
         keras.optimizers.SGD(rate, global_clipnorm=CLIPNORM),
         keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         ),
-        weighted_metrics=[metric],
     )
     sequences, kind = dataset.splits[split], dataset.kind
     batches = CarriedBatches(sequences, 1, steps, kind=kind, start=dataset.start)
+    nats = 0.0
     for i in progress(range(len(batches))):
         inputs, y, sample_weight = batches[i]
-        # The logits that the metric sees are those from before the step.
-        results = model.train_on_batch(inputs, y, sample_weight, return_dict=True)
+        model.reset_metrics()
+        # The loss is that of the logits from before the step, its mean over the part.
+        loss = model.train_on_batch(inputs, y, sample_weight, return_dict=True)["loss"]
+        nats += float(loss) * float(sample_weight.sum())
     return {
-        PRIMARY[kind]: float(results[metric.name]),
+        PRIMARY[kind]: NUMBER[kind](nats / batches.frames),
         "count": batches.frames,
         "rate": rate,
         "steps": steps,
