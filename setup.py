@@ -15,6 +15,6 @@ def packages():
 
 
 # The experiments are files that the package reads.
-DATA = {"keras_deep_rnn.experiments": ["*/*.toml", "*.md"]}
+DATA = {"keras_deep_rnn.experiments": ["*/*.toml"]}
 
 setup(packages=packages(), package_dir=MAPPED, package_data=DATA)

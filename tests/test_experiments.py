@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from keras_deep_rnn import networks
+from keras_deep_rnn import cli, networks
 from keras_deep_rnn.data.catalogue import names
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.experiments import experiment, records, runner, table
+from keras_deep_rnn.experiments import experiment, page, records, runner, table
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import network_arguments
@@ -233,9 +233,7 @@ def cut_after_one_epoch(run, found):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Backup, "on_epoch_end", killing)
         with pytest.raises(Killed):
-            training.train(
-                found.settings_of(1), run.path, overwrite=True, say=lambda line: None
-            )
+            training.train(found.settings_of(1), run.path, overwrite=True, say=lambda line: None)
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
@@ -259,6 +257,161 @@ def test_a_run_with_other_settings_is_refused(reproduce, small):
         reproduce("rnn", seeds=[1])
     (record,), _ = reproduce("rnn", seeds=[1], overwrite=True)
     assert record["settings"]["units"] == 4
+
+
+# The page, from records that are written by hand: every number in it is known.
+
+
+def record(name, numbers, *, partial=None, dynamic=None, primary="frame_nll", seeds=(1, 2)):
+    """Writes the record of an experiment with the given test results."""
+    task, cell = name.split("/")
+    network, recipe = cell.rsplit("-", 1)
+    runs = [
+        {"seed": seed, "complete": True, "epochs": 9 + seed,
+         "splits": {"validation": {primary: number - 0.1}, "test": {primary: number}}}
+        for seed, number in zip(seeds, numbers)
+    ]  # fmt: skip
+    if dynamic:
+        runs[0]["dynamic"] = {
+            split: {primary: number} for split, number in zip(("validation", "test"), dynamic)
+        }
+    if partial:
+        runs.append(
+            {
+                "seed": 3,
+                "complete": False,
+                "epochs": 4,
+                "splits": {"validation": {primary: partial}},
+            }
+        )
+    more = {"sequence_nll": 1.5, "frame_nll_from_1": 2.5, "sequence_nll_from_1": 3.5}
+    extra = more if primary == "frame_nll" else {}
+    for run in runs:
+        for split in run["splits"].values():
+            split.update(extra)
+    return name, {
+        "task": task, "network": network, "recipe": recipe, "primary": primary, "runs": runs,
+        "settings": {"epochs": 20}, **records._summary(runs),
+    }  # fmt: skip
+
+
+def put(results, *all_records):
+    for name, content in all_records:
+        path = results / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        rows = [f"{run['seed']},{e},9,{9 - e},0.1" for run in content["runs"] for e in (1, 2, 3)]
+        path.with_suffix(".csv").write_text("\n".join([",".join(records.CURVE), *rows]) + "\n")
+
+
+def test_page(tmp_path):
+    results, out = tmp_path / "results", tmp_path / "docs" / "results.md"
+    put(
+        results,
+        record("jsb_chorales/rnn-modern", [8.4, 8.6]),
+        record("jsb_chorales/dots_rnn-modern", [7.8, 8.0], partial=9.25),
+        record("jsb_chorales/srnn-paper", [], partial=8.75),
+        record("ptb_char/rnn-paper", [1.45], primary="bits_per_character", dynamic=(1.4, 1.35)),
+    )
+    (results / "jsb_chorales" / "notes.md").write_text("What was tried.\n")
+    written = page.write(results, out)
+    pictures = [tmp_path / "docs" / "results" / f"{t}.png" for t in ("jsb_chorales", "ptb_char")]
+    assert written == [out, *pictures]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    text = out.read_text()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    rows = {tuple(line[:3]): line[3:] for line in lines if len(line) == 8}
+    command = "`deep-rnn reproduce music --task jsb_chorales --network {} --recipe {}`"
+    assert rows["RNN", "8.338†", "modern"] == [
+        "8.400 ± 0.141", "8.500 ± 0.141", "+0.162", "2 complete, 10 to 11 epochs",
+        command.format("rnn", "modern"),
+    ]  # fmt: skip
+    assert rows["DOT(S)-RNN", "8.437", "modern"][1:4] == [
+        "7.900 ± 0.141", "-0.537", "2 complete, 10 to 11 epochs; 1 unfinished, 4 of 20 epochs",
+    ]  # fmt: skip
+    assert rows["sRNN, 2 levels", "8.367†", "paper"][:4] == [
+        "(8.750)", "", "", "1 unfinished, 4 of 20 epochs",
+    ]  # fmt: skip
+    assert rows["RNN, dynamic evaluation", "", "paper"][:2] == ["1.400", "1.350"]
+    assert rows["RNN", "1.414†", "paper"][:3] == ["1.350", "1.450", "+0.036"]
+    short = {line[0]: line[1:] for line in lines if len(line) == 6}
+    assert short["JSB Chorales"] == [
+        "7.92", "DOT(S)-RNN, modern", "7.900", "reached", "modern: yes (7.900, RNN 8.500)",
+    ]  # fmt: skip
+    assert short["Nottingham"][2] == "not run"
+    assert short["Penn Treebank, characters"][3] == "missed by 0.064"
+    (definitions,) = [line for line in lines if line[:1] == ["RNN, modern"]]
+    assert definitions[1:] == ["8.500", "1.500", "2.500", "3.500"]
+    assert "What was tried." in text
+    assert "![published and measured, and learning curves](results/jsb_chorales.png)" in text
+    missing = text.split("## What was not run")[1]
+    assert "`musedata/rnn-paper`" in missing
+    assert "- `jsb_chorales/srnn-paper`: 1 unfinished, 4 of 20 epochs" in missing
+    # Three seeds of music are asked for, one of text.
+    assert "- `jsb_chorales/rnn-modern`: 2 complete" in missing
+    assert "`ptb_char/rnn-paper`" not in missing
+
+
+def test_page_of_nothing(tmp_path):
+    page.write(tmp_path / "results", tmp_path / "results.md")
+    assert "Not started: `nottingham/rnn-paper`" in (tmp_path / "results.md").read_text()
+
+
+def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
+    root = pathlib.Path(__file__).parents[1]
+    page.write(root / "results", tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text() == (root / "docs" / "results.md").read_text()
+
+
+def called(*arguments):
+    """The command line in this process: exit code, output, error line."""
+    import contextlib
+    import io
+
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code, output.getvalue(), errors.getvalue()
+    raise AssertionError("main must end the process")
+
+
+def test_commands(reproduce, small, monkeypatch):
+    monkeypatch.setattr(experiment, "select", lambda group, **which: chosen(small, "rnn"))
+    places = ["--runs", small / "runs", "--results", small / "results"]
+    code, output, errors = called("reproduce", "music", "--seed", "1", *places)
+    assert (code, errors) == (0, "")
+    assert "epoch 2/2" in output
+    number = records.read(small / "results", "jsb_chorales/rnn-modern")["runs"][0]["splits"]
+    assert f"{number['test']['frame_nll']:.3f}" in output
+    code, output, _ = called("reproduce", "music", "--list", *places)
+    assert code == 0
+    assert "1 complete, 2 epochs" in output
+    out = small / "page.md"
+    code, output, _ = called("reproduce", "report", "--results", small / "results", "--out", out)
+    assert code == 0
+    assert f"Wrote {out}" in output
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("music --jobs 0", "--jobs must be a positive integer, got 0."),
+        ("music --task bach", "--task must be one of 'nottingham'"),
+        ("words --network srn", "did you mean 'srnn'?"),
+        ("words --recipe new", "--recipe must be one of 'paper', 'modern', got 'new'."),
+        ("words --seed x", "expected integers separated by commas"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, error, tmp_path):
+    code, _, errors = called(
+        "reproduce", *arguments.split(), "--runs", tmp_path / "a", "--results", tmp_path / "b"
+    )
+    assert code == 2
+    assert error in errors
+    assert errors.count("\n") == 1
 
 
 def test_estimate_of_the_time_left():

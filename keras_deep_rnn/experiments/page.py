@@ -19,10 +19,10 @@ Tables 2 and 3 of arXiv:1312.6026, run again with the sizes of its Table 1, unde
 `paper` follows what the paper says of training: SGD, the norm of the gradient cut at 1, a rate of
 1 / (1 + max(0, t - t0) / beta) times the first, sparse transitions, weight noise. `modern` is AdamW
 with a cosine schedule, dropout and early stopping. Hyper-parameters and the epoch are chosen on the
-validation split alone ([search.md](../keras_deep_rnn/experiments/search.md)); the test split is
-measured once, at the end. Where there are several seeds, a number is their mean with the standard
-deviation of the runs. A difference is measured minus published: below 0 is better. A number in
-brackets is one of an unfinished run.
+validation split alone ([how](../results/search.md)); the test split is measured once, at the end.
+Where there are several seeds, a number is their mean with the standard deviation of the runs. A
+difference is measured minus published: below 0 is better. A number in brackets is one of an
+unfinished run.
 
 † quoted from the paper alone: no second source was found for the number.
 """
@@ -118,8 +118,8 @@ def _depth_helps(found, task, recipe):
 
 def _task(task, own, picture, results):
     kind = KINDS[table.group_of(task)]
-    unit, (name, definition) = table.UNITS[PRIMARY[kind]], COLUMNS[PRIMARY[kind]]
-    what = f"{unit.capitalize()}; {name}: {definition}. {COMMON[kind]}"
+    name, definition = COLUMNS[PRIMARY[kind]]
+    what = f"{name[0].upper()}{name[1:]}: {definition}. {COMMON[kind]}"
     lines = [f"## {table.TASKS[task]}", "", what, ""]
     rows = []
     for network in table.networks_of(task):
