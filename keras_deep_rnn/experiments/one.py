@@ -42,11 +42,11 @@ def run_one(job, tell):
     def say(line):
         if os.getppid() != job["parent"]:
             os._exit(1)  # what is to read this has been killed
-        tell({"line": line})
         rows = run.history()
         if rows:
             seconds = float(np.median([row["seconds"] for row in rows]))
             tell({"epochs": len(rows), "of": run.settings().epochs, "seconds": seconds})
+        tell({"line": line})
 
     settings = experiment.settings_of(job["seed"], **job["places"])
     told = {**experiment.settings, "seed": job["seed"], **job["places"]}
