@@ -236,6 +236,20 @@ def cut_after_one_epoch(run, found):
             training.train(found.settings_of(1), run.path, overwrite=True, say=lambda line: None)
 
 
+def test_a_run_that_diverged_at_once_leaves_no_record(small):
+    (found,) = chosen(small, "rnn")
+    run = runner.folder_of(small / "runs", found, 1)
+    cut_after_one_epoch(run, found)
+    written = records.write(small / "results", found, small / "runs")
+    (only,) = written["runs"]
+    assert (only["complete"], only["epochs"], only["best_epoch"]) == (False, 1, 1)
+    header, row = (run / "history.csv").read_text().splitlines()
+    names, values = header.split(","), row.split(",")
+    values[names.index("val_frame_nll")] = "nan"
+    (run / "history.csv").write_text("\n".join([header, ",".join(values)]) + "\n")
+    assert records.write(small / "results", found, small / "runs") is None
+
+
 def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
     reproduce("rnn", seeds=[1])
     run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")

@@ -86,34 +86,38 @@ def write(results, out):
 
 
 def _goals(found):
-    lines = ["## In short", ""]
+    """The best network of each task, which validation decides, and whether depth helps."""
     rows = []
     for task, title in table.TASKS.items():
-        measured = {key: value for key in found if key[0] == task and (value := _test(found[key]))}
-        best = min(measured, key=measured.get, default=None)
+        best = _best(found, [key for key in found if key[0] == task])
         goal = table.GOALS[task]
         if best is None:
             rows.append([title, f"{goal:g}", "", "not run", "", ""])
             continue
-        reached = "reached" if measured[best] <= goal else f"missed by {measured[best] - goal:.3f}"
+        test = _mean(found[best], "test")
+        reached = "reached" if test <= goal else f"missed by {test - goal:.3f}"
         deep = ", ".join(filter(None, (_depth_helps(found, task, r) for r in table.RECIPES)))
         name = f"{table.NETWORKS[best[1]]}, {best[2]}"
-        rows.append([title, f"{goal:g}", name, f"{measured[best]:.3f}", reached, deep])
-    columns = ["task", "goal", "best measured, test", "", "", "does depth help?"]
-    return "\n".join([*lines, *_markdown(columns, rows), ""])
+        rows.append([title, f"{goal:g}", name, f"{test:.3f}", reached, deep])
+    columns = ["task", "goal", "best on validation", "its test", "", "does depth help, on test?"]
+    return "\n".join(["## In short", "", *_markdown(columns, rows), ""])
+
+
+def _best(found, keys):
+    """The key with the best validation result of those with complete runs, or None."""
+    complete = [key for key in keys if _mean(found[key], "validation") is not None]
+    return min(complete, key=lambda key: _mean(found[key], "validation"), default=None)
 
 
 def _depth_helps(found, task, recipe):
-    """Whether a deep network of a recipe is better than the recipe's plain one, on test."""
-    plain = _test(found[task, "rnn", recipe])
-    deep = [
-        number
-        for network in table.networks_of(task)
-        if network not in table.SHALLOW and (number := _test(found[task, network, recipe]))
-    ]
-    if not plain or not deep:
+    """The deep network of a recipe that validation prefers against the recipe's plain one."""
+    plain = _mean(found[task, "rnn", recipe], "test")
+    networks = [n for n in table.networks_of(task) if n not in table.SHALLOW]
+    deep = _best(found, [(task, network, recipe) for network in networks])
+    if plain is None or deep is None:
         return ""
-    return f"{recipe}: {'yes' if min(deep) < plain else 'no'} ({min(deep):.3f}, RNN {plain:.3f})"
+    test = _mean(found[deep], "test")
+    return f"{recipe}: {'yes' if test < plain else 'no'} ({test:.3f}, RNN {plain:.3f})"
 
 
 def _task(task, own, picture, results):
@@ -126,12 +130,12 @@ def _task(task, own, picture, results):
         for recipe in table.RECIPES:
             record = own[network, recipe]
             validation, test = _numbers(record)
-            number = _test(record)
-            difference = number and f"{number - table.PUBLISHED[task][network]:+.3f}"
+            number = _mean(record, "test")
+            difference = "" if number is None else f"{number - table.PUBLISHED[task][network]:+.3f}"
             published = _published(task, network)
             command = f"`{load(task, network, recipe).command}`"
             rows.append([
-                table.NETWORKS[network], published, recipe, validation, test, difference or "",
+                table.NETWORKS[network], published, recipe, validation, test, difference,
                 _state(record), command,
             ])  # fmt: skip
             rows += _dynamic_row(network, recipe, record)
@@ -204,11 +208,11 @@ def _published(task, network):
     return f"{table.PUBLISHED[task][network]:g}{mark}"
 
 
-def _test(record):
-    """The mean test result of the complete runs, or None."""
-    if not record or not record["summary"]["test"]:
+def _mean(record, split):
+    """The mean result of the complete runs on a split, or None."""
+    if not record or not record["summary"][split]:
         return None
-    return record["summary"]["test"][record["primary"]]["mean"]
+    return record["summary"][split][record["primary"]]["mean"]
 
 
 def _numbers(record):

@@ -5,6 +5,7 @@ Both are made from the run folders and hold no path, so that they can be publish
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def write(results, experiment, runs):
     """
     folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
     found = [Run(folder) for folder in folders]
-    found = [run for run in found if run.exists() and run.history()]
+    found = [run for run in found if run.exists() and _finite(run)]
     if not found:
         return None
     found.sort(key=lambda run: run.config["settings"]["seed"])
@@ -99,10 +100,16 @@ def _check(run, experiment):
             )
 
 
+def _finite(run):
+    """The epochs of a run with a validation result that is a number: a diverged one has others."""
+    name = f"val_{PRIMARY[run.config['data']['kind']]}"
+    return [row for row in run.history() if math.isfinite(row[name])]
+
+
 def _run(run, kind):
     """What one run has reached; an unfinished one as far as it has been measured."""
     history, config = run.history(), run.config
-    best = min(history, key=lambda row: row[f"val_{PRIMARY[kind]}"])
+    best = min(_finite(run), key=lambda row: row[f"val_{PRIMARY[kind]}"])
     about = {
         "seed": config["settings"]["seed"],
         "complete": (run / METRICS).is_file(),
