@@ -109,8 +109,8 @@ def recurrent_layer(
     output_dropout=0.0,
     activation="tanh",
     output_activation=None,
-    recurrent_start="orthogonal",
-    recurrent_gain=1.0,
+    recurrent_start=None,
+    recurrent_gain=None,
     input_deviation=None,
     **options,
 ):
@@ -146,10 +146,12 @@ def recurrent_layer(
     options["activation"] = _with_pieces(activation)
     output_activation = _with_pieces(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
-    one_of(tuple(STARTS))("recurrent_start", recurrent_start)
-    gain = number("recurrent_gain", recurrent_gain, above=0)
-    options.setdefault("recurrent_initializer", STARTS[recurrent_start](gain))
-    options.setdefault("kernel_initializer", _gaussian("input_deviation", input_deviation))
+    if recurrent_start is not None or recurrent_gain is not None:
+        start = one_of(tuple(STARTS))("recurrent_start", recurrent_start or "orthogonal")
+        gain = number("recurrent_gain", 1 if recurrent_gain is None else recurrent_gain, above=0)
+        options.setdefault("recurrent_initializer", STARTS[start](gain))
+    if input_deviation is not None:
+        options.setdefault("kernel_initializer", _gaussian("input_deviation", input_deviation))
     if "output_units" in takes:
         decided = {
             **decided,
@@ -201,8 +203,8 @@ def build_network(
         **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
             `levels` (None: 2), `input_to`, `skip`, `activation` and `output_activation` (names of
             Keras or of `UNITS`; the latter of no effect without a deep output), `dropout`,
-            `recurrent_dropout`, `recurrent_start` (one of `STARTS`), `recurrent_gain`,
-            `input_deviation`, initializers and the like.
+            `recurrent_dropout`, `recurrent_start` (one of `STARTS`; None: orthogonal),
+            `recurrent_gain` (None: 1), `input_deviation`, initializers and the like.
 
     Returns:
         A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
@@ -241,7 +243,11 @@ def build_network(
         kind_of_classes, own, output_dropout = FastDropoutDense, {"rate": output_dropout}, 0.0
     classes = kind_of_classes(
         features,
-        kernel_initializer=_gaussian("classes_deviation", classes_deviation),
+        kernel_initializer=(
+            "glorot_uniform"
+            if classes_deviation is None
+            else _gaussian("classes_deviation", classes_deviation)
+        ),
         bias_initializer=keras.initializers.Constant(output_bias or 0.0),
         dtype=dtype,
         name="classes",
@@ -276,8 +282,6 @@ def _with_pieces(activation):
 
 
 def _gaussian(name, deviation):
-    if deviation is None:
-        return "glorot_uniform"
     return keras.initializers.RandomNormal(stddev=number(name, deviation, above=0))
 
 

@@ -89,9 +89,9 @@ class Settings:
         output_dropout: Share to drop before and in the output.
         weight_noise: Standard deviation of the noise on weights.
         output_bias: Where the biases of the logits start.
-        recurrent_start: How the kernels of the transition start: "orthogonal" or "sparse".
+        recurrent_start: How the kernels of the transition start: "orthogonal" (None) or "sparse".
         recurrent_gain: Their largest singular value (divided by the square root of 2 where two
-            of them lead into one layer).
+            of them lead into one layer); None for 1.
         input_deviation: Standard deviation of the Gaussian that the kernels of the input and of
             the deep output start from; None for Glorot's uniform distribution.
         classes_deviation: The same of the kernel to the logits.
@@ -130,8 +130,8 @@ class Settings:
     output_dropout: float | None = None
     weight_noise: float = 0.0
     output_bias: float | None = None
-    recurrent_start: str = "orthogonal"
-    recurrent_gain: float = 1.0
+    recurrent_start: str | None = None
+    recurrent_gain: float | None = None
     input_deviation: float | None = None
     classes_deviation: float | None = None
     optimizer: str = "adamw"
