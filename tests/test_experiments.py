@@ -263,6 +263,34 @@ def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
     assert [run["complete"] for run in record["runs"]] == [True]
 
 
+def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monkeypatch):
+    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+    file.write_text(file.read_text().replace("epochs = 2\n", "epochs = 40\n"))
+    started, lines = [], []
+    original = runner.subprocess.Popen
+
+    def start(*arguments, **options):
+        started.append(original(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(runner.subprocess, "Popen", start)
+
+    def interrupt(line):
+        lines.append(line)
+        if "epoch  2/40" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("rnn", seeds=[1], say=interrupt)
+    assert lines[-1] == "Interrupted: the same command goes on."
+    assert started[0].returncode is not None
+    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    assert not (run / "metrics.json").exists()
+    (record,), lines = reproduce("rnn", seeds=[1])
+    assert record["runs"][0]["complete"]
+    assert not any("epoch  1/40" in line for line in lines)
+
+
 def test_a_run_with_other_settings_is_refused(reproduce, small):
     reproduce("rnn", seeds=[1])
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
