@@ -205,8 +205,8 @@ def generate(
 
 @app.command(
     cls=Command,
-    epilog="Examples: deep-rnn export runs/bach --out served/bach; "
-    "deep-rnn export --check served/bach/1",
+    epilog="Example: deep-rnn export runs/bach --out served/bach; "
+    "then: deep-rnn export --check served/bach/1",
 )
 def export(
     model: argument("Folder of a finished run, or a .keras file.") = None,
@@ -224,6 +224,8 @@ def export(
     """Writes a SavedModel for TensorFlow Serving, or another format, and checks it."""
     if (model is None) == (check is None):
         raise UserError("give either MODEL, a run or a .keras file to export, or --check PATH.")
+    if quantize is not None and target != "litert":
+        raise UserError(f"`quantize` must be left out for {target}, got {quantize!r}.")
     start_backend()
     if check is not None:
         from .export import check_export
