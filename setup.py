@@ -14,4 +14,7 @@ def packages():
     return names
 
 
-setup(packages=packages(), package_dir=MAPPED)
+# The experiments are files that the package reads.
+DATA = {"keras_deep_rnn.experiments": ["*/*.toml"]}
+
+setup(packages=packages(), package_dir=MAPPED, package_data=DATA)

@@ -10,8 +10,11 @@ _PLACES = {
     "Client": "client",
     "Server": "server",
     "check_export": "check",
+    "export_litert": "litert",
+    "export_onnx": "onnx",
     "export_run": "trained",
     "export_saved_model": "saved_model",
+    "exporter": "trained",
     "load_keras_file": "trained",
 }
 __all__ = list(_PLACES)

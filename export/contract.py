@@ -2,6 +2,7 @@
 
 import keras
 
+from ..arguments import positive_integer
 from ..errors import UserError
 from ..networks import OneHot
 
@@ -87,6 +88,18 @@ def tokens_of(model):
         if isinstance(layer, (keras.layers.Embedding, OneHot)) and hasattr(layer, name)
     ]
     return min(sizes, default=None)
+
+
+def read_vocabulary(vocabulary):
+    """The texts of the tokens or None, and their number or None, from either or None."""
+    if vocabulary is None:
+        return None, None
+    if isinstance(vocabulary, str) or not hasattr(vocabulary, "__len__"):
+        return None, positive_integer("vocabulary", vocabulary)
+    texts = list(vocabulary)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError("`vocabulary` must be a list of texts or their number, got other items.")
+    return texts, len(texts)
 
 
 def layers_in(layer, seen=None):

@@ -1,7 +1,8 @@
 """What a served model refuses: checks in its graph that end in InvalidArgument, in one line.
 
 TF Serving checks the types and names of inputs by itself. These are the mistakes that a graph would
-answer with numbers: a token that wraps around, a state that is broadcast, a NaN that spreads.
+answer with numbers: a token that wraps around, a state that is broadcast, a NaN that spreads. What
+a check gives is an operation that all others have to wait for.
 """
 
 import tensorflow as tf
@@ -13,41 +14,36 @@ def finite(name, x):
 
 
 def within(name, values, highest):
-    """Asserts that all integers in `values` lie between 0 and `highest`, both included."""
+    """The check that all integers in `values` lie between 0 and `highest`, both included."""
     # As unsigned numbers, the negative ones are larger than every bound: one comparison does.
     highest = tf.convert_to_tensor(highest, "int32")
     right = tf.bitcast(values, "uint32") <= tf.bitcast(highest, "uint32")
-    _require(tf.reduce_all(right), [f"`{name}` must lie between 0 and", highest, "got", values])
+    message = [f"`{name}` must lie between 0 and", highest, "got", values]
+    return _require(tf.reduce_all(right), message)
 
 
 def not_negative(name, values):
-    """Asserts that all of `values` are finite numbers of at least 0; gives them out."""
-    values = finite(name, values)
-    _require(
-        tf.reduce_all(values >= 0),
-        [f"`{name}` must be at least 0, got", tf.reduce_min(values)],
-    )
-    return values
+    """The check that none of `values` is below 0."""
+    return _require(tf.reduce_all(values >= 0), [f"`{name}` must be at least 0, got", values])
 
 
 def same_rows(tensors):
-    """Asserts that all tensors, a dict by name, have as many rows as the first."""
+    """The checks that all tensors, a dict by name, have as many rows as the first."""
     (first, x), *others = tensors.items()
-    rows = tf.shape(x)[0]
+    rows, checks = tf.shape(x)[0], []
     for name, tensor in others:
         got = tf.shape(tensor)[0]
-        _require(
-            tf.equal(got, rows),
-            [f"`{name}` must have one row for each of `{first}`,", rows, "got", got],
-        )
+        message = [f"`{name}` must have one row for each of `{first}`,", rows, "got", got]
+        checks.append(_require(tf.equal(got, rows), message))
+    return checks
 
 
 def some_steps(name, x):
-    """Asserts that `x`, (B, T) or (B, T, D), has a step of time."""
+    """The check that `x`, (B, T) or (B, T, D), has a step of time."""
     steps = tf.shape(x)[1]
-    _require(steps > 0, [f"`{name}` must have at least one step of time, got", steps])
+    return _require(steps > 0, [f"`{name}` must have at least one step of time, got", steps])
 
 
 def _require(condition, message):
     # The bare operation: tf.debugging's wraps it in a branch, which costs more than the check.
-    tf.raw_ops.Assert(condition=condition, data=message, summarize=8)
+    return tf.raw_ops.Assert(condition=condition, data=message, summarize=8)

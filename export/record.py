@@ -33,19 +33,18 @@ RECORD = "export.json"
 BATCHES, LENGTHS = (1, 3), (2, 7)
 
 
-def record_of(served, *, name, version, vocabulary):
+def record_of(served, version, vocabulary):
     """The content of export.json, all but the files.
 
     Args:
         served: `signatures.Served`.
-        name: Name of the model.
-        version: Number of the version.
+        version: `version.Version`.
         vocabulary: List of texts or None.
     """
     options = served.options
     return {
-        "model": name,
-        "version": version,
+        "model": version.name,
+        "version": version.number,
         "versions": versions(),
         "weights": served.model.count_params(),
         "features": served.features,

@@ -188,24 +188,24 @@ class Served:
 
     def _check(self, inputs):
         """The inputs, which must be what `docs/export.md` says of each; see `guards`."""
-        guards.same_rows(inputs)
-        checked = dict(inputs)
+        checks, finite = guards.same_rows(inputs), ["state", "temperature"]
         for name in ("x", "x_t"):
             if name in inputs and self.is_text:
-                guards.within(name, inputs[name], self.tokens - 1)
-            elif name in inputs:
-                checked[name] = guards.finite(name, inputs[name])
+                checks.append(guards.within(name, inputs[name], self.tokens - 1))
+        if not self.is_text:
+            finite += ["x", "x_t"]
         if "x" in inputs:
-            guards.some_steps("x", inputs["x"])
-            guards.within("lengths", inputs["lengths"], tf.shape(inputs["x"])[1])
-        if "state" in inputs:
-            checked["state"] = guards.finite("state", inputs["state"])
+            checks.append(guards.some_steps("x", inputs["x"]))
+            checks.append(guards.within("lengths", inputs["lengths"], tf.shape(inputs["x"])[1]))
         if "steps" in inputs:
-            guards.within("steps", inputs["steps"], self.options.max_steps)
-            # The loop may begin before the guard has ended, and would allocate for all steps.
-            checked["steps"] = tf.minimum(inputs["steps"], self.options.max_steps)
-            checked["temperature"] = guards.not_negative("temperature", inputs["temperature"])
-        return checked
+            checks.append(guards.within("steps", inputs["steps"], self.options.max_steps))
+            checks.append(guards.not_negative("temperature", inputs["temperature"]))
+        # What is computed would else begin beside them, and allocate for steps beyond the cap.
+        with tf.control_dependencies(checks):
+            return {
+                name: guards.finite(name, value) if name in finite else tf.identity(value)
+                for name, value in inputs.items()
+            }
 
     def _serving_default(self, x, lengths):
         return self._outputs(self.streamed.whole(x, lengths), lengths)

@@ -13,6 +13,8 @@ from ..networks import OneHot
 from ..recurrence import tensorflow_loop
 from .contract import call, layers_in
 
+# How Keras asks a cell for its masks of dropout.
+DRAWN = ("get_dropout_mask", "get_recurrent_dropout_mask")
 # Layers that compute each step by itself, with the rank of a sequence that they take.
 STEP_BY_STEP = {keras.layers.Dense: 3, keras.layers.Embedding: 2, OneHot: 2}
 
@@ -162,7 +164,7 @@ class Streamed:
                 stack.enter_context(_attributes(layer, call=own))
                 # Keras draws the masks of dropout, and moves its seed on, in inference too.
                 for part in layers_in(layer.cell):
-                    stack.enter_context(_attributes(part, dropout=0.0, recurrent_dropout=0.0))
+                    stack.enter_context(_attributes(part, **dict.fromkeys(DRAWN, _no_mask)))
             stack.enter_context(tensorflow_loop.as_exported())
             yield
 
@@ -199,6 +201,10 @@ def _attributes(layer, **values):
                 vars(layer)[name] = before[name]
             else:
                 del vars(layer)[name]
+
+
+def _no_mask(values):
+    """No units are dropped in inference."""
 
 
 def _is_recurrent(layer):

@@ -10,19 +10,15 @@ runtime loads the file and that its answers are those of the model.
 """
 
 import dataclasses
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
-from ..arguments import one_of, optional, positive_integer
+from ..arguments import one_of, optional
 from ..errors import UserError, first_line
 from .agreement import Disagree, differences
-from .contract import exportable, precision
+from .contract import exportable, precision, read_vocabulary
 from .record import record_of, write_record
-from .saved_model import _name, _vocabulary, next_version
 from .signatures import PROBABILITIES, Options, Served
+from .version import Version
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +60,7 @@ def export_target(target, model, path, *, version, name, probabilities, vocabula
             f"`model` must compute in {' or '.join(target.precisions)} for {target.name}, got a "
             f"layer that computes in {kind}: build it with dtype='float32' and copy the weights."
         )
-    texts, tokens = _vocabulary(vocabulary)
+    texts, tokens = read_vocabulary(vocabulary)
     asked = target.signatures if signatures is None else tuple(signatures)
     for signature in asked:
         if signature not in target.signatures:
@@ -74,32 +70,14 @@ def export_target(target, model, path, *, version, name, probabilities, vocabula
             )
     options = Options(asked, probabilities, tokens)
     plain, served = Served(model, options, checked=False), target.served(model, options)
-    path = Path(path).expanduser()
-    version = optional(positive_integer)("version", version) or next_version(path)
-    folder = path / str(version)
-    if folder.exists():
-        raise UserError(f"`version` {version} exists already: {folder}.")
-    name = _name(path, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    except OSError as error:
-        raise UserError(f"`path` cannot be written: {error}.") from None
-    try:
-        # One level deeper: mkdtemp's own folder is closed to other users.
-        partial = beside / folder.name
-        partial.mkdir()
-        compared = {s: _write(target, plain, served, partial, s) for s in served.names}
-        record = record_of(plain, name=name, version=version, vocabulary=texts)
+    version = Version(path, version, name)
+    with version.written() as folder:
+        folder.mkdir()
+        compared = {s: _write(target, plain, served, folder, s) for s in served.names}
         about = {"format": target.suffix, "quantize": target.quantize, "compared": compared}
-        write_record(partial, {**_fitted(record, served), **about})
-        path.mkdir(exist_ok=True)
-        os.rename(partial, folder)
-    except OSError as error:
-        raise UserError(f"`path` cannot be written: {error}.") from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return folder
+        record = record_of(plain, version, texts)
+        write_record(folder, {**_fitted(record, served), **about})
+    return version.folder
 
 
 def _write(target, plain, served, folder, signature):

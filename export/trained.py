@@ -1,24 +1,41 @@
-"""What is on disk as a SavedModel: the network of a run folder, or a `.keras` file."""
+"""What is on disk leaves: the network of a run folder, or a `.keras` file."""
 
+import importlib
 from pathlib import Path
 
 import keras
 
 from .. import initializers, networks  # noqa: F401  (registered, so that models with them load)
+from ..arguments import one_of
 from ..errors import UserError, first_line
 from ..runs import Run
-from .saved_model import export_saved_model
+
+# How a model leaves, by the names of the command line.
+TARGETS = {
+    "saved_model": ("saved_model", "export_saved_model"),
+    "litert": ("litert", "export_litert"),
+    "onnx": ("onnx", "export_onnx"),
+}
 
 
-def export_run(path, out=None, **options):
-    """Writes a SavedModel of the trained network of a run and checks it.
+def exporter(target):
+    """The function that writes a model in a format: `"saved_model"`, `"litert"` or `"onnx"`."""
+    module, function = TARGETS[one_of(tuple(TARGETS))("target", target)]
+    return getattr(importlib.import_module(f".{module}", __package__), function)
+
+
+def export_run(path, out=None, *, target="saved_model", **options):
+    """Writes the trained network of a run as a SavedModel, or in another format, and checks it.
 
     Music leaves as probabilities of keys, text as those of characters or words.
 
     Args:
         path: Folder of the run.
-        out: Folder in which a numbered version is made; None for "served" in the run's.
-        **options: `version` and the like, as for `export_saved_model`.
+        out: Folder in which a numbered version is made; None for "served" in the run's, or for
+            "litert" or "onnx".
+        target: `"saved_model"`, `"litert"` or `"onnx"`.
+        **options: `version` and the like, as for `export_saved_model`, `export_litert` or
+            `export_onnx`.
 
     Returns:
         The folder of the version.
@@ -26,24 +43,15 @@ def export_run(path, out=None, **options):
     Raises:
         UserError: As for `export_saved_model`, or the run is not finished.
     """
-    run = Run(path)
-    return export_saved_model(run.model(), **{**run_arguments(run, out), **options})
-
-
-def run_arguments(run, out=None):
-    """What an export of a run's network has from the run: place, name, probabilities, vocabulary.
-
-    Args:
-        run: `Run`.
-        out: Folder of the versions, or None.
-    """
+    run, export = Run(path), exporter(target)
     data = run.config["data"]
-    arguments = {
-        "path": out or run / "served",
+    known = {
+        "path": out or run / ("served" if target == "saved_model" else target),
+        "name": None if out else run.path.resolve().name,
         "probabilities": "sigmoid" if data["kind"] == "piano_roll" else "softmax",
         "vocabulary": data["vocabulary"],
     }
-    return arguments if out else {**arguments, "name": run.path.resolve().name}
+    return export(run.model(), **{**known, **options})
 
 
 def load_keras_file(path):

@@ -14,12 +14,14 @@ if pathlib.PurePath("".join(sys.argv[:1])).name not in ("deep-rnn", "deep-rnn.ex
         DeepTransitionRNNCell,
     )
     from .deep_rnn import DeepRNN
+    from .fast_dropout import FastDropoutDense, FastDropoutRNNCell
     from .initializers import SparseInitializer
     from .layers import (
         DeepInputRNN,
         DeepOutputRNN,
         DeepOutputTransitionRNN,
         DeepTransitionRNN,
+        FastDropoutRNN,
         StackedRNN,
     )
     from .networks import build_network, preset
@@ -39,6 +41,9 @@ __all__ = [
     "DeepRNNCell",
     "DeepTransitionRNN",
     "DeepTransitionRNNCell",
+    "FastDropoutDense",
+    "FastDropoutRNN",
+    "FastDropoutRNNCell",
     "InverseDecay",
     "LpUnit",
     "Maxout",

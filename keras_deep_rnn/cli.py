@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from .cli_reproduce import reproduce_app
 from .cli_serve import register as register_serve
 from .cli_tune import tune_app
 from .console import progress, show_table, start_backend
@@ -23,6 +24,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Data sets: what is there, what it needs, where it lies.")
 app.add_typer(data_app, name="data", no_args_is_help=True)
 app.add_typer(tune_app, name="tune", no_args_is_help=True)
+app.add_typer(reproduce_app, name="reproduce", no_args_is_help=True)
 
 BY_HAND = "Folder of files that were downloaded by hand."
 PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
@@ -84,7 +86,8 @@ def train(
     seed: whole("Seed of weights, dropout and order; else 1.", RUN) = None,
     tensorboard: flag("--tensorboard", "Also write logs for TensorBoard.", RUN) = False,
     network: text(
-        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn.", NET
+        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn, fast_dropout_rnn.",
+        NET,
     ) = None,
     units: whole("Width of h; else the sizes of the paper's Table 1.", NET) = None,
     input_units: sizes("Layers before the recurrence.", NET) = None,
@@ -93,9 +96,13 @@ def train(
     levels: whole("Levels of srnn.", NET) = None,
     input_to: text("Input to the first transition layer or to all.", NET) = None,
     skip: text("Between levels of srnn: residual or all_to_output.", NET) = None,
-    activation: text("Of the recurrence; else tanh.", NET) = None,
+    activation: text("Of the recurrence: Keras's, maxout or lp_unit; else tanh.", NET) = None,
     output_activation: text("Of the deep output; else relu for music.", NET) = None,
     output_bias: real("Where the biases of the logits start.", NET) = None,
+    recurrent_start: text("Of the transition: orthogonal or sparse.", NET) = None,
+    recurrent_gain: real("Largest singular value of its kernels; else 1.", NET) = None,
+    input_deviation: real("Of the Gaussian that input and output kernels start from.", NET) = None,
+    classes_deviation: real("Of the Gaussian that the last kernel starts from.", NET) = None,
     dropout: real("Share of the inputs to drop.", REG) = None,
     recurrent_dropout: real("Share of h(t-1) to drop.", REG) = None,
     output_dropout: real("Share to drop before and in the output.", REG) = None,
@@ -149,13 +156,16 @@ def evaluate(
     split: text("train, validation or test.") = "test",
     data_path: path(BY_HAND) = None,
     data_dir: path(PREPARED) = None,
+    dynamic: flag("--dynamic", "Also read the text learning from what was read.") = False,
+    streaming: flag("--streaming", "Also read step by step, as an online service does.") = False,
 ):
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
     from . import training
 
     places = {"data_path": data_path, "data_dir": data_dir}
-    _results(training.measure(run, split, **places, progress=progress), split)
+    how = {"dynamic": dynamic, "streaming": streaming, "say": typer.echo, "progress": progress}
+    _results(training.measure(run, split, **places, **how), split)
 
 
 @app.command(
@@ -195,8 +205,8 @@ def generate(
 
 @app.command(
     cls=Command,
-    epilog="Examples: deep-rnn export runs/bach --out served/bach; "
-    "deep-rnn export --check served/bach/1",
+    epilog="Example: deep-rnn export runs/bach --out served/bach; "
+    "then: deep-rnn export --check served/bach/1",
 )
 def export(
     model: argument("Folder of a finished run, or a .keras file.") = None,
@@ -207,13 +217,15 @@ def export(
     probabilities: text("Of a .keras file: y are logits of these, sigmoid or softmax.") = None,
     signatures: text("Those to serve, with commas between; else all that there can be.") = None,
     max_steps: whole("The most steps that one request may generate.") = 10_000,
-    jit_compile: flag(
-        "--jit-compile", "Let XLA compile them; a stock server refuses that."
-    ) = False,
+    jit_compile: flag("--jit-compile", "Let XLA compile; a stock server refuses that.") = False,
+    target: text("saved_model, litert or onnx.") = "saved_model",
+    quantize: text("Of litert: int8, a quarter of the size.") = None,
 ):
-    """Writes a SavedModel for TensorFlow Serving and checks it without this package."""
+    """Writes a SavedModel for TensorFlow Serving, or another format, and checks it."""
     if (model is None) == (check is None):
         raise UserError("give either MODEL, a run or a .keras file to export, or --check PATH.")
+    if quantize is not None and target != "litert":
+        raise UserError(f"`quantize` must be left out for {target}, got {quantize!r}.")
     start_backend()
     if check is not None:
         from .export import check_export
@@ -222,26 +234,29 @@ def export(
             checked = check_export(check)
         show_table(f"{check} passes", ["check", "found"], list(checked.found.items()))
         return
-    options = {"version": version, "max_steps": max_steps, "jit_compile": jit_compile}
+    given = {"version": version, "name": name, "quantize": quantize}
     if signatures is not None:
-        options["signatures"] = tuple(signatures.split(","))
+        given["signatures"] = tuple(signatures.split(","))
+    if target == "saved_model":
+        given |= {"max_steps": max_steps, "jit_compile": jit_compile}
+    options = {option: value for option, value in given.items() if value is not None}
     with argument_is("path", "out"):
-        written = _export(model, out, name, probabilities, options)
+        written = _export(model, out, target, probabilities, options)
     typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
 
 
-def _export(model, out, name, probabilities, options):
-    from .export import export_run, export_saved_model, load_keras_file
+def _export(model, out, target, probabilities, options):
+    from .export import export_run, exporter, load_keras_file
 
     if Path(model).suffix != ".keras":
         if probabilities is not None:
             raise UserError("`probabilities` must be left out for a run, which knows them.")
-        return export_run(model, out, **({"name": name} if name else {}), **options)
+        return export_run(model, out, target=target, **options)
     if out is None:
         raise UserError("`out` must be the folder of the versions of a .keras file, got nothing.")
+    export = exporter(target)
     typer.echo(f"Loading {model} with safe_mode=True: Python code in it is refused")
-    loaded = load_keras_file(model)
-    return export_saved_model(loaded, out, name=name, probabilities=probabilities, **options)
+    return export(load_keras_file(model), out, probabilities=probabilities, **options)
 
 
 @app.command(cls=Command, epilog="Example: deep-rnn demo --out demo")

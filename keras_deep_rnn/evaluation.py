@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from .data.batching import CarriedBatches, PieceBatches
 from .floors import music_floors, text_floors
@@ -71,6 +72,27 @@ def evaluate(model, dataset, split, *, batch_size=16, progress=iter):
     return {**results, "count": batches.frames}
 
 
+class StepByStep:
+    """A network that reads one time step at a time and carries its state, as a service does.
+
+    Args:
+        model: Stateful network with a batch of 1, inputs "x" and "reset".
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict_on_batch(self, inputs):
+        """The outputs at all steps of "x", (1, T, V), which begins anew where "reset" says so."""
+        x, reset = inputs["x"], inputs.get("reset", np.ones((1, 1), "float32"))
+        outputs = []
+        for t in range(x.shape[1]):
+            y = self.model.predict_on_batch({"x": x[:, t : t + 1], "reset": reset})
+            outputs.append(keras.ops.convert_to_numpy(y))
+            reset = np.zeros_like(reset)
+        return np.concatenate(outputs, axis=1)
+
+
 def floors(dataset, split):
     """What predictors without a network reach on a split: {predictor: {definition: number}}."""
     train, sequences = dataset.splits["train"], dataset.splits[split]
@@ -103,8 +125,17 @@ def table(metrics, split):
         Title, titles of the columns, rows of strings, and lines that define the columns.
     """
     result = metrics["splits"][split]
-    names = [name for name in result if name != "count"]
+    names, more = [name for name in result if name != "count"], []
     predictors = {**metrics["floors"][split], metrics["network"]: result}
+    if split in metrics.get("dynamic", {}):
+        learning = metrics["dynamic"][split]
+        how = f"dynamic, rate {learning['rate']:g}, {learning['steps']} steps"
+        predictors[f"{metrics['network']}, {how}"] = learning
+    if split in metrics.get("streaming", {}):
+        stepped = metrics["streaming"][split]
+        predictors[f"{metrics['network']}, step by step"] = stepped
+        most = max(abs(stepped[name] - result[name]) for name in names)
+        more.append(f"step by step: carried state, one step at a time; off by at most {most:.1e}")
     rows = [
         [predictor, *(f"{numbers[name]:.3f}" if name in numbers else "" for name in names)]
         for predictor, numbers in predictors.items()
@@ -115,4 +146,4 @@ def table(metrics, split):
     title = f"{name}, {split} split, {result['count']:,} {counted}"
     titles = [COLUMNS[name][0] for name in names]
     notes = [f"{COLUMNS[name][0]}: {COLUMNS[name][1]}" for name in names]
-    return title, ["", *titles], rows, [COMMON[metrics["data"]["kind"]], *notes]
+    return title, ["", *titles], rows, [COMMON[metrics["data"]["kind"]], *notes, *more]

@@ -10,6 +10,7 @@ from .cells import (
     DeepTransitionRNNCell,
 )
 from .deep_rnn import DeepRNN, documented
+from .fast_dropout import FastDropoutRNNCell
 from .stacked import StackedRNNCell
 
 
@@ -184,3 +185,46 @@ class StackedRNN(DeepRNN):
     """
 
     cell_class = StackedRNNCell
+
+
+@documented
+class FastDropoutRNN(DeepRNN):
+    """A plain recurrent network that computes the effect of dropout (Bayer et al. 2013).
+
+    Every unit of x(t) is dropped with probability p_x, every unit of h(t-1) with p_h, at each step
+    anew. The pre-activation a(t) is then nearly Gaussian, and what the next step needs of h(t) are
+    its mean m(t) and variance v(t), each unit's on its own; q = 1 - p, squares elementwise:
+
+        E[a(t)] = q_h m(t-1) W + q_x x(t) U + b
+        V[a(t)] = (q_h v(t-1) + q_h p_h m(t-1)^2) W^2 + q_x p_x x(t)^2 U^2
+        m(t), v(t) = mean and variance of phi(a(t))
+        y(t) = m(t)
+
+    Nothing is drawn, and the same is computed in training and after it. With both rates 0 it is the
+    plain recurrent network, with v(t) = 0. Follow it by a `FastDropoutDense`, fed with the two
+    sequences that `return_state_sequences` gives.
+
+    Args:
+        units: Positive int, H: the width of h.
+        dropout: p_x, the share of the units of x that is dropped.
+        recurrent_dropout: p_h, the share of the units of h(t-1) that is dropped.
+        {options}
+        {loop}
+
+    {call}
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = FastDropoutRNN(4, dropout=0.2, recurrent_dropout=0.5, return_state_sequences=True)
+    >>> y, mean, variance = layer(np.ones((2, 5, 3)))
+    >>> tuple(y.shape), tuple(mean.shape), tuple(variance.shape)
+    ((2, 4), (2, 5, 4), (2, 5, 4))
+
+    Notes:
+        arXiv:1311.0701, after Wang and Manning, "Fast dropout training" (2013). The states are
+        m and v. The weights come as U, W, b. Of the activation's mean and variance see
+        `fast_dropout.activated_moments`.
+    """
+
+    cell_class = FastDropoutRNNCell

@@ -5,10 +5,12 @@ import math
 import keras
 
 from . import layers
-from .activations import LpUnit, Maxout  # noqa: F401  (registered, so that models with them load)
-from .arguments import CHECKS, one_of, optional, positive_integer, rate
+from .activations import LpUnit, Maxout
+from .arguments import CHECKS, number, one_of, optional, positive_integer, rate
 from .data.dataset import KINDS
 from .errors import UserError, nearest
+from .fast_dropout import FastDropoutDense
+from .initializers import SparseInitializer
 from .noise import WeightNoise
 
 # What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
@@ -25,8 +27,18 @@ _FAMILY = {
         {"shortcut": True},
     ),
     "srnn": (layers.StackedRNN, ("levels",), {}),
+    "fast_dropout_rnn": (layers.FastDropoutRNN, (), {}),
 }
 NETWORKS = tuple(_FAMILY)
+# Those of arXiv:1312.6026, which a search goes over.
+PAPER_NETWORKS = NETWORKS[:8]
+# Activations of this package by name, beside those of Keras.
+UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
+# How the kernels of the transition may start, by name: a function of their largest singular value.
+STARTS = {
+    "orthogonal": keras.initializers.Orthogonal,
+    "sparse": lambda gain: SparseInitializer(nonzeros=20, singular_value=gain),
+}
 
 _MUSIC = {
     "dts_rnn": {"units": 400, "transition_units": (400,)},
@@ -95,7 +107,11 @@ def recurrent_layer(
     input_to=None,
     skip=None,
     output_dropout=0.0,
+    activation="tanh",
     output_activation=None,
+    recurrent_start=None,
+    recurrent_gain=None,
+    input_deviation=None,
     **options,
 ):
     """The recurrent layer of a named network; see `build_network` for the arguments.
@@ -127,7 +143,15 @@ def recurrent_layer(
         decided = {**decided, "input_to": input_to or "first"}
     elif input_to is not None:
         raise UserError(f"`input_to` is no option of {network!r}, got {input_to!r}.")
+    options["activation"] = _with_pieces(activation)
+    output_activation = _with_pieces(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
+    if recurrent_start is not None or recurrent_gain is not None:
+        start = one_of(tuple(STARTS))("recurrent_start", recurrent_start or "orthogonal")
+        gain = number("recurrent_gain", 1 if recurrent_gain is None else recurrent_gain, above=0)
+        options.setdefault("recurrent_initializer", STARTS[start](gain))
+    if input_deviation is not None:
+        options.setdefault("kernel_initializer", _gaussian("input_deviation", input_deviation))
     if "output_units" in takes:
         decided = {
             **decided,
@@ -149,6 +173,7 @@ def build_network(
     units,
     output_dropout=0.0,
     output_bias=None,
+    classes_deviation=None,
     weight_noise=0.0,
     stateful=False,
     batch_size=None,
@@ -166,6 +191,8 @@ def build_network(
         units: H, the width of h (of each level of an sRNN).
         output_dropout: Share of units to drop before the deep output and before the classes.
         output_bias: Where the bias of the classes starts; None for 0.
+        classes_deviation: Deviation of the Gaussian that the kernel of the classes starts from;
+            None for Glorot's uniform distribution.
         weight_noise: Deviation of the Gaussian noise on all kernels in training.
         stateful: Whether states are carried from batch to batch. The model has a second input
             `reset`, (B, 1), then: 1 for each row that starts a new sequence.
@@ -174,8 +201,10 @@ def build_network(
             `keras.utils.set_random_seed`.
         dtype: Dtype policy of the layers.
         **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
-            `levels` (None: 2), `input_to`, `skip`, `activation`, `output_activation` (of no effect
-            without a deep output), `dropout`, `recurrent_dropout`, initializers and the like.
+            `levels` (None: 2), `input_to`, `skip`, `activation` and `output_activation` (names of
+            Keras or of `UNITS`; the latter of no effect without a deep output), `dropout`,
+            `recurrent_dropout`, `recurrent_start` (one of `STARTS`; None: orthogonal),
+            `recurrent_gain` (None: 1), `input_deviation`, initializers and the like.
 
     Returns:
         A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
@@ -195,22 +224,34 @@ def build_network(
     output_dropout = rate("output_dropout", output_dropout)
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
+    fast_dropout = network == "fast_dropout_rnn"
     recurrent = recurrent_layer(
         network,
         units=units,
         output_dropout=output_dropout,
         return_sequences=True,
+        return_state_sequences=fast_dropout,
         stateful=stateful,
         seed=seed,
         dtype=dtype,
         name="recurrent",
         **options,
     )
-    classes = keras.layers.Dense(
+    # Fast dropout computes what a dropout layer before the classes would draw.
+    kind_of_classes, own = keras.layers.Dense, {}
+    if fast_dropout:
+        kind_of_classes, own, output_dropout = FastDropoutDense, {"rate": output_dropout}, 0.0
+    classes = kind_of_classes(
         features,
+        kernel_initializer=(
+            "glorot_uniform"
+            if classes_deviation is None
+            else _gaussian("classes_deviation", classes_deviation)
+        ),
         bias_initializer=keras.initializers.Constant(output_bias or 0.0),
         dtype=dtype,
         name="classes",
+        **own,
     )
     if weight_noise:
         recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
@@ -226,10 +267,22 @@ def build_network(
     if stateful:
         inputs["reset"] = carried["reset"] = keras.Input((1,), batch_size=batch_size, name="reset")
     y = recurrent(x, **carried)
+    if fast_dropout:
+        y = list(y[1:])  # means and variances
     if output_dropout:
         y = keras.layers.Dropout(output_dropout, seed=_next(_next(seed)), name="dropout")(y)
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(classes(y))
     return keras.Model(inputs, logits, name=network)
+
+
+def _with_pieces(activation):
+    """An activation; one of this package's for its name."""
+    own = UNITS.get(activation) if isinstance(activation, str) else None
+    return activation if own is None else own()
+
+
+def _gaussian(name, deviation):
+    return keras.initializers.RandomNormal(stddev=number(name, deviation, above=0))
 
 
 def _next(seed):

@@ -34,7 +34,7 @@ def learning_curve(history, kind, path):
     loss = _finite(convert(np.array([row["loss"] for row in history])))
     validation = _finite(np.array([row[name] for row in history]))
     best = int(np.nanargmin(validation))
-    figure = _figure(7, 4.2)
+    figure = figure_of(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(epochs, loss, color=GREY, label="training")
     axes.plot(epochs, validation, color=BLUE, label="validation")
@@ -58,7 +58,7 @@ def learning_curve(history, kind, path):
     axes.grid(color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0):
@@ -81,7 +81,7 @@ def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0)
     pitches = [LOWEST_PITCH + key for key, _, _ in found] or [60]
     low, high = min(pitches) - 2, max(pitches) + 2
     width = min(24, max(7, 1.5 + len(frames) / frames_in_quarter / 8))
-    figure = _figure(width, 1.6 + (high - low) * 0.09)
+    figure = figure_of(width, 1.6 + (high - low) * 0.09)
     axes = figure.add_subplot()
     for pitch in range(low, high + 1):
         if pitch % 12 in BLACK_KEYS:
@@ -108,7 +108,7 @@ def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0)
     axes.set_title(title, loc="left", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", length=0)
-    _save(figure, path)
+    save(figure, path)
 
 
 def require():
@@ -124,7 +124,7 @@ def _finite(values):
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _figure(width, height):
+def figure_of(width, height):
     """A figure outside pyplot, whose state belongs to the user."""
     require()
     from matplotlib.figure import Figure
@@ -132,6 +132,7 @@ def _figure(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Writes a figure as PNG, whole or not at all."""
     with replacing(path) as partial:
         figure.savefig(partial, dpi=140, format="png")

@@ -60,7 +60,8 @@ UNITS = 400
 NETWORK_ARGUMENTS = (
     "units", "input_units", "transition_units", "output_units", "levels", "input_to", "skip",
     "activation", "output_activation", "dropout", "recurrent_dropout", "output_dropout",
-    "weight_noise", "output_bias", "seed",
+    "weight_noise", "output_bias", "recurrent_start", "recurrent_gain", "input_deviation",
+    "classes_deviation", "seed",
 )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ class Settings:
         levels: Number of levels of a stacked network.
         input_to: Whether the input feeds the "first" transition layer or "all".
         skip: Shortcuts between levels: None, "residual" or "all_to_output".
-        activation: Activation of the recurrent layers.
+        activation: Activation of the recurrent layers: a name of Keras, "maxout" or "lp_unit".
         output_activation: Activation of the deep output; None takes "relu" for music and
             `activation` for text.
         dropout: Share of the inputs to drop.
@@ -88,6 +89,12 @@ class Settings:
         output_dropout: Share to drop before and in the output.
         weight_noise: Standard deviation of the noise on weights.
         output_bias: Where the biases of the logits start.
+        recurrent_start: How the kernels of the transition start: "orthogonal" (None) or "sparse".
+        recurrent_gain: Their largest singular value (divided by the square root of 2 where two
+            of them lead into one layer); None for 1.
+        input_deviation: Standard deviation of the Gaussian that the kernels of the input and of
+            the deep output start from; None for Glorot's uniform distribution.
+        classes_deviation: The same of the kernel to the logits.
         optimizer: "adamw" (with `weight_decay`, and the rate falling along a cosine) or "sgd" (with
             `momentum` and the paper's schedule).
         learning_rate: Rate at the start.
@@ -123,6 +130,10 @@ class Settings:
     output_dropout: float | None = None
     weight_noise: float = 0.0
     output_bias: float | None = None
+    recurrent_start: str | None = None
+    recurrent_gain: float | None = None
+    input_deviation: float | None = None
+    classes_deviation: float | None = None
     optimizer: str = "adamw"
     learning_rate: float | None = None
     weight_decay: float = 0.01
@@ -212,6 +223,10 @@ _CHECKS = {
     "network": _network,
     "optimizer": one_of(("adamw", "sgd")),
     "weight_noise": _least(0),
+    "recurrent_start": one_of(("orthogonal", "sparse")),
+    "recurrent_gain": _above(0),
+    "input_deviation": _above(0),
+    "classes_deviation": _above(0),
     "dropout": share,
     "recurrent_dropout": share,
     "output_dropout": share,

@@ -55,13 +55,15 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
     return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
 
 
-def resume(out, *, given=None, command=None, say=print, progress=iter):
+def resume(out, *, given=None, command=None, until_now=False, say=print, progress=iter):
     """Goes on with a run that was interrupted, to the result that it would have had.
 
     Args:
         out: Folder of the run.
         given: Dict of settings that the run must have, those that the user repeated.
         command: Ignored: the run keeps the command that started it.
+        until_now: Whether to train no further and only measure what the run has reached; it can go
+            on once its metrics.json is removed.
         say: As for `train`.
         progress: As for `train`.
 
@@ -88,10 +90,26 @@ def resume(out, *, given=None, command=None, say=print, progress=iter):
         return run.metrics
     dataset = _same_data(run, places)
     model = network_to_train(settings, network_arguments(settings, dataset))
-    return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
+    how = {}
+    if until_now:
+        epochs = len(run.history())
+        if not (run / BACKUP).is_file():
+            raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
+        how = {"until": epochs, "keep_backup": True}
+    return fit_and_measure(run, settings, dataset, model, **how, say=say, progress=progress)
 
 
-def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
+def measure(
+    path,
+    split,
+    *,
+    data_path=None,
+    data_dir=None,
+    dynamic=False,
+    streaming=False,
+    say=print,
+    progress=iter,
+):
     """Measures the network of a finished run and adds the numbers to its metrics.json.
 
     Args:
@@ -99,14 +117,17 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
         split: "train", "validation" or "test".
         data_path: Where the run's data lies now, as for `data.load`; None: where it lay.
         data_dir: As for `data.load`; None: where it lay.
+        dynamic: Whether a text is also read by dynamic evaluation; see `dynamic.measure`.
+        streaming: Whether the split is also read step by step; see `evaluation.StepByStep`.
+        say: As for `train`.
         progress: As for `train`.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        UserError: The run is not finished, its data is not there or has changed, or there is no
-            such split.
+        UserError: The run is not finished, its data is not there or has changed, there is no such
+            split, or music is to be read by dynamic evaluation.
     """
     one_of(("train", "validation", "test"))("split", split)
     run = Run(path)
@@ -116,6 +137,15 @@ def measure(path, split, *, data_path=None, data_dir=None, progress=iter):
     model = _model_to_measure(run, dataset.kind)
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
     metrics["floors"][split] = evaluation.floors(dataset, split)
+    if dynamic:
+        from .dynamic import measure as read_and_learn
+
+        found = read_and_learn(run, dataset, split, say=say, progress=progress)
+        metrics["dynamic"] = {**metrics.get("dynamic", {}), **found}
+    if streaming:
+        stepper = evaluation.StepByStep(run.model(batch_size=1))
+        found = evaluation.evaluate(stepper, dataset, split, batch_size=1, progress=progress)
+        metrics["streaming"] = {**metrics.get("streaming", {}), split: found}
     write_json(run / METRICS, metrics)
     return metrics
 

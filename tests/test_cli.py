@@ -252,14 +252,80 @@ def test_picture_names_the_data_without_its_folders(run, tmp_path, monkeypatch):
     assert titles == ["dots_rnn on pieces.npz, seed 0, temperature 1"]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
-def test_export_writes_a_served_model(run, tmp_path):
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="export needs TensorFlow"
+)
+
+
+@needs_tensorflow
+def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
     (tmp_path / "file").touch()
     code, _, errors = called("export", run, "--out", tmp_path / "file")
     assert (code, "--out must be a folder" in errors) == (2, True)
-    code, _, errors = called("export", run, "--out", tmp_path / "served")
+    code, _, errors = called("export", run, "--out", tmp_path / "served", "--max-steps", 50)
     assert (code, errors) == (0, "")
-    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+    version = tmp_path / "served" / "1"
+    assert json.loads((version / "export.json").read_text())["max_steps"] == 50
+    code, output, errors = called("export", "--check", version)
+    assert (code, errors) == (0, "")
+    assert "C API, step by step" in output
+    (version / "saved_model.pb").write_bytes(b"")
+    code, _, errors = called("export", "--check", version)
+    assert (code, "check 'files' failed: saved_model.pb is not the file" in errors) == (2, True)
+
+
+@needs_tensorflow
+def test_export_of_a_keras_file_says_how_it_is_loaded(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(3, return_sequences=True)])
+    model.save(tmp_path / "mine.keras")
+    arguments = ["export", tmp_path / "mine.keras", "--out", tmp_path / "served"]
+    code, output, _ = called(*arguments, "--probabilities", "sigmoid", "--signatures", "step")
+    assert (code, "mine.keras with safe_mode=True" in output) == (0, True)
+    record = json.loads((tmp_path / "served" / "1" / "export.json").read_text())
+    assert list(record["signatures"]) == ["serving_default", "step"]
+
+
+@needs_tensorflow
+@pytest.mark.parametrize(("target", "ending"), [("litert", "tflite"), ("onnx", "onnx")])
+def test_export_to_other_formats(target, ending, run, tmp_path):
+    code, _, errors = called("export", run, "--out", tmp_path / "out", "--target", target)
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "out" / "1" / f"step.{ending}").is_file()
+
+
+@needs_tensorflow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either MODEL"),
+        (["{run}", "--check", "served/1"], "give either MODEL"),
+        (["--check", "none"], "--check must be the folder of an exported version"),
+        (["none"], "`run` must be a run folder with config.json, got 'none'"),
+        (["{run}", "--probabilities", "sigmoid"], "--probabilities must be left out for a run"),
+        (["{run}", "--target", "tflite"], "--target must be one of 'saved_model', 'litert'"),
+        (["{run}", "--signatures", "stop"], "--signatures must be out of"),
+        (["a.keras"], "--out must be the folder of the versions"),
+        (["a.keras", "--out", "x"], "MODEL must be a run folder or a .keras file"),
+        (["{run}", "--quantize", "int4", "--target", "litert"], "--quantize must be one of 'int8'"),
+        (["{run}", "--quantize", "int8"], "--quantize must be left out for saved_model"),
+        (["{run}", "--max-steps", "0"], "--max-steps must be a positive integer"),
+    ],
+)
+def test_export_of_nothing_sensible(arguments, message, run):
+    code, _, errors = called("export", *[str(a).format(run=run) for a in arguments])
+    assert (code, message in errors) == (2, True), errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_evaluate_step_by_step_gives_the_same_numbers(run):
+    code, output, errors = called("evaluate", run, "--streaming")
+    assert (code, errors) == (0, "")
+    assert "step by step" in output
+    metrics = json.loads((pathlib.Path(run) / "metrics.json").read_text())
+    whole, stepped = metrics["splits"]["test"], metrics["streaming"]["test"]
+    assert whole.keys() == stepped.keys()
+    for name, value in whole.items():
+        assert stepped[name] == pytest.approx(value, abs=1e-5)
 
 
 def test_killed_at_any_time_and_resumed(pieces, tmp_path):

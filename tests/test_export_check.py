@@ -23,6 +23,7 @@ from keras_deep_rnn.export import saved_model as writer
 from keras_deep_rnn.export.check_suite import Failed, Rejected, Suite, decoded, reason
 from keras_deep_rnn.export.record import encoded, read_record, write_record
 from keras_deep_rnn.export.signatures import Options, Served
+from keras_deep_rnn.export.version import Version
 from keras_deep_rnn.export.warmup import WARMUP, read_warmup
 
 
@@ -33,10 +34,10 @@ def folder(tmp_path):
 
 
 def exported(model, path, **options):
-    folder = path / "music" / "1"
-    folder.parent.mkdir()
-    writer._write(Served(model, Options(**options)), folder, "music", 1, None)
-    return folder
+    version = Version(path / "music")
+    with version.written() as folder:
+        writer._write(Served(model, Options(**options)), folder, version, None)
+    return version.folder
 
 
 def test_what_a_check_tells(folder):

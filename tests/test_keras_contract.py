@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, D, H, first_states, randomize, sequences, to_numpy
+from descriptors import EVERY, NETWORKS, D, H, first_states, randomize, sequences, to_numpy
 
 import keras_deep_rnn as kdr
 
@@ -46,7 +46,7 @@ def test_equals_simple_rnn(backwards, start, masked):
     )
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(network, side):
     """A padded batch equals its sequences run alone."""
@@ -63,7 +63,7 @@ def test_padding_changes_nothing(network, side):
         same([state[i] for state in states], [state[0] for state in own_states], 1e-5)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_cut_sequence_with_explicit_state(network):
     layer = built(network, return_sequences=True, return_state=True)
     x = sequences()
@@ -73,7 +73,7 @@ def test_cut_sequence_with_explicit_state(network):
     same([np.concatenate([to_numpy(first), to_numpy(second)], axis=1), *last], [y, *states], 1e-5)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_cut_sequence_stateful(network):
     """Through `predict`, whose JAX version keeps only the variables that Keras knows of."""
     x = sequences()
@@ -112,7 +112,7 @@ def test_reset_starts_chosen_rows_anew():
     )
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_shapes_are_known_beforehand(network):
     for flags in ({}, {"return_sequences": True}, {"return_state_sequences": True}):
         layer = network.make_layer(return_state=True, **flags)
@@ -122,7 +122,7 @@ def test_shapes_are_known_beforehand(network):
         assert symbolic == real == list(layer.compute_output_shape((3, 6, D)))
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_bidirectional(network):
     wrapper = keras.layers.Bidirectional(network.make_layer(return_sequences=True))
     x = sequences()
@@ -132,7 +132,7 @@ def test_bidirectional(network):
     same(y, np.concatenate([to_numpy(forward), backward], axis=-1))
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_bidirectional_with_states(network):
     wrapper = keras.layers.Bidirectional(network.make_layer(return_state=True))
     x = sequences()
@@ -202,7 +202,7 @@ def test_torch_module():
     assert {id(weight.value) for weight in layer.weights} <= parameters
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_time_distributed(network):
     wrapper = keras.layers.TimeDistributed(network.make_layer())
     x = np.stack([sequences(seed=1), sequences(seed=2)], axis=1)
@@ -261,7 +261,7 @@ def test_layers_of_keras_as_operators_and_levels():
         same(stack(x, mask=MASK), keras_own(x, mask=MASK), 1e-5)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_arguments_are_attributes_and_documented(network):
     layer = network.make_layer()
     for name in inspect.signature(network.layer).parameters:

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
+from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.networks import NETWORKS, TABLE_1, table_1_size
 
 # Table 1 of the paper, in weights without biases, recomputed from the equations.
@@ -103,3 +105,57 @@ def test_mixed_precision(network, policy):
     *_, state = recurrent(x)
     assert keras.backend.standardize_dtype(state.dtype) == policy.removeprefix("mixed_")
     assert all(w.dtype == "float32" for w in model.weights)
+
+
+def music(network="rnn", **options):
+    return build_network(network, kind="piano_roll", features=88, units=60, **options)
+
+
+def weights(model):
+    return {w.path: keras.ops.convert_to_numpy(w.value) for w in model.weights}
+
+
+def kernel(model, name):
+    (found,) = [value for path, value in weights(model).items() if name in path]
+    return found
+
+
+@pytest.mark.parametrize("start", [None, "orthogonal", "sparse"])
+def test_start_of_the_transition(start):
+    model = music(recurrent_start=start, recurrent_gain=0.7)
+    W = kernel(model, "hidden_to_hidden")
+    assert np.linalg.norm(W, 2) == pytest.approx(0.7, rel=1e-4)
+    assert set((W != 0).sum(axis=0)) == ({20} if start == "sparse" else {60})
+
+
+def test_deviations_of_the_kernels():
+    model = music(input_deviation=0.1, classes_deviation=0.01)
+    for name, deviation in (("input_to_hidden", 0.1), ("classes/kernel", 0.01)):
+        values = kernel(model, name)
+        assert values.std() == pytest.approx(deviation, rel=0.05)
+        assert abs(values).max() > 2 * deviation  # a Gaussian, not Glorot's bounds
+
+
+def test_units_of_this_package_by_name():
+    model = music("dots_rnn", activation="lp_unit", output_activation="maxout", input_to="all")
+    recurrent = model.get_layer("recurrent")
+    assert isinstance(recurrent.activation, kdr.LpUnit)
+    assert isinstance(recurrent.output_activation, kdr.Maxout)
+    # Two pieces a unit.
+    assert {w.shape for path, w in weights(model).items() if "hidden_to" in path} == {(60, 120)}
+    assert model.output_shape == (None, None, 88)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"recurrent_start": "dense"}, "`recurrent_start` must be one of 'orthogonal', 'sparse'"),
+        ({"recurrent_gain": 0}, "`recurrent_gain` must be a finite number above 0, got 0."),
+        ({"input_deviation": -1}, "`input_deviation` must be a finite number above 0"),
+        ({"classes_deviation": "x"}, "`classes_deviation` must be a finite number above 0"),
+        ({"activation": "lp_units"}, "`activation` names no activation of Keras: 'lp_units'"),
+    ],
+)
+def test_mistakes(options, error):
+    with pytest.raises(UserError, match=error):
+        music(**options)

@@ -44,7 +44,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     }  # fmt: skip
     for folder in ("keras_deep_rnn", "export", "tuning"):
         name = folder if folder == "keras_deep_rnn" else f"keras_deep_rnn/{folder}"
-        modules = (source / folder).rglob("*.py")
+        modules = [path for end in ("py", "toml") for path in (source / folder).rglob(f"*.{end}")]
         assert {f"{name}/{p.relative_to(source / folder).as_posix()}" for p in modules} <= files
 
 

@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, D, H, randomize, sequences
+from descriptors import EVERY, D, H, randomize, sequences
 
 import keras_deep_rnn as kdr
 
@@ -25,7 +25,7 @@ for path in sys.argv[1:]:
 
 def models():
     """Every layer and cell, bare, in `RNN` and in `Bidirectional`, and every kind of option."""
-    for network in NETWORKS:
+    for network in EVERY:
         yield f"{network}_layer", network.make_layer(return_sequences=True)
         yield f"{network}_cell", keras.layers.RNN(network.make_cell())
         yield f"{network}_both", keras.layers.Bidirectional(network.make_layer())
@@ -92,7 +92,7 @@ def test_config_round_trip(name_and_layer):
     assert without_names(copy.get_config()) == without_names(config)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_seed_survives(network):
     layer = network.make_layer(seed=9, dropout=0.5)
     copy = type(layer).from_config(layer.get_config())

@@ -8,7 +8,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, D, H, first_states, randomize, sequences, to_numpy
+from descriptors import EVERY, NETWORKS, D, H, first_states, randomize, sequences, to_numpy
 from keras import ops
 
 import keras_deep_rnn as kdr
@@ -43,7 +43,7 @@ def same(found, expected, atol=1e-5):
 
 
 @pytest.mark.parametrize("start", [False, True], ids=["", "states"])
-@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("network", EVERY, ids=str)
 def test_equals_the_layer(network, start):
     """Also in a layer with dropout: a single step drops nothing."""
     layer = built(network, **DROPPED, return_sequences=True, return_state=True)

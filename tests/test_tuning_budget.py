@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.networks import NETWORKS, preset, table_1_size
+from keras_deep_rnn.networks import PAPER_NETWORKS, preset, table_1_size
 from keras_deep_rnn.tuning import (
     Entry,
     SearchSpace,
@@ -36,7 +36,7 @@ def named(values):
 
 
 def test_structures_cover_the_family():
-    assert {values["network"] for values in STRUCTURES} == set(NETWORKS)
+    assert {values["network"] for values in STRUCTURES} == set(PAPER_NETWORKS)
     # rnn; 3 depths of the input; 2 of two transitions; 2 of the output; 2 x 2 of both; 2 stacks
     assert len(STRUCTURES) == 1 + 3 + 2 * 2 + 2 + 2 * 4 + 2
 
@@ -50,7 +50,7 @@ def test_count_is_that_of_the_built_network(values):
 @pytest.mark.parametrize(
     "sizes",
     [
-        *({"network": network, "units": 5} for network in NETWORKS),
+        *({"network": network, "units": 5} for network in PAPER_NETWORKS),
         {"network": "dts_rnn", "units": 5, "transition_units": (4, 3), "input_to": "all"},
         {"network": "dot_rnn", "units": 5, "input_units": (6, 4), "input_to": "all"},
         {"network": "srnn", "units": 5, "levels": 3, "skip": "all_to_output"},

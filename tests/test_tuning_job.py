@@ -260,6 +260,10 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     output_dropout = 0.1
     weight_noise = 0.01
     output_bias = -3
+    recurrent_start = "sparse"
+    recurrent_gain = 0.8
+    input_deviation = 0.1
+    classes_deviation = 0.01
     optimizer = "sgd"
     learning_rate = 0.1
     weight_decay = 0.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.networks import NETWORKS
+from keras_deep_rnn.networks import PAPER_NETWORKS
 from keras_deep_rnn.settings import NETWORK_ARGUMENTS, Settings
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space, settings_of
 
@@ -377,7 +377,7 @@ def test_the_ready_space_gives_settings_and_networks():
             assert widths == ((4,) * values[depth] if depth in values else None)
         assert (len(layer.cell.cells) if "levels" in values else None) == values.get("levels")
         seen.add(values["network"])
-    assert seen == set(NETWORKS)
+    assert seen == set(PAPER_NETWORKS)
 
 
 def test_the_ready_space_takes_choices_ranges_single_values_and_none():

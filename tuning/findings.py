@@ -4,7 +4,7 @@ import collections
 import math
 import statistics
 
-from ..networks import NETWORKS
+from ..networks import PAPER_NETWORKS
 from .paper import DEPTHS, SIZES
 from .trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
 
@@ -106,7 +106,7 @@ def layers(trial):
 
 def by_network(trials):
     """{network: trials}, in the order of the paper."""
-    found = {name: [t for t in trials if t.settings["network"] == name] for name in NETWORKS}
+    found = {name: [t for t in trials if t.settings["network"] == name] for name in PAPER_NETWORKS}
     return {name: of_network for name, of_network in found.items() if of_network}
 
 

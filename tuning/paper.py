@@ -2,7 +2,7 @@
 
 from ..arguments import one_of
 from ..errors import UserError
-from ..networks import NETWORKS
+from ..networks import PAPER_NETWORKS
 from .entry import Entry
 from .space import SearchSpace
 
@@ -23,7 +23,7 @@ SIZES = {
 
 def paper_space(
     *,
-    network=NETWORKS,
+    network=PAPER_NETWORKS,
     input_depth=(1, 3),
     transition_depth=(1, 3),
     output_depth=(1, 3),
@@ -79,7 +79,7 @@ def paper_space(
     if not isinstance(networks, (list, tuple)) or not networks:
         raise UserError(f"`network` must be a network or a list of networks, got {network!r}.")
     for name in networks:
-        one_of(NETWORKS)("network", name)
+        one_of(PAPER_NETWORKS)("network", name)
     entries = [_entry("network", list(networks), "choice")]
     depths = {
         "input_depth": input_depth,

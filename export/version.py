@@ -1,0 +1,89 @@
+"""The numbered folder of an export: written beside its place, and then there as a whole."""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..arguments import optional, positive_integer
+from ..errors import UserError
+
+# What may stand in a URL, in a path and in TF Serving's configuration as it is.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+class Version:
+    """A version that is to be written.
+
+    Args:
+        path: Folder that holds the versions of the model.
+        number: That of the new one, at least 1; None takes the one after the highest.
+        name: Name of the model; None takes that of the folder.
+
+    Raises:
+        UserError: The version exists, or an argument is not what it must be.
+    """
+
+    def __init__(self, path, number=None, name=None):
+        self.path = Path(path).expanduser()
+        self.number = optional(positive_integer)("version", number) or next_version(self.path)
+        self.name = _checked_name(self.path, name)
+        if self.number >= 2**63:
+            raise UserError(
+                f"`version` must be below 2**63, as TF Serving reads it, got {self.number}."
+            )
+        if self.folder.exists():
+            raise UserError(f"`version` {self.number} exists already: {self.folder}.")
+
+    @property
+    def folder(self):
+        """Its place."""
+        return self.path / str(self.number)
+
+    @contextlib.contextmanager
+    def written(self):
+        """Gives a folder to make and fill, which then takes its place in one step.
+
+        It lies beside `path`, so that who serves `path` never sees half a version; nothing is left
+        of it when the block fails.
+
+        Raises:
+            UserError: The folder cannot be written, with the system's reason.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            prefix = f".{self.path.name}-"
+            beside = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
+        except OSError as error:
+            raise UserError(f"`path` cannot be written: {error}.") from None
+        try:
+            # One level deeper: mkdtemp's own folder is closed to other users, such as a server's.
+            folder = beside / self.folder.name
+            yield folder
+            self.path.mkdir(exist_ok=True)
+            os.rename(folder, self.folder)
+        except OSError as error:
+            raise UserError(f"`path` cannot be written: {error}.") from None
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def next_version(path):
+    """The number after the highest version in `path`."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"`path` must be a folder, got the file {path}.")
+    folders = path.iterdir() if path.exists() else ()
+    return max((int(folder.name) for folder in folders if folder.name.isdecimal()), default=0) + 1
+
+
+def _checked_name(path, name):
+    """The name of the model, which must be one for TF Serving's configuration and its URLs."""
+    of, where = ("path", " at its end") if name is None else ("name", "")
+    name = path.resolve().name if name is None else name
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"`{of}` must be a name of letters, digits, '.', '_' and '-'{where}, got {name!r}."
+        )
+    return name

@@ -1,0 +1,122 @@
+"""One experiment: a cell of the paper's table with everything that decides its result."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from ..arguments import number, one_of
+from ..arguments import seed as checked_seed
+from ..errors import UserError
+from ..settings import Settings
+from .table import GROUPS, NETWORKS, RECIPES, group_of, networks_of
+
+FOLDER = Path(__file__).parent
+KEYS = ("minutes", "seeds", "settings")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A cell of the table under one recipe.
+
+    Attributes:
+        task: Name of the data set.
+        network: One of `table.NETWORKS`.
+        recipe: "paper" or "modern".
+        settings: Dict of arguments of `Settings`, without seed and places of data.
+        seeds: The seeds of its runs.
+        minutes: About how long a run trains on two cores, for the estimate of the time left.
+    """
+
+    task: str
+    network: str
+    recipe: str
+    settings: dict
+    seeds: tuple[int, ...]
+    minutes: float
+
+    @property
+    def name(self):
+        """The part of a path that names it: "jsb_chorales/dots_rnn-modern"."""
+        return f"{self.task}/{self.network}-{self.recipe}"
+
+    @property
+    def command(self):
+        """What runs this experiment again."""
+        group = group_of(self.task)
+        task = f" --task {self.task}" if len(GROUPS[group]) > 1 else ""
+        return f"deep-rnn reproduce {group}{task} --network {self.network} --recipe {self.recipe}"
+
+    def settings_of(self, seed, **places):
+        """The `Settings` of one of its runs; `places` are `data_path` and `data_dir`."""
+        return Settings(**self.settings, seed=seed, **places)
+
+
+def load(task, network, recipe, folder=FOLDER):
+    """Reads the experiment of a cell.
+
+    Args:
+        task: Name of the data set.
+        network: One of `table.NETWORKS`.
+        recipe: "paper" or "modern".
+        folder: Where the files lie.
+
+    Returns:
+        `Experiment`.
+
+    Raises:
+        UserError: There is no such file, or it holds something else.
+
+    Example:
+
+    >>> load("jsb_chorales", "rnn", "modern").settings["units"]
+    200
+    """
+    path = Path(folder, task, f"{network}-{recipe}.toml")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {str(path)!r}: {error}.") from None
+    try:
+        for key in content:
+            one_of(KEYS)("key", key)
+        settings = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content["settings"].items()
+        }
+        seeds = tuple(checked_seed("seeds", seed) for seed in content["seeds"])
+        minutes = number("minutes", content["minutes"], above=0)
+        found = Experiment(task, network, recipe, settings, seeds, minutes)
+        for seed in seeds:
+            found.settings_of(seed)
+    except (KeyError, TypeError, UserError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise UserError(f"Cannot use {str(path)!r}: {reason}.") from None
+    return found
+
+
+def select(group, *, task=None, network=None, recipe=None):
+    """The experiments of a group, or those of one task, network or recipe.
+
+    Args:
+        group: One of `table.GROUPS`.
+        task: One of the group's tasks; None for all.
+        network: One of `table.NETWORKS`; None for all.
+        recipe: "paper" or "modern"; None for both.
+
+    Returns:
+        List of `Experiment`.
+
+    Raises:
+        UserError: There is none.
+
+    Example:
+
+    >>> [found.name for found in select("words", network="rnn")]
+    ['ptb_word/rnn-paper', 'ptb_word/rnn-modern']
+    """
+    one_of(tuple(GROUPS))("group", group)
+    tasks = GROUPS[group] if task is None else [one_of(GROUPS[group])("task", task)]
+    known = [name for name in NETWORKS if any(name in networks_of(task) for task in tasks)]
+    networks = known if network is None else [one_of(tuple(known))("network", network)]
+    recipes = RECIPES if recipe is None else [one_of(RECIPES)("recipe", recipe)]
+    return [load(t, n, r) for t in tasks for r in recipes for n in networks]

@@ -1,0 +1,90 @@
+"""The picture of a task: published and measured numbers, and the learning curves."""
+
+from ..plots import BLUE, GREY, INK, ORANGE, figure_of, save
+from . import records, table
+
+COLOURS = {"paper": BLUE, "modern": ORANGE}
+LINES = {
+    "rnn": ":", "dts_rnn": "--", "dots_rnn": "-", "srnn": "-.", "dots_rnn_lp": (0, (5, 1)),
+    "fast_dropout_rnn": (0, (1, 3)),
+}  # fmt: skip
+
+
+def write_picture(path, task, own, results):
+    """Draws a task.
+
+    On the left the test results: published as rings, measured as dots with the spread of their
+    runs. On the right the validation result of the first seed over the epochs.
+
+    Args:
+        path: PNG file to write.
+        task: One of `table.TASKS`.
+        own: Dict from (network, recipe) to the record, or None where there is none.
+        results: Folder of the records, for the learning curves.
+
+    Raises:
+        UserError: matplotlib is not installed, or the file cannot be written.
+    """
+    figure = figure_of(11, 4.2)
+    numbers, curves = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    _draw_numbers(numbers, task, own)
+    _draw_curves(curves, task, own, results)
+    unit = next(table.UNITS[record["primary"]] for record in own.values() if record)
+    numbers.set_xlabel(f"{unit}, test")
+    curves.set(xlabel="epoch", ylabel=f"{unit}, validation")
+    figure.suptitle(table.TASKS[task], x=0.02, ha="left", color=INK)
+    for axes in (numbers, curves):
+        axes.grid(color="#e6e6e6")
+        axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def _draw_numbers(axes, task, own):
+    networks = table.networks_of(task)
+    for row, network in enumerate(networks):
+        ring = {"mfc": "none", "mec": GREY, "ms": 8}
+        label = "published" if row == 0 else None
+        axes.plot(table.PUBLISHED[task][network], row, "o", label=label, **ring)
+        for shift, recipe in ((-0.15, "paper"), (0.15, "modern")):
+            record = own[network, recipe]
+            if not record or not record["summary"]["test"]:
+                continue
+            result = record["summary"]["test"][record["primary"]]
+            spread = result["spread"] or 0
+            dot = {"fmt": "o", "color": COLOURS[recipe], "ms": 5, "capsize": 2}
+            axes.errorbar(result["mean"], row + shift, xerr=spread, **dot)
+    for recipe, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=f"measured, {recipe} recipe")
+    axes.set_yticks(range(len(networks)), [_short(network) for network in networks])
+    axes.set_ylim(len(networks) - 0.5, -0.5)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_curves(axes, task, own, results):
+    last = []
+    for (network, recipe), record in own.items():
+        if not record:
+            continue
+        found = records.read_curves(results, f"{task}/{network}-{recipe}")
+        rows = found[min(found)]
+        values = [row["validation"] for row in rows]
+        axes.plot(
+            [row["epoch"] for row in rows],
+            values,
+            linestyle=LINES[network],
+            color=COLOURS[recipe],
+            label=f"{_short(network)}, {recipe}",
+            lw=1.2,
+        )
+        last += [min(values), values[len(values) // 6]]
+    # The first epochs are so much worse that they would flatten the rest.
+    low, high = min(last), max(last)
+    room = 0.08 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
+    axes.legend(frameon=False, fontsize=7, ncols=2)
+
+
+def _short(network):
+    return {"dots_rnn_lp": "DOT(S), Lp, maxout", "fast_dropout_rnn": "fast dropout"}.get(
+        network, table.NETWORKS[network]
+    )

@@ -1,0 +1,165 @@
+"""What is kept of an experiment: <task>/<network>-<recipe>.json, and .csv with learning curves.
+
+Both are made from the run folders and hold no path, so that they can be published.
+"""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..evaluation import PRIMARY
+from ..networks import build_network, table_1_size
+from ..runs import METRICS, Run
+from ..writing import replacing, write_json
+from .one import PARTIAL
+
+CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
+# A path of the machine has no business in a record; the rest of a run's config says everything.
+NOT_KEPT = ("data_path", "data_dir", "tensorboard", "seed")
+
+
+def write(results, experiment, runs):
+    """Writes the record of an experiment from what lies in the folders of its runs.
+
+    Args:
+        results: Folder of the records.
+        experiment: `Experiment`.
+        runs: Folder of the run folders.
+
+    Returns:
+        The content of the JSON file; None where no run has finished an epoch, and nothing is
+        written.
+
+    Raises:
+        UserError: Runs have other settings than the experiment, or a file cannot be written.
+    """
+    folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
+    found = [Run(folder) for folder in folders]
+    found = [run for run in found if run.exists() and _finite(run)]
+    if not found:
+        return None
+    found.sort(key=lambda run: run.config["settings"]["seed"])
+    for run in found:
+        _check(run, experiment)
+    config = found[0].config
+    kind = config["data"]["kind"]
+    content = {
+        "task": experiment.task,
+        "network": experiment.network,
+        "recipe": experiment.recipe,
+        "command": experiment.command,
+        "settings": {
+            name: value for name, value in config["settings"].items() if name not in NOT_KEPT
+        },
+        "data": {name: config["data"][name] for name in ("name", "kind", "version", "checksum")},
+        "kernels": table_1_size(build_network(**config["network"])),
+        "primary": PRIMARY[kind],
+        "runs": [_run(run, kind) for run in found],
+    }
+    content.update(_summary(content["runs"]))
+    path = Path(results, f"{experiment.name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, content)
+    _write_curves(path.with_suffix(".csv"), found, kind)
+    return content
+
+
+def read(results, name):
+    """The record of an experiment by its name, or None.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = Path(results, f"{name}.json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {str(path)!r}: {error}.") from None
+
+
+def read_curves(results, name):
+    """The learning curves of an experiment: {seed: rows of numbers by the names of `CURVE`}."""
+    with open(Path(results, f"{name}.csv"), encoding="utf-8", newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return {int(s): [row for row in rows if row["seed"] == s] for s in {r["seed"] for r in rows}}
+
+
+def _check(run, experiment):
+    stored = run.settings()
+    for name, value in experiment.settings.items():
+        if getattr(stored, name) != value:
+            raise UserError(
+                f"{str(run.path)!r} was trained with {name} {getattr(stored, name)!r}, "
+                f"{experiment.name} has {value!r}: train it anew with --overwrite."
+            )
+
+
+def _finite(run):
+    """The epochs of a run with a validation result that is a number: a diverged one has others."""
+    name = f"val_{PRIMARY[run.config['data']['kind']]}"
+    return [row for row in run.history() if math.isfinite(row[name])]
+
+
+def _run(run, kind):
+    """What one run has reached; an unfinished one as far as it has been measured."""
+    history, config = run.history(), run.config
+    best = min(_finite(run), key=lambda row: row[f"val_{PRIMARY[kind]}"])
+    about = {
+        "seed": config["settings"]["seed"],
+        "complete": (run / METRICS).is_file(),
+        "epochs": len(history),
+        "best_epoch": int(best["epoch"]),
+        "seconds": round(sum(row["seconds"] for row in history), 1),
+        "versions": config["versions"],
+    }
+    if about["complete"]:
+        metrics = run.metrics
+    elif (run / PARTIAL).is_file():
+        metrics = json.loads((run / PARTIAL).read_text(encoding="utf-8"))
+    else:
+        return {**about, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
+    about.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})
+    about["splits"] = metrics["splits"]
+    if "dynamic" in metrics:
+        about["dynamic"] = metrics["dynamic"]
+    return about
+
+
+def _summary(runs):
+    """Mean and spread (standard deviation of the runs, n - 1) over the complete runs."""
+    complete = [run for run in runs if run["complete"]]
+    summary = {}
+    for split in ("validation", "test"):
+        names = complete[0]["splits"][split] if complete else ()
+        summary[split] = {
+            name: _spread([run["splits"][split][name] for run in complete])
+            for name in names
+            if name != "count"
+        }
+    return {"summary": summary}
+
+
+def _spread(numbers):
+    several = len(numbers) > 1
+    return {
+        "mean": float(np.mean(numbers)),
+        "spread": float(np.std(numbers, ddof=1)) if several else None,
+        "runs": len(numbers),
+    }
+
+
+def _write_curves(path, found, kind):
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CURVE)
+        for run in found:
+            seed = run.config["settings"]["seed"]
+            for row in run.history():
+                numbers = (row["loss"], row[f"val_{PRIMARY[kind]}"], row["learning_rate"])
+                writer.writerow([seed, int(row["epoch"]), *(f"{number:.5g}" for number in numbers)])

@@ -1,0 +1,85 @@
+"""What the paper's tables hold: tasks, networks, and the numbers that were published."""
+
+# What `deep-rnn reproduce` names, and its tasks: names of data sets.
+GROUPS = {
+    "music": ("nottingham", "jsb_chorales", "musedata"),
+    "characters": ("ptb_char",),
+    "words": ("ptb_word",),
+}
+TASKS = {
+    "nottingham": "Nottingham",
+    "jsb_chorales": "JSB Chorales",
+    "musedata": "MuseData",
+    "ptb_char": "Penn Treebank, characters",
+    "ptb_word": "Penn Treebank, words",
+}
+# The systems of the table, with their titles; the last two are for music only.
+NETWORKS = {
+    "rnn": "RNN",
+    "dts_rnn": "DT(S)-RNN",
+    "dots_rnn": "DOT(S)-RNN",
+    "srnn": "sRNN, 2 levels",
+    "dots_rnn_lp": "DOT(S)-RNN, Lp units, maxout output, dropout",
+    "fast_dropout_rnn": "RNN with fast dropout",
+}
+MUSIC_ONLY = ("dots_rnn_lp", "fast_dropout_rnn")
+SHALLOW = ("rnn", "fast_dropout_rnn")
+RECIPES = ("paper", "modern")
+# Definition of the number, and its unit.
+UNITS = {
+    "frame_nll": "nats per frame",
+    "bits_per_character": "bits per character",
+    "perplexity": "perplexity",
+}
+
+# Test results in arXiv:1312.6026, Tables 2 and 3; fast dropout: arXiv:1311.0701.
+PUBLISHED = {
+    "nottingham": {
+        "rnn": 3.225, "dts_rnn": 3.206, "dots_rnn": 3.215, "srnn": 3.258, "dots_rnn_lp": 2.95,
+        "fast_dropout_rnn": 3.09,
+    },
+    "jsb_chorales": {
+        "rnn": 8.338, "dts_rnn": 8.278, "dots_rnn": 8.437, "srnn": 8.367, "dots_rnn_lp": 7.92,
+        "fast_dropout_rnn": 8.01,
+    },
+    "musedata": {
+        "rnn": 6.990, "dts_rnn": 6.988, "dots_rnn": 6.973, "srnn": 6.945, "dots_rnn_lp": 6.59,
+        "fast_dropout_rnn": 6.75,
+    },
+    "ptb_char": {"rnn": 1.414, "dts_rnn": 1.409, "dots_rnn": 1.386, "srnn": 1.412},
+    "ptb_word": {"rnn": 122.9, "dts_rnn": 112.0, "dots_rnn": 107.5, "srnn": 110.0},
+}  # fmt: skip
+# Other results that the paper prints beside its own.
+OTHERS = {
+    "ptb_char": [("earlier work", 1.41), ("LSTM with dynamic evaluation", 1.24)],
+    "ptb_word": [("earlier work", 123.0), ("LSTM", 117.0)],
+}
+# The best published number of the paper's networks is what the best measured one is held against.
+GOALS = {task: min(numbers.values()) for task, numbers in PUBLISHED.items()}
+# Numbers for which no second source was found beside the paper.
+_ONCE = {"ptb_char": ("rnn", "dts_rnn"), "ptb_word": ("rnn", "dts_rnn")}
+ONE_SOURCE = {
+    (task, network) for task in TASKS for network in _ONCE.get(task, ("rnn", "dts_rnn", "srnn"))
+}
+
+
+def group_of(task):
+    """The command of a task.
+
+    Example:
+
+    >>> group_of("musedata")
+    'music'
+    """
+    return next(group for group, tasks in GROUPS.items() if task in tasks)
+
+
+def networks_of(task):
+    """The networks that the table has for a task.
+
+    Example:
+
+    >>> networks_of("ptb_char")
+    ['rnn', 'dts_rnn', 'dots_rnn', 'srnn']
+    """
+    return [n for n in NETWORKS if n not in MUSIC_ONLY or group_of(task) == "music"]

@@ -1,0 +1,506 @@
+"""The paper's experiments: their files, how they are run, what is kept of them."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_deep_rnn import cli, networks
+from keras_deep_rnn.data.catalogue import names
+from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.experiments import experiment, page, records, runner, table
+from keras_deep_rnn.experiments.experiment import Experiment
+from keras_deep_rnn.runs import Run
+from keras_deep_rnn.settings import network_arguments
+
+EVERY = [found for group in table.GROUPS for found in experiment.select(group)]
+KIND = {"music": ("piano_roll", 88), "characters": ("characters", 50), "words": ("words", 10_000)}
+
+
+def test_every_cell_of_the_table_has_its_files():
+    assert len(EVERY) == 2 * (5 * 4 + 3 * 2)
+    assert {(e.task, e.network) for e in EVERY} == {
+        (task, network) for task, numbers in table.PUBLISHED.items() for network in numbers
+    }
+    assert set(table.TASKS) <= set(names())
+    files = {p.relative_to(experiment.FOLDER) for p in experiment.FOLDER.glob("*/*.toml")}
+    assert {str(file.with_suffix("")) for file in files} == {e.name for e in EVERY}
+
+
+@pytest.mark.parametrize("found", EVERY, ids=lambda found: found.name)
+def test_sizes_are_those_of_table_1(found):
+    kind, features = KIND[table.group_of(found.task)]
+    dataset = dataclasses.make_dataclass("Data", ["name", "kind", "features"])
+    complete = found.settings_of(1).complete(dataset(found.task, kind, features))
+    # Nothing is left to defaults that may change.
+    chosen = network_arguments(complete, dataset(found.task, kind, features))
+    left = {"input_units", "transition_units", "output_units", "levels", "input_to", "skip"}
+    for name, value in found.settings.items():
+        assert getattr(complete, name) == value
+    if found.network in table.MUSIC_ONLY:
+        return
+    sizes = networks.preset(found.task, found.network)
+    assert {name: chosen[name] for name in sizes} == sizes
+    assert {name for name in left if name in chosen} == set(sizes) - {"units"}
+
+
+@pytest.mark.parametrize("found", EVERY, ids=lambda found: found.name)
+def test_recipes(found):
+    settings = found.settings_of(found.seeds[0])
+    assert settings.data == found.task
+    if found.recipe == "paper":
+        assert (settings.optimizer, settings.clipnorm) == ("sgd", 1.0)
+        assert settings.recurrent_start == "sparse"
+        assert settings.weight_noise > 0 or found.network in table.MUSIC_ONLY
+    else:
+        assert settings.optimizer == "adamw"
+        assert settings.output_dropout > 0
+    if found.network == "dots_rnn_lp":
+        assert (settings.activation, settings.output_activation) == ("lp_unit", "maxout")
+        assert settings.output_dropout > 0
+    if table.group_of(found.task) == "music":
+        assert len(found.seeds) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("colour = 1", "`key` must be one of 'minutes', 'seeds', 'settings', got 'colour'."),
+        ("seeds = 3", "Cannot use"),
+        ("minutes = 0\n[settings]\ndata = 'x'", "`minutes` must be a finite number above 0"),
+        ("[settings", "Cannot read"),
+        ("[settings]\ndata = 'x'\nnetwork = 'rn'", "did you mean 'rnn'?"),
+        ("[settings]\ndata = 'x'\nunitz = 3", "unitz"),
+        ("", "'settings' is missing"),
+    ],
+)
+def test_a_damaged_file_is_named(line, error, tmp_path):
+    (tmp_path / "musedata").mkdir()
+    lines = {"minutes": "minutes = 1", "seeds": "seeds = [1]"}
+    given = [value for name, value in lines.items() if not line.startswith(name)]
+    (tmp_path / "musedata" / "rnn-paper.toml").write_text("\n".join([*given, line]))
+    with pytest.raises(UserError) as found:
+        experiment.load("musedata", "rnn", "paper", tmp_path)
+    assert error in str(found.value)
+    assert "rnn-paper.toml" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error"),
+    [
+        ({"group": "musik"}, "did you mean 'music'?"),
+        ({"group": "music", "task": "ptb_char"}, "`task` must be one of 'nottingham'"),
+        ({"group": "words", "network": "fast_dropout_rnn"}, "`network` must be one of 'rnn'"),
+        ({"group": "words", "recipe": "old"}, "`recipe` must be one of 'paper', 'modern'"),
+    ],
+)
+def test_what_there_is_not(chosen, error):
+    with pytest.raises(UserError, match=re.escape(error)):
+        experiment.select(**chosen)
+
+
+# Small experiments of the same form on made-up data: the files and names of the real ones.
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Two experiments of two seeds each, on piano-rolls in a file; where their things lie."""
+    rng = np.random.default_rng(0)
+    rolls = {
+        f"{split}_{i}": (rng.random((8, 88)) < 0.05).astype("uint8")
+        for split in ("train", "valid", "test")
+        for i in range(3)
+    }
+    np.savez(tmp_path / "pieces.npz", **rolls)
+    folder = tmp_path / "experiments" / "jsb_chorales"
+    folder.mkdir(parents=True)
+    common = "epochs = 2\nbatch_size = 2\nunits = 3\npatience = 5\n"
+    for network in ("rnn", "do_rnn"):
+        (folder / f"{network}-modern.toml").write_text(
+            f"minutes = 0.1\nseeds = [1, 2]\n[settings]\ndata = '{tmp_path}/pieces.npz'\n"
+            f"network = '{network}'\n{common}"
+        )
+    return tmp_path
+
+
+def chosen(small, *networks):
+    return [
+        experiment.load("jsb_chorales", network, "modern", small / "experiments")
+        for network in networks
+    ]
+
+
+@pytest.fixture
+def reproduce(small, monkeypatch):
+    """Runs experiments whose files lie elsewhere, in processes that know where."""
+    code = (
+        "import sys\n"
+        "from keras_deep_rnn.experiments import experiment, one\n"
+        f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
+        "one.main()\n"
+    )
+    original = subprocess.Popen
+
+    def start(command, **options):
+        return original([command[0], "-c", code, command[-1]], **options)
+
+    monkeypatch.setattr(runner.subprocess, "Popen", start)
+
+    def run(*networks, **options):
+        lines = []
+        places = {"runs": small / "runs", "results": small / "results", "say": lines.append}
+        found = runner.reproduce(chosen(small, *networks), **{**places, **options})
+        return found, lines
+
+    return run
+
+
+def test_trains_records_and_does_not_train_again(reproduce, small):
+    (record,), lines = reproduce("rnn", jobs=2)
+    assert any("epoch 2/2" in line and "left" in line for line in lines)
+    assert record == records.read(small / "results", "jsb_chorales/rnn-modern")
+    assert [run["seed"] for run in record["runs"]] == [1, 2]
+    assert all(run["complete"] and run["epochs"] == 2 for run in record["runs"])
+    both = [run["splits"]["test"]["frame_nll"] for run in record["runs"]]
+    summary = record["summary"]["test"]["frame_nll"]
+    assert summary["mean"] == pytest.approx(np.mean(both))
+    assert summary["spread"] == pytest.approx(abs(both[0] - both[1]) / 2**0.5)
+    assert set(record["summary"]["test"]) == {
+        "frame_nll", "sequence_nll", "frame_nll_from_1", "sequence_nll_from_1",
+    }  # fmt: skip
+    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    assert run.metrics["splits"] == record["runs"][0]["splits"]
+    assert record["data"]["checksum"] == run.config["data"]["checksum"]
+    assert record["kernels"] == 88 * 3 + 3 * 3 + 3 * 88
+    curves = records.read_curves(small / "results", "jsb_chorales/rnn-modern")
+    history = [row["val_frame_nll"] for row in run.history()]
+    assert [row["validation"] for row in curves[1]] == pytest.approx(history, rel=1e-4)
+    before = (run / "metrics.json").stat().st_mtime_ns
+    (again,), lines = reproduce("rnn")
+    assert again == record
+    assert len(lines) == 1
+    assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_no_path_of_the_machine_is_kept(small):
+    """Neither where the data lies nor where the run does."""
+    real = experiment.load("jsb_chorales", "rnn", "modern")
+    assert not {"data_path", "data_dir"} & set(real.settings)
+    assert {"data_path", "data_dir"} <= set(records.NOT_KEPT)
+    committed = pathlib.Path(__file__).parents[1] / "results"
+    for file in committed.glob("*/*.json"):
+        text = file.read_text()
+        assert not re.search(r'"(/|[A-Z]:\\\\|~)', text), file
+
+
+def test_an_unfinished_run_is_measured_and_goes_on(reproduce, small, monkeypatch):
+    reproduce("rnn", seeds=[1])
+    whole = records.read(small / "results", "jsb_chorales/rnn-modern")["runs"][0]
+    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    cut_after_one_epoch(run, chosen(small, "rnn")[0])
+    assert reproduce("rnn", seeds=[1], measure_only=True)[0][0]["runs"][0]["complete"] is False
+    record = records.read(small / "results", "jsb_chorales/rnn-modern")
+    (partial,) = record["runs"]
+    assert (partial["epochs"], partial["complete"]) == (1, False)
+    assert set(partial["splits"]) == {"validation", "test"}
+    assert record["summary"] == {"validation": {}, "test": {}}
+    assert not (run / "metrics.json").exists()
+    (record,), _ = reproduce("rnn", seeds=[1])
+    assert record["runs"][0]["splits"]["test"] == pytest.approx(whole["splits"]["test"], rel=1e-5)
+
+
+def cut_after_one_epoch(run, found):
+    """Leaves a run as a kill after its first epoch does."""
+    from keras_deep_rnn import training
+    from keras_deep_rnn.callbacks import Backup
+
+    class Killed(BaseException):
+        pass
+
+    original = Backup.on_epoch_end
+
+    def killing(self, epoch, logs=None):
+        original(self, epoch, logs)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Backup, "on_epoch_end", killing)
+        with pytest.raises(Killed):
+            training.train(found.settings_of(1), run.path, overwrite=True, say=lambda line: None)
+
+
+def test_a_run_that_diverged_at_once_leaves_no_record(small):
+    (found,) = chosen(small, "rnn")
+    run = runner.folder_of(small / "runs", found, 1)
+    cut_after_one_epoch(run, found)
+    written = records.write(small / "results", found, small / "runs")
+    (only,) = written["runs"]
+    assert (only["complete"], only["epochs"], only["best_epoch"]) == (False, 1, 1)
+    header, row = (run / "history.csv").read_text().splitlines()
+    names, values = header.split(","), row.split(",")
+    values[names.index("val_frame_nll")] = "nan"
+    (run / "history.csv").write_text("\n".join([header, ",".join(values)]) + "\n")
+    assert records.write(small / "results", found, small / "runs") is None
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
+    reproduce("rnn", seeds=[1])
+    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    cut_after_one_epoch(run, chosen(small, "rnn")[0])
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["checksum"] = "another"
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"1 of 2 runs failed; .*rnn-modern seed 1: `data` must be"):
+        reproduce("rnn", "do_rnn", seeds=[1])
+    record = records.read(small / "results", "jsb_chorales/do_rnn-modern")
+    assert [run["complete"] for run in record["runs"]] == [True]
+
+
+def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monkeypatch):
+    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+    file.write_text(file.read_text().replace("epochs = 2\n", "epochs = 40\n"))
+    started, lines = [], []
+    original = runner.subprocess.Popen
+
+    def start(*arguments, **options):
+        started.append(original(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(runner.subprocess, "Popen", start)
+
+    def interrupt(line):
+        lines.append(line)
+        if "epoch  2/40" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("rnn", seeds=[1], say=interrupt)
+    assert lines[-1] == "Interrupted: the same command goes on."
+    assert started[0].returncode is not None
+    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    assert not (run / "metrics.json").exists()
+    (record,), lines = reproduce("rnn", seeds=[1])
+    assert record["runs"][0]["complete"]
+    assert not any("epoch  1/40" in line for line in lines)
+
+
+def test_a_run_with_other_settings_is_refused(reproduce, small):
+    reproduce("rnn", seeds=[1])
+    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+    file.write_text(file.read_text().replace("units = 3", "units = 4"))
+    with pytest.raises(UserError, match=r"was trained with units 3, .* has 4: .*--overwrite"):
+        reproduce("rnn", seeds=[1])
+    (record,), _ = reproduce("rnn", seeds=[1], overwrite=True)
+    assert record["settings"]["units"] == 4
+
+
+# The page, from records that are written by hand: every number in it is known.
+
+
+def record(name, numbers, *, partial=None, dynamic=None, primary="frame_nll", seeds=(1, 2)):
+    """Writes the record of an experiment with the given test results."""
+    task, cell = name.split("/")
+    network, recipe = cell.rsplit("-", 1)
+    runs = [
+        {"seed": seed, "complete": True, "epochs": 9 + seed,
+         "splits": {"validation": {primary: number - 0.1}, "test": {primary: number}}}
+        for seed, number in zip(seeds, numbers)
+    ]  # fmt: skip
+    if dynamic:
+        runs[0]["dynamic"] = {
+            split: {primary: number} for split, number in zip(("validation", "test"), dynamic)
+        }
+    if partial:
+        runs.append(
+            {
+                "seed": 3,
+                "complete": False,
+                "epochs": 4,
+                "splits": {"validation": {primary: partial}},
+            }
+        )
+    more = {"sequence_nll": 1.5, "frame_nll_from_1": 2.5, "sequence_nll_from_1": 3.5}
+    extra = more if primary == "frame_nll" else {}
+    for run in runs:
+        for split in run["splits"].values():
+            split.update(extra)
+    return name, {
+        "task": task, "network": network, "recipe": recipe, "primary": primary, "runs": runs,
+        "settings": {"epochs": 20}, **records._summary(runs),
+    }  # fmt: skip
+
+
+def put(results, *all_records):
+    for name, content in all_records:
+        path = results / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        rows = [f"{run['seed']},{e},9,{9 - e},0.1" for run in content["runs"] for e in (1, 2, 3)]
+        path.with_suffix(".csv").write_text("\n".join([",".join(records.CURVE), *rows]) + "\n")
+
+
+def test_page(tmp_path):
+    results, out = tmp_path / "results", tmp_path / "docs" / "results.md"
+    put(
+        results,
+        record("jsb_chorales/rnn-modern", [8.4, 8.6]),
+        record("jsb_chorales/dots_rnn-modern", [7.8, 8.0], partial=9.25),
+        record("jsb_chorales/srnn-paper", [], partial=8.75),
+        record("ptb_char/rnn-paper", [1.45], primary="bits_per_character", dynamic=(1.4, 1.35)),
+    )
+    (results / "jsb_chorales" / "notes.md").write_text("What was tried.\n")
+    written = page.write(results, out)
+    pictures = [tmp_path / "docs" / "results" / f"{t}.png" for t in ("jsb_chorales", "ptb_char")]
+    assert written == [out, *pictures]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    text = out.read_text()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    rows = {tuple(line[:3]): line[3:] for line in lines if len(line) == 8}
+    command = "`deep-rnn reproduce music --task jsb_chorales --network {} --recipe {}`"
+    assert rows["RNN", "8.338†", "modern"] == [
+        "8.400 ± 0.141", "8.500 ± 0.141", "+0.162", "2 complete, 10 to 11 epochs",
+        command.format("rnn", "modern"),
+    ]  # fmt: skip
+    assert rows["DOT(S)-RNN", "8.437", "modern"][1:4] == [
+        "7.900 ± 0.141", "-0.537", "2 complete, 10 to 11 epochs; 1 unfinished, 4 of 20 epochs",
+    ]  # fmt: skip
+    assert rows["sRNN, 2 levels", "8.367†", "paper"][:4] == [
+        "(8.750)", "", "", "1 unfinished, 4 of 20 epochs",
+    ]  # fmt: skip
+    assert rows["RNN, dynamic evaluation", "", "paper"][:2] == ["1.400", "1.350"]
+    assert rows["RNN", "1.414†", "paper"][:3] == ["1.350", "1.450", "+0.036"]
+    short = {line[0]: line[1:] for line in lines if len(line) == 6}
+    assert short["JSB Chorales"] == [
+        "7.92", "DOT(S)-RNN, modern", "7.900", "reached", "modern: yes (7.900, RNN 8.500)",
+    ]  # fmt: skip
+    assert short["Nottingham"][2] == "not run"
+    assert short["Penn Treebank, characters"][3] == "missed by 0.064"
+    (definitions,) = [line for line in lines if line[:1] == ["RNN, modern"]]
+    assert definitions[1:] == ["8.500", "1.500", "2.500", "3.500"]
+    assert "What was tried." in text
+    assert "![published and measured, and learning curves](results/jsb_chorales.png)" in text
+    missing = text.split("## What was not run")[1]
+    assert "`musedata/rnn-paper`" in missing
+    assert "- `jsb_chorales/srnn-paper`: 1 unfinished, 4 of 20 epochs" in missing
+    # Three seeds of music are asked for, one of text.
+    assert "- `jsb_chorales/rnn-modern`: 2 complete" in missing
+    assert "`ptb_char/rnn-paper`" not in missing
+
+
+def test_page_of_nothing(tmp_path):
+    page.write(tmp_path / "results", tmp_path / "results.md")
+    assert "Not started: `nottingham/rnn-paper`" in (tmp_path / "results.md").read_text()
+
+
+def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
+    root = pathlib.Path(__file__).parents[1]
+    page.write(root / "results", tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text() == (root / "docs" / "results.md").read_text()
+
+
+def called(*arguments):
+    """The command line in this process: exit code, output, error line."""
+    import contextlib
+    import io
+
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code, output.getvalue(), errors.getvalue()
+    raise AssertionError("main must end the process")
+
+
+def test_commands(reproduce, small, monkeypatch):
+    monkeypatch.setattr(experiment, "select", lambda group, **which: chosen(small, "rnn"))
+    places = ["--runs", small / "runs", "--results", small / "results"]
+    code, output, errors = called("reproduce", "music", "--seed", "1", *places)
+    assert (code, errors) == (0, "")
+    assert "epoch 2/2" in output
+    number = records.read(small / "results", "jsb_chorales/rnn-modern")["runs"][0]["splits"]
+    assert f"{number['test']['frame_nll']:.3f}" in output
+    code, output, _ = called("reproduce", "music", "--list", *places)
+    assert code == 0
+    assert "1 complete, 2 epochs" in output
+    out = small / "page.md"
+    code, output, _ = called("reproduce", "report", "--results", small / "results", "--out", out)
+    assert code == 0
+    assert f"Wrote {out}" in output
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("music --jobs 0", "--jobs must be a positive integer, got 0."),
+        ("music --task bach", "--task must be one of 'nottingham'"),
+        ("words --network srn", "did you mean 'srnn'?"),
+        ("words --recipe new", "--recipe must be one of 'paper', 'modern', got 'new'."),
+        ("words --seed x", "expected integers separated by commas"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, error, tmp_path):
+    code, _, errors = called(
+        "reproduce", *arguments.split(), "--runs", tmp_path / "a", "--results", tmp_path / "b"
+    )
+    assert code == 2
+    assert error in errors
+    assert errors.count("\n") == 1
+
+
+def test_estimate_of_the_time_left():
+    found = Experiment("jsb_chorales", "rnn", "modern", {}, (1,), minutes=2)
+    waiting = [runner.Job(found, seed, None) for seed in (3, 4)]
+    assert runner.time_left([], waiting, [], jobs=1) == 240
+    # One that takes 10 s an epoch of 24 takes twice what its file says: so will the others.
+    running = [runner.Job(found, 2, None, epochs=6, of=24, seconds=10)]
+    assert runner.time_left(running, waiting, [], jobs=1) == 180 + 480
+    assert runner.time_left(running, waiting, [], jobs=2) == (180 + 480) / 2
+    assert runner.time_left(running, [], [], jobs=2) == 180
+
+
+def test_children_end_with_the_command(small, tmp_path):
+    """A kill of the command that reproduces ends what it has started."""
+    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+    file.write_text(file.read_text().replace("epochs = 2", "epochs = 100000"))
+    child = (
+        "from keras_deep_rnn.experiments import experiment, one\n"
+        f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
+        "one.main()\n"
+    )
+    code = (
+        "import subprocess, sys\n"
+        "from keras_deep_rnn.experiments import experiment, runner\n"
+        "popen = subprocess.Popen\n"
+        "def start(command, **options):\n"
+        f"    process = popen([command[0], '-c', {child!r}, command[-1]], **options)\n"
+        "    print(process.pid, flush=True)\n"
+        "    return process\n"
+        "runner.subprocess.Popen = start\n"
+        f"folder = {str(small / 'experiments')!r}\n"
+        "found = experiment.load('jsb_chorales', 'rnn', 'modern', folder)\n"
+        f"runner.reproduce([found], runs={str(small / 'runs')!r}, results={str(tmp_path)!r},\n"
+        "    say=lambda line: print(line, flush=True))\n"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = None
+    for line in command.stdout:
+        if line.strip().isdigit():
+            pid = int(line)
+        if "epoch" in line and "/100000" in line:
+            break
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    command.stdout.close()
+    deadline = time.monotonic() + 30
+    while pathlib.Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not pathlib.Path(f"/proc/{pid}").exists()
