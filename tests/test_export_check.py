@@ -49,6 +49,16 @@ def test_what_a_check_tells(folder):
     assert "tensorflow_model_server" in checked.found
 
 
+@pytest.mark.parametrize("model", [music, text])
+def test_compiled_by_xla(model, tmp_path):
+    """Within 1e-5 of Keras, and what XLA would leave out is still checked."""
+    probabilities = {music: "sigmoid", text: "softmax"}[model]
+    folder = exported(model(), tmp_path, probabilities=probabilities, jit_compile=True)
+    checked = check_export(folder)
+    assert checked.difference < 1e-5
+    assert checked.found["C API, bad inputs"] == checked.found["without Keras, bad inputs"]
+
+
 def test_other_files(folder):
     (folder / "more").write_text("")
     with pytest.raises(UserError, match="check 'files' failed: more is not the file"):
