@@ -56,14 +56,19 @@ def record_of(served, version, vocabulary):
         "max_steps": options.max_steps,
         "jit_compile": options.jit_compile,
         "precision": precision(served.model),
-        "signatures": {
-            signature: {
-                way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
-                for way, of in ways.items()
-            }
-            for signature, ways in served.specification.items()
-        },
+        "signatures": described(served.specification),
         "golden": [encoded_case(*case) for case in golden(served)],
+    }
+
+
+def described(specification):
+    """`Served.specification` as JSON holds it."""
+    return {
+        signature: {
+            way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
+            for way, of in ways.items()
+        }
+        for signature, ways in specification.items()
     }
 
 

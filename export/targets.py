@@ -16,7 +16,7 @@ from ..arguments import one_of, optional
 from ..errors import UserError, first_line
 from .agreement import Disagree, differences
 from .contract import exportable, precision, read_vocabulary
-from .record import record_of, write_record
+from .record import described, record_of, write_record
 from .signatures import PROBABILITIES, Options, Served
 from .version import Version
 
@@ -116,14 +116,7 @@ def _fitted(record, served):
         given = {name: case["inputs"][name] for name in taken}
         if all(_fits(given[name]["shape"], shape) for name, (shape, _) in taken.items()):
             golden.append({**case, "inputs": given})
-    signatures = {
-        signature: {
-            way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
-            for way, of in ways.items()
-        }
-        for signature, ways in served.specification.items()
-    }
-    return {**record, "signatures": signatures, "golden": golden}
+    return {**record, "signatures": described(served.specification), "golden": golden}
 
 
 def _fits(got, shape):
