@@ -45,16 +45,16 @@ def served_by_binary(folder, record):
                 [find_binary(), *arguments], stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            client = Client(f"127.0.0.1:{port}", name, timeout=SECONDS)
-            _wait_until_available(client, server, log)
+            with Client(f"127.0.0.1:{port}", name, timeout=SECONDS) as client:
+                _wait_until_available(client, server, log)
 
-            def run(signature, inputs):
-                try:
-                    return client.call(signature, **inputs)
-                except UserError as error:
-                    raise Rejected(str(error)) from error
+                def run(signature, inputs):
+                    try:
+                        return client.call(signature, **inputs)
+                    except UserError as error:
+                        raise Rejected(str(error)) from error
 
-            yield run
+                yield run
         finally:
             server.kill()
             server.wait()
