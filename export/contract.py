@@ -5,6 +5,7 @@ import keras
 from ..arguments import positive_integer
 from ..errors import UserError
 from ..networks import OneHot
+from ..operators import Plus
 
 
 def exportable(model):
@@ -81,13 +82,14 @@ def takes_tokens(model):
 
 def tokens_of(model):
     """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
+    names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Plus, "num_tokens"))
     sizes = [
         getattr(layer, name)
         for layer in layers_in(model)
-        for name in ("input_dim", "size")
-        if isinstance(layer, (keras.layers.Embedding, OneHot)) and hasattr(layer, name)
+        for kind, name in names
+        if isinstance(layer, kind)
     ]
-    return min(sizes, default=None)
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def read_vocabulary(vocabulary):

@@ -138,6 +138,7 @@ CHECKS = {
     "output_units": optional(layer_sizes),
     "shortcut": flag,
     "input_to": one_of(("first", "all")),
+    "num_tokens": optional(positive_integer),
     "skip": one_of((None, "residual", "all_to_output")),
     "use_bias": flag,
     "activation": _activation,

@@ -105,6 +105,11 @@ class DeepRNNCell(Cell):
                     f"`units`, got {type(plus).__name__}."
                 )
         self.keep(locals())
+        if self.dropout and getattr(plus, "num_tokens", None):
+            raise UserError(
+                "`dropout` must be 0 with `num_tokens`, which has no units of x to drop, "
+                f"got {dropout}."
+            )
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._output_width = None
         self.reset_dropout_mask()

@@ -13,12 +13,14 @@ Definitions, for music and for language:
     perplexity           exp(total nats / count)
 """
 
+import functools
 import math
 
 import keras
 from keras import ops
 
 from .arguments import flag, one_of
+from .recurrence import DEFAULT_LOOP
 
 
 def frame_nll(y_true, logits):
@@ -53,8 +55,23 @@ def token_nll(y_true, logits):
     Returns:
         (B, T) in nats.
     """
+    on_tensorflow = keras.backend.backend() == "tensorflow" and DEFAULT_LOOP.compiled()
+    return (_by_xla() if on_tensorflow else _token_nll)(y_true, logits)
+
+
+def _token_nll(y_true, logits):
     logits = ops.cast(logits, "float32")
-    return ops.sparse_categorical_crossentropy(y_true, logits, from_logits=True)
+    y_true = ops.expand_dims(ops.cast(y_true, "int32"), -1)
+    of_targets = ops.take_along_axis(logits, y_true, axis=-1)
+    return ops.logsumexp(logits, axis=-1) - ops.squeeze(of_targets, -1)
+
+
+@functools.cache
+def _by_xla():
+    """`_token_nll` in few passes: TensorFlow's own takes as long, for words, as the logits do."""
+    import tensorflow as tf
+
+    return tf.function(_token_nll, jit_compile=True, autograph=False)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

@@ -225,6 +225,9 @@ def build_network(
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
+    looked_up = kind != "piano_roll" and not fast_dropout and not options.get("dropout")
+    if looked_up:
+        options["num_tokens"] = features
     recurrent = recurrent_layer(
         network,
         units=units,
@@ -261,8 +264,11 @@ def build_network(
     if kind == "piano_roll":
         x = inputs["x"] = keras.Input((None, features), batch_size=batch_size, name="x")
     else:
-        inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
-        x = OneHot(features, dtype=dtype, name="one_hot")(inputs["x"])
+        tokens = inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
+        if looked_up:
+            x = keras.ops.expand_dims(tokens, -1)
+        else:  # what drops units of x, or averages over dropping them, has to see them
+            x = OneHot(features, dtype=dtype, name="one_hot")(tokens)
     carried = {}
     if stateful:
         inputs["reset"] = carried["reset"] = keras.Input((1,), batch_size=batch_size, name="reset")

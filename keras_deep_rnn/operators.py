@@ -43,6 +43,9 @@ class Plus(Operator):
         shortcut: Whether every later layer of the transition also sees h(t-1), DT(S)-RNN.
         input_to: `"first"` or `"all"`: the layers of the transition that x(t) feeds.
         input_units: Widths of the layers that x(t) goes through first; None for none.
+        num_tokens: D where x(t) is a token, an integer below D that stands for its unit vector (as
+            in `keras.layers.CategoryEncoding`): x(t) U is a row of U then, which is looked up
+            instead of computed. None: x(t) is D numbers.
         activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
         input_activation: phi of the input layers; None takes `activation`.
         use_bias: Whether each layer has a bias.
@@ -60,7 +63,7 @@ class Plus(Operator):
         bias_constraint: Constraint on the biases.
 
     Call arguments:
-        inputs: The list `[x, h]`: x of shape (B, D) and h of shape (B, H).
+        inputs: The list `[x, h]`: x of shape (B, D), tokens of shape (B, 1), and h of shape (B, H).
 
     Returns:
         The new h, shape (B, H).
@@ -87,6 +90,7 @@ class Plus(Operator):
         shortcut=False,
         input_to="first",
         input_units=None,
+        num_tokens=None,
         activation="tanh",
         input_activation=None,
         use_bias=True,
@@ -115,6 +119,10 @@ class Plus(Operator):
         features, hidden = input_shape[0][-1], input_shape[1][-1]
         if hidden != self.units:
             raise UserError(f"`h` must have {self.units} units (`units`), got {hidden}.")
+        if self.num_tokens:
+            if features != 1:
+                raise UserError(f"`x` must be one token a step with `num_tokens`, got {features}.")
+            features = self.num_tokens
         self._input_layers = self._mlp(
             features, self.input_units, "input_to_hidden", self.input_activation or self.activation
         )
@@ -148,12 +156,14 @@ class Plus(Operator):
 
         x may be one step (B, D) or a whole sequence (B, T, D): this runs outside the loop.
         """
+        tokens = self.num_tokens is not None
         for layer in self._input_layers:
-            x = layer(input_to_hidden=x)
+            x = layer.activate(layer.weigh_input(x, tokens))
+            tokens = False
         projections = []
         for layer in self._transition_layers:
             if "input_to_hidden" in layer.kernels:
-                projection = layer.weigh(input_to_hidden=x)
+                projection = layer.weigh_input(x, tokens)
                 with_bias = bias and layer.bias is not None
                 projections.append(projection + layer.bias if with_bias else projection)
         return ops.concatenate(projections, axis=-1) if len(projections) > 1 else projections[0]

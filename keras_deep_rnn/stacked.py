@@ -72,6 +72,8 @@ class StackedRNNCell(Cell):
         cells = []
         for level, units in enumerate(sizes):
             own = dict(options)
+            if level:
+                own.pop("num_tokens", None)
             if own.get("seed") is not None:
                 own["seed"] = CHECKS["seed"]("seed", own["seed"]) + level
             for role in ("kernel_initializer", "recurrent_initializer"):

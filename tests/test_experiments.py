@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,23 @@ def test_trains_records_and_does_not_train_again(reproduce, small):
     assert again == record
     assert len(lines) == 1
     assert (run / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_a_record_keeps_its_other_seeds(reproduce, small):
+    """Where the folders of their runs are gone; not beside runs with other settings."""
+    ((before,), _), name = reproduce("rnn"), "jsb_chorales/rnn-modern"
+    curves = records.read_curves(small / "results", name)
+    shutil.rmtree(small / "runs")
+    (record,), _ = reproduce("rnn", seeds=[2, 3])
+    assert [run["seed"] for run in record["runs"]] == [1, 2, 3]
+    assert record["runs"][0] == before["runs"][0]
+    assert record["summary"]["test"]["frame_nll"]["runs"] == 3
+    assert records.read_curves(small / "results", name)[1] == curves[1]
+    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+    file.write_text(file.read_text().replace("units = 3", "units = 4"))
+    shutil.rmtree(small / "runs")
+    (record,), _ = reproduce("rnn", seeds=[2])
+    assert [run["seed"] for run in record["runs"]] == [2]
 
 
 def test_no_path_of_the_machine_is_kept(small):

@@ -25,6 +25,9 @@ NOT_KEPT = ("data_path", "data_dir", "tensorboard", "seed")
 def write(results, experiment, runs):
     """Writes the record of an experiment from what lies in the folders of its runs.
 
+    Complete runs that the record has of other seeds stay in it where they had the same settings and
+    data.
+
     Args:
         results: Folder of the records.
         experiment: `Experiment`.
@@ -58,14 +61,30 @@ def write(results, experiment, runs):
         "data": {name: config["data"][name] for name in ("name", "kind", "version", "checksum")},
         "kernels": table_1_size(build_network(**config["network"])),
         "primary": PRIMARY[kind],
-        "runs": [_run(run, kind) for run in found],
     }
+    content["runs"] = [_run(run, kind) for run in found]
+    curves = {run.config["settings"]["seed"]: _curve(run, kind) for run in found}
+    for run, curve in _kept(results, experiment.name, content):
+        content["runs"].append(run)
+        curves[run["seed"]] = curve
+    content["runs"].sort(key=lambda run: run["seed"])
     content.update(_summary(content["runs"]))
     path = Path(results, f"{experiment.name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, content)
-    _write_curves(path.with_suffix(".csv"), found, kind)
+    _write_curves(path.with_suffix(".csv"), [curves[seed] for seed in sorted(curves)])
     return content
+
+
+def _kept(results, name, content):
+    """The complete runs of the record so far, with their curves, that `content` has not."""
+    record = read(results, name)
+    if record is None or any(record[key] != content[key] for key in ("settings", "data")):
+        return []
+    seeds = {run["seed"] for run in content["runs"]}
+    others = [run for run in record["runs"] if run["complete"] and run["seed"] not in seeds]
+    curves = read_curves(results, name) if others else {}
+    return [(run, curves[run["seed"]]) for run in others]
 
 
 def read(results, name):
@@ -154,12 +173,19 @@ def _spread(numbers):
     }
 
 
-def _write_curves(path, found, kind):
+def _curve(run, kind):
+    """The learning curve of a run: rows of numbers by the names of `CURVE`."""
+    seed, validation = run.config["settings"]["seed"], f"val_{PRIMARY[kind]}"
+    return [
+        {**{name: row.get(name) for name in CURVE}, "seed": seed, "validation": row[validation]}
+        for row in run.history()
+    ]
+
+
+def _write_curves(path, curves):
     with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CURVE)
-        for run in found:
-            seed = run.config["settings"]["seed"]
-            for row in run.history():
-                numbers = (row["loss"], row[f"val_{PRIMARY[kind]}"], row["learning_rate"])
-                writer.writerow([seed, int(row["epoch"]), *(f"{number:.5g}" for number in numbers)])
+        for row in (row for curve in curves for row in curve):
+            whole, numbers = CURVE[:2], CURVE[2:]
+            writer.writerow([*(int(row[n]) for n in whole), *(f"{row[n]:.5g}" for n in numbers)])

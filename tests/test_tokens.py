@@ -1,0 +1,93 @@
+"""Tokens, whose rows of U are looked up, against the unit vectors that they stand for."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_deep_rnn as kdr
+
+TOKENS = 7
+LAYERS = {
+    "rnn": lambda **o: kdr.DeepTransitionRNN(4, **o),
+    "dts_rnn": lambda **o: kdr.DeepTransitionRNN(
+        4, transition_units=(5,), shortcut=True, input_to="all", **o
+    ),
+    "deep_input_rnn": lambda **o: kdr.DeepInputRNN(4, input_units=(6, 5), **o),
+    "dots_rnn": lambda **o: kdr.DeepOutputTransitionRNN(
+        4, transition_units=(5,), output_units=(6,), shortcut=True, **o
+    ),
+    "srnn": lambda **o: kdr.StackedRNN(units=(4, 5), **o),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def twins(request):
+    """A layer for tokens and one for their unit vectors, with equal weights."""
+    make = LAYERS[request.param]
+    of_tokens = make(num_tokens=TOKENS, return_sequences=True)
+    of_vectors = make(return_sequences=True)
+    of_tokens.build((None, None, 1))
+    of_vectors.build((None, None, TOKENS))
+    of_vectors.set_weights(of_tokens.get_weights())
+    return of_tokens, of_vectors
+
+
+def some_tokens():
+    # Token 2 comes often, token 6 never: the gradient of its row is 0.
+    return np.random.default_rng(0).choice([0, 1, 2, 2, 2, 3, 4, 5], (3, 9, 1)).astype("int32")
+
+
+def test_a_token_is_its_unit_vector(twins):
+    of_tokens, of_vectors = twins
+    tokens = some_tokens()
+    vectors = np.eye(TOKENS, dtype="float32")[tokens[..., 0]]
+    expected = keras.ops.convert_to_numpy(of_vectors(vectors))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(of_tokens(tokens)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(of_tokens.step(tokens[:, 0])[0]), expected[:, 0], atol=1e-6
+    )
+
+
+def test_trains_as_its_twin(twins):
+    """Also where the norm of the gradient is cut, which rows given one by one would change."""
+    trained = []
+    for layer, x in zip(twins, (some_tokens(), np.eye(TOKENS)[some_tokens()[..., 0]])):
+        model = keras.Sequential([layer, keras.layers.Dense(1, kernel_initializer="ones")])
+        model.compile(keras.optimizers.SGD(0.5, global_clipnorm=0.1), "mse")
+        model.fit(x, np.ones((3, 9, 1)), epochs=3, verbose=0)
+        trained.append(model.get_weights())
+    for of_tokens, of_vectors in zip(*trained):
+        np.testing.assert_allclose(of_tokens, of_vectors, atol=1e-5)
+
+
+def test_saved_and_loaded(twins, tmp_path):
+    tokens = keras.Input((None, 1), dtype="int32")
+    model = keras.Model(tokens, twins[0](tokens))
+    model.save(tmp_path / "tokens.keras")
+    loaded = keras.models.load_model(tmp_path / "tokens.keras")
+    np.testing.assert_array_equal(loaded.predict(some_tokens()), model.predict(some_tokens()))
+
+
+def test_a_text_network_drops_unit_vectors():
+    """Dropout of x has to see the units that it drops."""
+    model = kdr.build_network("rnn", kind="words", features=TOKENS, units=4, dropout=0.5)
+    assert model.get_layer("recurrent").num_tokens is None
+    x = np.repeat(np.arange(TOKENS)[None], 50, axis=0)
+    y = keras.ops.convert_to_numpy(model({"x": x}, training=True))
+    assert len(np.unique(y[:, 0].round(6), axis=0)) == 2  # kept and dropped
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: kdr.DeepTransitionRNN(4, num_tokens=0), "`num_tokens` must be a positive integer"),
+        (lambda: kdr.DeepTransitionRNN(4, num_tokens=7, dropout=0.1), "`dropout` must be 0 with"),
+        (
+            lambda: kdr.DeepTransitionRNN(4, num_tokens=7)(np.zeros((2, 3, 5), "int32")),
+            "`x` must be one token a step with `num_tokens`, got 5",
+        ),
+    ],
+)
+def test_mistakes(make, error):
+    with pytest.raises(ValueError, match=error):
+        make()
