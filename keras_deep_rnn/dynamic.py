@@ -14,6 +14,7 @@ import keras
 from .data.batching import CarriedBatches
 from .errors import UserError
 from .evaluation import PRIMARY
+from .metrics import TokenLoss
 from .networks import build_network
 
 # What is tried on the validation split: rates of gradient descent, and tokens of a part.
@@ -86,9 +87,7 @@ def read(run, weights, dataset, split, rate, steps, progress=iter):
     model.set_weights(weights)
     model.compile(
         keras.optimizers.SGD(rate, global_clipnorm=CLIPNORM),
-        keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
+        TokenLoss(),
     )
     sequences, kind = dataset.splits[split], dataset.kind
     batches = CarriedBatches(sequences, 1, steps, kind=kind, start=dataset.start)

@@ -93,6 +93,25 @@ class FrameLoss(keras.losses.Loss):
         return frame_nll(y_true, y_pred)
 
 
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
+class TokenLoss(keras.losses.Loss):
+    """The mean token NLL of a batch, in nats, weighted by `sample_weight` (B, T).
+
+    Example:
+
+    >>> import numpy as np
+    >>> y, weight = np.zeros((1, 2), "int32"), np.array([[1.0, 0.0]])
+    >>> round(float(TokenLoss()(y, np.zeros((1, 2, 8)), weight) / np.log(2)), 4)
+    3.0
+    """
+
+    def __init__(self, reduction="mean_with_sample_weight", name="token_loss", dtype=None):
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        return token_nll(y_true, y_pred)
+
+
 class ExactMean(keras.metrics.Metric):
     """A weighted total divided by the total of the weights, exact over batches.
 

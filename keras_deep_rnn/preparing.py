@@ -5,7 +5,7 @@ import keras
 from .arguments import number
 from .data.batching import CarriedBatches, PieceBatches
 from .errors import UserError
-from .metrics import TEXT_METRICS, FrameLoss, FrameNLL
+from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .networks import build_network
 from .schedules import InverseDecay
 
@@ -74,9 +74,7 @@ def compile_network(model, settings, kind, updates):
         # Carried batches say with their weights which frame is a first one.
         metric = FrameNLL(first_frame=bool(settings.truncate), name="frame_nll")
     else:
-        loss = keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        )
+        loss = TokenLoss()
         metric = TEXT_METRICS[kind]()
     model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
 

@@ -12,6 +12,7 @@ from keras_deep_rnn.metrics import (
     FrameLoss,
     FrameNLL,
     Perplexity,
+    TokenLoss,
     frame_nll,
     token_nll,
 )
@@ -227,3 +228,27 @@ def test_text_floors_of_the_penn_treebank(data_path, tmp_path):
         floors = text_floors(train, test, dataset.features, dataset.kind)
         digits = 3 if name == "ptb_char" else 1
         assert {key: round(value, digits) for key, value in floors.items()} == numbers
+
+
+@pytest.mark.parametrize("words", [8, 10_000])
+def test_token_loss_trains_as_that_of_keras(words):
+    """Large logits, ignored tokens, and one step of gradient descent on the logits' kernel."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 5, 3)).astype("float32")
+    y, weight = random.integers(0, words, (2, 5)), np.array([[1.0] * 5, [1, 1, 0, 0, 0]])
+    kernel = random.normal(0, 30, (3, words)).astype("float32")
+    kernels, losses = [], []
+    for loss in (
+        TokenLoss(),
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+    ):
+        model = keras.Sequential([keras.Input((5, 3)), keras.layers.Dense(words, use_bias=False)])
+        model.set_weights([kernel])
+        model.compile(keras.optimizers.SGD(1.0), loss)
+        losses.append(model.train_on_batch(x, y, weight))
+        kernels.append(model.get_weights()[0] - kernel)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    np.testing.assert_allclose(*kernels, atol=1e-5)
+    assert np.abs(kernels[1]).max() > 0.01
