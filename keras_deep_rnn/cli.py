@@ -111,7 +111,8 @@ def train(
     optimizer: text(
         "adamw with a cosine schedule, or sgd with the paper's; else adamw.", OPT
     ) = None,
-    learning_rate: real("Rate at the start.", OPT) = None,
+    learning_rate: real("Rate at the start, or after the warmup.", OPT) = None,
+    warmup: whole("Updates over which adamw's rate rises to it; else 0.", OPT) = None,
     momentum: real("Of sgd; else 0.", OPT) = None,
     decay_start: whole("Update after which sgd's rate falls; else 0.", OPT) = None,
     decay_beta: real("Further updates that halve sgd's rate; else 1000.", OPT) = None,

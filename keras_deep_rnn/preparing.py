@@ -85,14 +85,26 @@ def optimizer(settings, updates):
     Args:
         settings: Complete `Settings`.
         updates: Number of batches in all epochs.
+
+    Raises:
+        UserError: The warmup is not shorter than the training.
     """
+    if settings.warmup >= updates:
+        raise UserError(
+            f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
+        )
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
         return keras.optimizers.SGD(
             rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
         )
     return keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(settings.learning_rate, updates),
+        keras.optimizers.schedules.CosineDecay(
+            0.0 if settings.warmup else settings.learning_rate,
+            updates - settings.warmup,
+            warmup_target=settings.learning_rate if settings.warmup else None,
+            warmup_steps=settings.warmup,
+        ),
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clipnorm,
     )

@@ -97,7 +97,8 @@ class Settings:
         classes_deviation: The same of the kernel to the logits.
         optimizer: "adamw" (with `weight_decay`, and the rate falling along a cosine) or "sgd" (with
             `momentum` and the paper's schedule).
-        learning_rate: Rate at the start.
+        learning_rate: Rate at the start, or after `warmup`.
+        warmup: Updates over which AdamW's rate rises from 0 to it, before it falls.
         weight_decay: Share by which AdamW shrinks weights in a step, times the rate.
         momentum: Momentum of SGD.
         decay_start: Update after which SGD's rate falls, n0.
@@ -136,6 +137,7 @@ class Settings:
     classes_deviation: float | None = None
     optimizer: str = "adamw"
     learning_rate: float | None = None
+    warmup: int = 0
     weight_decay: float = 0.01
     momentum: float = 0.0
     decay_start: int = 0
@@ -212,6 +214,12 @@ def _steps(name, value):
         positive_integer(name, value)
 
 
+def _updates(name, value):
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < 0:
+        raise UserError(f"`{name}` must be an integer of at least 0, got {value!r}.")
+
+
 def _network(name, value):
     from .networks import NETWORKS
 
@@ -233,6 +241,7 @@ _CHECKS = {
     "learning_rate": _above(0),
     "weight_decay": _least(0),
     "momentum": share,
+    "warmup": _updates,
     "decay_start": _least(0),
     "decay_beta": _above(0),
     "clipnorm": _above(0),

@@ -153,6 +153,17 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
     assert not any(None in row.values() for row in rows)
 
 
+def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
+    """Two updates an epoch: it is at its highest after two epochs, and at 0 after eight."""
+    chosen = settings(epochs=8, learning_rate=0.01, warmup=4, patience=8)
+    training.train(chosen, tmp_path / "run", say=quiet["say"])
+    rates = [row["learning_rate"] for row in Run(tmp_path / "run").history()]
+    falling = [0.5 * (1 + np.cos(np.pi * done / 12)) for done in range(0, 13, 2)]
+    assert rates == pytest.approx([0.005, *(0.01 * part for part in falling)], abs=1e-6)
+    with pytest.raises(UserError, match="`warmup` must be below 16, the number of updates, got 16"):
+        training.train(settings(epochs=8, warmup=16), tmp_path / "other", say=quiet["say"])
+
+
 def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, quiet):
     """With a rate of 2 the result soon gets worse, so the run stops before its last epoch."""
     chosen = settings(epochs=30, learning_rate=2.0, patience=2)
@@ -382,6 +393,8 @@ def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, 
         ({"network": "dots_rn"}, "did you mean 'dots_rnn'"),
         ({"dropout": 1.5}, "`dropout` .* got 1.5"),
         ({"truncate": -1}, "`truncate`"),
+        ({"warmup": -1}, "`warmup` must be an integer of at least 0, got -1"),
+        ({"warmup": 0.5}, "`warmup` must be an integer of at least 0, got 0.5"),
         ({"seed": -1}, "`seed`"),
         ({"seed": None}, "`seed`"),
     ],

@@ -266,6 +266,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     classes_deviation = 0.01
     optimizer = "sgd"
     learning_rate = 0.1
+    warmup = 0
     weight_decay = 0.0
     momentum = 0.9
     decay_start = 10

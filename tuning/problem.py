@@ -17,7 +17,7 @@ _RUN = ("data", "data_path", "data_dir", "seed", "tensorboard")
 # Settings that only the data sets of the package have a use for.
 _OF_DATA_SETS = (
     "weight_noise", "output_bias", "classes_deviation", "truncate", "optimizer", "momentum",
-    "decay_start", "decay_beta",
+    "decay_start", "decay_beta", "warmup",
 )  # fmt: skip
 SETTINGS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in _RUN)
 

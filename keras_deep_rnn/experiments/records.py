@@ -4,6 +4,7 @@ Both are made from the run folders and hold no path, so that they can be publish
 """
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..errors import UserError
 from ..evaluation import PRIMARY
 from ..networks import build_network, table_1_size
 from ..runs import METRICS, Run
+from ..settings import Settings
 from ..writing import replacing, write_json
 from .one import PARTIAL
 
@@ -79,7 +81,16 @@ def write(results, experiment, runs):
 def _kept(results, name, content):
     """The complete runs of the record so far, with their curves, that `content` has not."""
     record = read(results, name)
-    if record is None or any(record[key] != content[key] for key in ("settings", "data")):
+    # A record may be older than a setting, which had its default then.
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    if (
+        record is None
+        or record["data"] != content["data"]
+        or any(
+            record["settings"].get(setting, defaults[setting]) != value
+            for setting, value in content["settings"].items()
+        )
+    ):
         return []
     seeds = {run["seed"] for run in content["runs"]}
     others = [run for run in record["runs"] if run["complete"] and run["seed"] not in seeds]
