@@ -22,15 +22,17 @@ FILES = [
     "test_recurrence.py",
     "test_schedules.py",
     "test_step.py",
+    "test_tokens.py",
 ]
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_on_backend(backend):
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
+def test_on_backend(backend, file):
     if backend == keras.backend.backend():
         pytest.skip("is the backend of this process")
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *FILES],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", file],
         cwd=pathlib.Path(__file__).parent,
         env={**os.environ, "KERAS_BACKEND": backend, "PYTEST_ADDOPTS": ""},
         capture_output=True,
