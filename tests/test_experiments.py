@@ -192,18 +192,20 @@ def test_trains_records_and_does_not_train_again(reproduce, small):
 
 def test_a_record_keeps_its_other_seeds(reproduce, small):
     """Where the folders of their runs are gone; not beside runs with other settings."""
-    ((before,), _), name = reproduce("rnn"), "jsb_chorales/rnn-modern"
+    name = "jsb_chorales/do_rnn-modern"
+    file = small / "experiments" / f"{name}.toml"
+    file.write_text(file.read_text() + "output_units = [2]\n")
+    (before,), _ = reproduce("do_rnn")
     curves = records.read_curves(small / "results", name)
     shutil.rmtree(small / "runs")
-    (record,), _ = reproduce("rnn", seeds=[2, 3])
+    (record,), _ = reproduce("do_rnn", seeds=[2, 3])
     assert [run["seed"] for run in record["runs"]] == [1, 2, 3]
     assert record["runs"][0] == before["runs"][0]
     assert record["summary"]["test"]["frame_nll"]["runs"] == 3
     assert records.read_curves(small / "results", name)[1] == curves[1]
-    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("units = 3", "units = 4"))
     shutil.rmtree(small / "runs")
-    (record,), _ = reproduce("rnn", seeds=[2])
+    (record,), _ = reproduce("do_rnn", seeds=[2])
     assert [run["seed"] for run in record["runs"]] == [2]
 
 

@@ -66,7 +66,7 @@ def write(results, experiment, runs):
     }
     content["runs"] = [_run(run, kind) for run in found]
     curves = {run.config["settings"]["seed"]: _curve(run, kind) for run in found}
-    for run, curve in _kept(results, experiment.name, content):
+    for run, curve in _kept(results, experiment, content):
         content["runs"].append(run)
         curves[run["seed"]] = curve
     content["runs"].sort(key=lambda run: run["seed"])
@@ -78,19 +78,16 @@ def write(results, experiment, runs):
     return content
 
 
-def _kept(results, name, content):
+def _kept(results, experiment, content):
     """The complete runs of the record so far, with their curves, that `content` has not."""
+    name = experiment.name
     record = read(results, name)
+    if record is None or record["data"] != content["data"]:
+        return []
     # A record may be older than a setting, which had its default then.
-    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-    if (
-        record is None
-        or record["data"] != content["data"]
-        or any(
-            record["settings"].get(setting, defaults[setting]) != value
-            for setting, value in content["settings"].items()
-        )
-    ):
+    had = {field.name: field.default for field in dataclasses.fields(Settings)} | record["settings"]
+    asked = json.loads(json.dumps(experiment.settings))  # with lists for tuples, as a record has
+    if any(had[setting] != value for setting, value in asked.items()):
         return []
     seeds = {run["seed"] for run in content["runs"]}
     others = [run for run in record["runs"] if run["complete"] and run["seed"] not in seeds]
