@@ -20,6 +20,16 @@ def check_lengths(dataset):
             )
 
 
+def check_warmup(settings, dataset):
+    """Refuses a warmup that does not end before the training does."""
+    if settings.warmup:
+        updates = settings.epochs * len(batches(settings, dataset, "train"))
+        if settings.warmup >= updates:
+            raise UserError(
+                f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
+            )
+
+
 def batches(settings, dataset, split):
     """The batches of a split: shuffled for training, for validation in a fixed order.
 
@@ -85,14 +95,7 @@ def optimizer(settings, updates):
     Args:
         settings: Complete `Settings`.
         updates: Number of batches in all epochs.
-
-    Raises:
-        UserError: The warmup is not shorter than the training.
     """
-    if settings.warmup >= updates:
-        raise UserError(
-            f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
-        )
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
         return keras.optimizers.SGD(

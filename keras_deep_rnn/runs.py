@@ -150,9 +150,8 @@ class Run:
     def settings(self):
         """The `Settings` of the run."""
         stored = self.config["settings"]
-        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
         with self._usable_config():
-            return Settings(**{**stored, **lists})
+            return Settings.from_json(stored)
 
     @contextlib.contextmanager
     def _usable_config(self):

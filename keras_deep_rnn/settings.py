@@ -1,6 +1,7 @@
 """What a training run can be told, its defaults per data set, and the checks of both."""
 
 import dataclasses
+import numbers
 
 from .arguments import number, one_of, positive_integer
 from .arguments import rate as share
@@ -158,6 +159,12 @@ class Settings:
         if self.seed is None:
             raise UserError("`seed` must be a non-negative integer, got None.")
 
+    @classmethod
+    def from_json(cls, stored):
+        """The settings that a JSON file holds, which has lists for tuples."""
+        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+        return cls(**{**stored, **lists})
+
     def complete(self, dataset):
         """These settings with the defaults of a data set in place of None.
 
@@ -209,13 +216,8 @@ def _above(lowest):
     return lambda name, value: number(name, value, above=lowest)
 
 
-def _steps(name, value):
-    if value != 0 or isinstance(value, bool):
-        positive_integer(name, value)
-
-
-def _updates(name, value):
-    whole = isinstance(value, int) and not isinstance(value, bool)
+def _count(name, value):
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < 0:
         raise UserError(f"`{name}` must be an integer of at least 0, got {value!r}.")
 
@@ -241,13 +243,13 @@ _CHECKS = {
     "learning_rate": _above(0),
     "weight_decay": _least(0),
     "momentum": share,
-    "warmup": _updates,
+    "warmup": _count,
     "decay_start": _least(0),
     "decay_beta": _above(0),
     "clipnorm": _above(0),
     "epochs": positive_integer,
     "batch_size": positive_integer,
     "patience": positive_integer,
-    "truncate": _steps,
+    "truncate": _count,
     "seed": checked_seed,
 }

@@ -11,7 +11,7 @@ from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
 from .errors import DivergedError, UserError, argument_is
-from .preparing import batches, check_lengths, compile_network, network_to_train
+from .preparing import batches, check_lengths, check_warmup, compile_network, network_to_train
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .settings import network_arguments
 from .writing import PARTIAL, one_line, remove, replacing, write_json
@@ -44,6 +44,7 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
         dataset = _load(settings)
         check_lengths(dataset)
         settings = settings.complete(dataset)
+        check_warmup(settings, dataset)
         network = network_arguments(settings, dataset)
         model = network_to_train(settings, network)
     except BaseException:

@@ -162,6 +162,7 @@ def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
     assert rates == pytest.approx([0.005, *(0.01 * part for part in falling)], abs=1e-6)
     with pytest.raises(UserError, match="`warmup` must be below 16, the number of updates, got 16"):
         training.train(settings(epochs=8, warmup=16), tmp_path / "other", say=quiet["say"])
+    assert not (tmp_path / "other").exists()
 
 
 def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, quiet):

@@ -4,7 +4,7 @@ Both are made from the run folders and hold no path, so that they can be publish
 """
 
 import csv
-import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -84,10 +84,8 @@ def _kept(results, experiment, content):
     record = read(results, name)
     if record is None or record["data"] != content["data"]:
         return []
-    # A record may be older than a setting, which had its default then.
-    had = {field.name: field.default for field in dataclasses.fields(Settings)} | record["settings"]
-    asked = json.loads(json.dumps(experiment.settings))  # with lists for tuples, as a record has
-    if any(had[setting] != value for setting, value in asked.items()):
+    # What the record is older than had its default then.
+    if _different(Settings.from_json(record["settings"]), experiment):
         return []
     seeds = {run["seed"] for run in content["runs"]}
     others = [run for run in record["runs"] if run["complete"] and run["seed"] not in seeds]
@@ -119,12 +117,17 @@ def read_curves(results, name):
 
 def _check(run, experiment):
     stored = run.settings()
-    for name, value in experiment.settings.items():
-        if getattr(stored, name) != value:
-            raise UserError(
-                f"{str(run.path)!r} was trained with {name} {getattr(stored, name)!r}, "
-                f"{experiment.name} has {value!r}: train it anew with --overwrite."
-            )
+    for name in _different(stored, experiment):
+        raise UserError(
+            f"{str(run.path)!r} was trained with {name} {getattr(stored, name)!r}, "
+            f"{experiment.name} has {experiment.settings[name]!r}: train it anew with --overwrite."
+        )
+
+
+def _different(settings, experiment):
+    """Names of the settings that are not as the experiment has them."""
+    asked = experiment.settings
+    return [name for name, value in asked.items() if getattr(settings, name) != value]
 
 
 def _finite(run):
@@ -182,18 +185,15 @@ def _spread(numbers):
 
 
 def _curve(run, kind):
-    """The learning curve of a run: rows of numbers by the names of `CURVE`."""
-    seed, validation = run.config["settings"]["seed"], f"val_{PRIMARY[kind]}"
-    return [
-        {**{name: row.get(name) for name in CURVE}, "seed": seed, "validation": row[validation]}
-        for row in run.history()
-    ]
+    """The learning curve of a run: rows of numbers by the names of `CURVE`, and others."""
+    about = {"seed": run.config["settings"]["seed"]}
+    return [{**about, **row, "validation": row[f"val_{PRIMARY[kind]}"]} for row in run.history()]
 
 
 def _write_curves(path, curves):
     with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CURVE)
-        for row in (row for curve in curves for row in curve):
-            whole, numbers = CURVE[:2], CURVE[2:]
-            writer.writerow([*(int(row[n]) for n in whole), *(f"{row[n]:.5g}" for n in numbers)])
+        for row in itertools.chain.from_iterable(curves):
+            seed, epoch, *numbers = (row[name] for name in CURVE)
+            writer.writerow([int(seed), int(epoch), *(f"{number:.5g}" for number in numbers)])
