@@ -459,11 +459,12 @@ def test_a_full_disk(project, monkeypatch, call):
 
 def test_a_state_survives_sigkill(project, forks, tmp_path):
     acknowledged = tmp_path / "acknowledged"
+    project.save({"n": -1})  # so that the first that is acknowledged has one before it
     draw, lasts = random.Random(), []
     code = (
         f"import itertools; project = Project({str(project.path)!r})\n"
         f"file = os.open({str(acknowledged)!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
-        "for n in itertools.count((project.load()[0] or {'n': -1})['n'] + 1):\n"
+        "for n in itertools.count(project.load()[0]['n'] + 1):\n"
         "    project.save({'n': n, 'padding': 'x' * 50_000}); os.write(file, b'%d\\n' % n)"
     )
     for _ in range(20):
