@@ -1,4 +1,4 @@
-"""Units that pool several linear pieces: maxout and Lp units.
+"""Units that pool several linear pieces: maxout and Lp units, by what `pooling` computes.
 
 Both read `units * pieces` pre-activations and give `units` outputs; unit j owns the pieces
 `j * pieces ... (j + 1) * pieces - 1`. They work as a layer of their own, after a
@@ -13,6 +13,7 @@ from keras import ops
 
 from .arguments import number, positive_integer
 from .errors import UserError
+from .pooling import LpPooling, MaxPooling, in_blocks
 
 
 class _Pieces(keras.layers.Layer):
@@ -21,6 +22,7 @@ class _Pieces(keras.layers.Layer):
     def __init__(self, pieces=2, **kwargs):
         super().__init__(**kwargs)
         self.pieces = positive_integer("pieces", pieces)
+        self.pooling = self.pooling_class(self.pieces)
         self.supports_masking = True
 
     def units(self, width):
@@ -32,10 +34,13 @@ class _Pieces(keras.layers.Layer):
             )
         return width // self.pieces
 
-    def split(self, inputs):
-        """(..., units * pieces) -> (..., units, pieces)."""
-        shape = (*ops.shape(inputs)[:-1], self.units(inputs.shape[-1]), self.pieces)
-        return ops.reshape(inputs, shape)
+    def call(self, inputs):
+        self.units(inputs.shape[-1])
+        return self.pooling(inputs, *self.learned())
+
+    def learned(self, blocks=False):
+        """What `pooling` takes besides z, for z in blocks or not."""
+        return []
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units(input_shape[-1]))
@@ -68,8 +73,7 @@ class Maxout(_Pieces):
     paper's last column uses it.
     """
 
-    def call(self, inputs):
-        return ops.max(self.split(inputs), axis=-1)
+    pooling_class = MaxPooling
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -108,6 +112,8 @@ class LpUnit(_Pieces):
         pooled in the precision of the weights.
     """
 
+    pooling_class = LpPooling
+
     def __init__(self, pieces=2, order=2.0, **kwargs):
         super().__init__(pieces=pieces, **kwargs)
         self.order = number("order", order, above=1)
@@ -134,13 +140,9 @@ class LpUnit(_Pieces):
         """The current order of every unit, a tensor of shape (units,)."""
         return 1 + ops.softplus(self.rho)
 
-    def call(self, inputs):
-        distance = ops.abs(ops.cast(inputs, self.variable_dtype) - self.centers)
-        magnitude = ops.log(ops.maximum(self.split(distance), 1e-30))
-        order = self.orders()
-        total = ops.logsumexp(ops.expand_dims(order, -1) * magnitude, axis=-1)
-        pooled = ops.exp((total - math.log(self.pieces)) / order)
-        return ops.cast(pooled, self.compute_dtype)
+    def learned(self, blocks=False):
+        centers = ops.convert_to_tensor(self.centers)
+        return [self.orders(), in_blocks(centers, self.pieces) if blocks else centers]
 
     def get_config(self):
         return {**super().get_config(), "order": self.order}

@@ -151,7 +151,10 @@ def recurrent_layer(
         gain = number("recurrent_gain", 1 if recurrent_gain is None else recurrent_gain, above=0)
         options.setdefault("recurrent_initializer", STARTS[start](gain))
     if input_deviation is not None:
-        options.setdefault("kernel_initializer", _gaussian("input_deviation", input_deviation))
+        of_inputs = _gaussian("input_deviation", input_deviation)
+        options.setdefault("kernel_initializer", of_inputs)
+        if options.get("num_tokens"):
+            options.setdefault("embeddings_initializer", of_inputs)
     if "output_units" in takes:
         decided = {
             **decided,

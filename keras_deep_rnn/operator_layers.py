@@ -8,15 +8,20 @@ import keras
 from keras import ops
 
 from .arguments import Configured, numbered
+from .pooling import in_blocks
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layer:
-    """One layer of an operator: phi(sum over its arrows of source @ kernel + bias)."""
+    """One layer of an operator: phi(sum over its arrows of source @ kernel + bias).
+
+    `own` is the activation where it is a layer, whose weights are this layer's alone.
+    """
 
     kernels: dict
     bias: object
     activation: object
+    own: object
 
     def weigh(self, **sources):
         """The sum of what arrives over the given arrows."""
@@ -33,11 +38,23 @@ class _Layer:
         return ops.take(kernel, ops.cast(x[..., 0], "int32"), axis=0)
 
     def in_the_loop(self):
-        """W, S and b as far as the layer has them and the projection of the input has not."""
+        """W, S and b, as far as the layer has them and the input's projection has not, and p and c.
+
+        The last two are those of an Lp unit.
+        """
         weights = [self.kernels["hidden_to_hidden"], self.kernels.get("shortcut")]
         if "input_to_hidden" not in self.kernels:
             weights.append(self.bias)
-        return [weight for weight in weights if weight is not None]
+        learned = [] if self.own is None else self.own.learned(blocks=True)
+        return [*(weight for weight in weights if weight is not None), *learned]
+
+    def in_blocks(self, pieces):
+        """This layer with its pre-activations in blocks; see `pooling`."""
+        if pieces == 1:
+            return self
+        kernels = {arrow: in_blocks(kernel, pieces) for arrow, kernel in self.kernels.items()}
+        bias = None if self.bias is None else in_blocks(self.bias, pieces)
+        return dataclasses.replace(self, kernels=kernels, bias=bias)
 
     def activate(self, preactivation, bias=True):
         if bias and self.bias is not None:
@@ -91,16 +108,16 @@ class Operator(Configured):
         bias = None
         if self.use_bias:
             bias = self._weight(f"bias_{number}", "bias", (units * pieces,))
-        return _Layer(kernels, bias, self._own_activation(activation, units * pieces))
+        return _Layer(kernels, bias, *self._own_activation(activation, units * pieces))
 
     def _start(self, arrow, arrows):
         """How the weights of one arrow start where its role alone does not say it."""
         return {}
 
     def _own_activation(self, activation, width):
-        """The activation of one layer; one that has weights of its own is copied for it."""
+        """The activation of one layer; one that is a layer is copied for it, and comes too."""
         if not isinstance(activation, keras.layers.Layer):
-            return activation
+            return activation, None
         config = activation.get_config()
         config["name"] = f"{activation.name}_{len(self._activations)}"
         config["dtype"] = self.dtype_policy
@@ -115,7 +132,7 @@ class Operator(Configured):
             a = copy(ops.reshape(z, (-1, width)))
             return ops.reshape(a, (-1, ops.shape(z)[1], a.shape[-1]))
 
-        return activate
+        return activate, copy
 
     def _mlp(self, features, sizes, arrow, activation):
         """Plain layers one on the other, each fed by `arrow` alone."""

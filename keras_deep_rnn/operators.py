@@ -46,10 +46,14 @@ class Plus(Operator):
         num_tokens: D where x(t) is a token, an integer below D that stands for its unit vector (as
             in `keras.layers.CategoryEncoding`): x(t) U is a row of U then, which is looked up
             instead of computed. None: x(t) is D numbers.
+        embeddings_initializer: With `num_tokens`, for each kernel that x(t) feeds, whose rows are
+            the tokens' embeddings. None: a Gaussian of deviation 1, that of a sum of D numbers of
+            which only one counts. (With Glorot's, which expects D of them, x(t) hardly moves h(t),
+            and training starts many times slower.)
         activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
         input_activation: phi of the input layers; None takes `activation`.
         use_bias: Whether each layer has a bias.
-        kernel_initializer: For every kernel that an input feeds.
+        kernel_initializer: For every kernel that an input feeds but by tokens.
         recurrent_initializer: For every W_l, and for S_l unless that has its own.
         shortcut_initializer: For every S_l. None: W_l and S_l both come from
             `recurrent_initializer` and are scaled by 1/sqrt(2), so that the two paths into a layer
@@ -94,6 +98,7 @@ class Plus(Operator):
         activation="tanh",
         input_activation=None,
         use_bias=True,
+        embeddings_initializer=None,
         kernel_initializer="glorot_uniform",
         recurrent_initializer="orthogonal",
         shortcut_initializer=None,
@@ -140,6 +145,11 @@ class Plus(Operator):
             width = units
 
     def _start(self, arrow, arrows):
+        # Where there are input layers, tokens feed the first of them alone.
+        by_tokens = self.num_tokens and not (self.input_units and self._made["kernel"])
+        if arrow == "input_to_hidden" and by_tokens:
+            one_counts = keras.initializers.RandomNormal(stddev=1.0)
+            return {"initializer": self.embeddings_initializer or one_counts}
         if "shortcut" not in arrows or self.ROLES[arrow] != "recurrent":
             return {}
         if self.shortcut_initializer is None:
@@ -151,8 +161,10 @@ class Plus(Operator):
         # In a single step TensorFlow is faster where the bias comes last.
         return self.transition(self.project(x, bias=False), h, with_bias=False)
 
-    def project(self, x, bias=True):
+    def project(self, x, bias=True, layers=None):
         """All that depends on x alone, x U_l + b_l of each layer that x feeds, side by side.
+
+        `layers` stand in for those of the transition.
 
         x may be one step (B, D) or a whole sequence (B, T, D): this runs outside the loop.
         """
@@ -161,7 +173,7 @@ class Plus(Operator):
             x = layer.activate(layer.weigh_input(x, tokens))
             tokens = False
         projections = []
-        for layer in self._transition_layers:
+        for layer in layers or self._transition_layers:
             if "input_to_hidden" in layer.kernels:
                 projection = layer.weigh_input(x, tokens)
                 with_bias = bias and layer.bias is not None
@@ -191,9 +203,9 @@ class Plus(Operator):
 
         By the loop with a gradient of its own where `why_plain` has nothing against it.
         """
-        projection = self.project(x)
         if self.why_plain(loop) is None:
-            layers = self._transition_layers
+            phi = derivatives.of(self.activation)
+            layers = [layer.in_blocks(phi.pieces) for layer in self._transition_layers]
             what = transition.Transition(
                 widths=(*(self.transition_units or ()), self.units),
                 fed=tuple("input_to_hidden" in layer.kernels for layer in layers),
@@ -201,7 +213,7 @@ class Plus(Operator):
                 bias=tuple(
                     self.use_bias and "input_to_hidden" not in layer.kernels for layer in layers
                 ),
-                activation=self.activation,
+                phi=phi,
                 masked=mask is not None,
                 dropped=dropout_mask is not None,
                 compiled=loop.compiled(),
@@ -210,19 +222,21 @@ class Plus(Operator):
             )
             weights = [w for layer in layers for w in layer.in_the_loop()]
             weights = [ops.convert_to_tensor(weight) for weight in weights]
-            return transition.run(what, projection, h, mask, dropout_mask, weights)
+            return transition.run(
+                what, self.project(x, layers=layers), h, mask, dropout_mask, weights
+            )
 
         def step(projection, states):
             (h,) = states
             return [self.transition(projection, h if dropout_mask is None else h * dropout_mask)]
 
-        return recurrence.run(step, projection, [h], mask, loop.unroll)[0]
+        return recurrence.run(step, self.project(x), [h], mask, loop.unroll)[0]
 
     def why_plain(self, loop=DEFAULT_LOOP):
         """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
         if loop.unroll:
             return "unroll=True"
-        if not derivatives.known(self.activation):
+        if derivatives.of(self.activation) is None:
             name = getattr(self.activation, "__name__", type(self.activation).__name__)
             return f"the loop has no derivative of {name}"
         return None

@@ -24,6 +24,7 @@ from keras_deep_rnn.recurrence.derivatives import DERIVATIVES, FROM_Z
 
 BACKEND = keras.backend.backend()
 ACTIVATIONS = [activation.__name__ for activation in DERIVATIVES]
+POOLED = [kdr.Maxout(2), kdr.Maxout(1), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
 ALL = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
 DEEP = {"transition_units": (4, 6), "shortcut": True, "input_to": "all"}
@@ -165,7 +166,7 @@ def layers(draw, steps):
         options["shortcut"] = draw(st.booleans())
         options["input_to"] = draw(st.sampled_from(["first", "all"]))
     options["use_bias"] = draw(st.booleans())
-    options["activation"] = draw(st.sampled_from(ACTIVATIONS))
+    options["activation"] = draw(st.sampled_from([*ACTIVATIONS, *POOLED]))
     options["dropout"] = draw(st.sampled_from([0.0, 0.3]))
     options["recurrent_dropout"] = draw(st.sampled_from([0.0, 0.4]))
     options["go_backwards"] = draw(st.booleans())
@@ -199,6 +200,25 @@ def test_activation(activation):
     both(make, sequences(), MASK, scale=scale_for(activation))
 
 
+@pytest.mark.parametrize("remat", [None, 4])
+@pytest.mark.parametrize("activation", POOLED, ids=lambda unit: f"{unit.name}-{unit.pieces}")
+def test_pooled_units(activation, remat):
+    options = {"activation": activation, "batch_parts": 2, "remat": remat}
+    options |= {"recurrent_dropout": 0.4, "seed": 5}
+
+    def make():
+        return kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL)
+
+    assert make().recurrence == "fast"
+    both(make, sequences(), MASK)
+
+
+@pytest.mark.parametrize("unit", POOLED, ids=lambda unit: f"{unit.name}-{unit.pieces}")
+def test_pooled_units_that_are_equal_or_at_their_centers(unit):
+    """Maxout shares the gradient among equal pieces; an Lp unit has none where z = c."""
+    both(lambda: kdr.DeepTransitionRNN(H, activation=unit, **ALL), sequences() * 0, scale=0)
+
+
 @pytest.mark.parametrize(
     ("parts", "remat", "activation"),
     [(2, None, "tanh"), (5, 1, "silu"), (1, 4, "tanh"), (3, 6, "silu"), (2, 8, "tanh")],
@@ -223,7 +243,10 @@ def test_without_jit():
 
 
 @only_tensorflow
-@pytest.mark.parametrize(("activation", "remat"), [("tanh", None), ("gelu", None), ("gelu", 4)])
+@pytest.mark.parametrize(
+    ("activation", "remat"),
+    [("tanh", None), ("gelu", None), ("gelu", 4), (kdr.LpUnit(), None), (kdr.Maxout(), 4)],
+)
 def test_whole_step_compiled(activation, remat):
     options = {"activation": activation, "batch_parts": 2, "remat": remat, "jit_compile": True}
 
@@ -234,9 +257,12 @@ def test_whole_step_compiled(activation, remat):
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
-@pytest.mark.parametrize("remat", [None, 4])
-def test_recurrence_compiled(remat):
+@pytest.mark.parametrize(
+    ("activation", "remat"), [("tanh", None), ("tanh", 4), (kdr.LpUnit(), None)]
+)
+def test_recurrence_compiled(activation, remat):
     options = {"recurrent_dropout": 0.4, "seed": 5, "jit_compile": True, "batch_parts": 2}
+    options |= {"activation": activation, "remat": remat}
     both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
 
 
@@ -378,8 +404,13 @@ def test_which_loop_and_why():
     assert kdr.DeepTransitionRNN(H, activation="celu").recurrence == (
         "plain: the loop has no derivative of celu"
     )
-    assert kdr.DeepTransitionRNN(H, activation=kdr.LpUnit()).recurrence == (
-        "plain: the loop has no derivative of LpUnit"
+    assert kdr.DeepTransitionRNN(H, activation=kdr.LpUnit()).recurrence == "fast"
+
+    class OtherUnit(kdr.LpUnit):
+        """What it computes is not known."""
+
+    assert kdr.DeepTransitionRNN(H, activation=OtherUnit()).recurrence == (
+        "plain: the loop has no derivative of OtherUnit"
     )
     assert kdr.DeepRNN(keras.layers.Add(), state_size=D).recurrence == "plain: ⊕ is a Add"
     levels = [kdr.DeepTransitionRNNCell(H), keras.layers.GRUCell(3)]

@@ -77,6 +77,29 @@ def test_a_text_network_drops_unit_vectors():
     assert len(np.unique(y[:, 0].round(6), axis=0)) == 2  # kept and dropped
 
 
+def deviations(layer):
+    """The standard deviations of the kernels that an input feeds."""
+    layer.build((None, None, 1))
+    found = [w for w in layer.weights if "input_to_hidden" in w.path]
+    return [keras.ops.convert_to_numpy(w).std() for w in found]
+
+
+def test_embeddings_start_as_numbers_of_deviation_one():
+    """Whatever feeds on tokens, and nothing else."""
+    deep = {"transition_units": (50,), "shortcut": True, "input_to": "all", "num_tokens": 200}
+    np.testing.assert_allclose(deviations(kdr.DeepTransitionRNN(50, **deep)), [1, 1], rtol=0.05)
+    first, second = deviations(kdr.DeepInputRNN(50, input_units=(50,), num_tokens=200))
+    assert first == pytest.approx(1, rel=0.05) and second < 0.2
+    first, second = deviations(kdr.StackedRNN(units=(50, 50), num_tokens=200))
+    assert first == pytest.approx(1, rel=0.05) and second < 0.2
+    ours = kdr.StackedRNN(units=(50, 50), num_tokens=200, embeddings_initializer="zeros")
+    assert deviations(ours)[0] == 0 < deviations(ours)[1]
+    asked = kdr.build_network(
+        "dts_rnn", kind="words", features=200, units=50, input_to="all", input_deviation=0.1
+    )
+    np.testing.assert_allclose(deviations(asked.get_layer("recurrent")), [0.1, 0.1], rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [

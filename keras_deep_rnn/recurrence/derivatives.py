@@ -1,8 +1,11 @@
-"""phi' of the activations that the loop with its own gradient knows."""
+"""phi and its gradient, of the activations that the loop with its own gradient knows."""
 
+import dataclasses
 import math
 
 from keras import activations, ops
+
+from ..activations import LpUnit, Maxout
 
 
 def _between(low, high, slope=1.0):
@@ -50,6 +53,47 @@ DERIVATIVES = {
 }
 
 
-def known(activation):
-    """Whether the loop with its own gradient has phi' of this activation."""
-    return any(activation is other for other in DERIVATIVES)
+@dataclasses.dataclass(frozen=True)
+class Elementwise:
+    """phi of one number.
+
+    Attributes:
+        function: The activation, one of `DERIVATIVES`.
+        pieces: Pre-activations of a unit.
+        from_z: Whether the way back needs z; otherwise a = phi(z).
+    """
+
+    function: object
+    pieces = 1
+
+    @property
+    def from_z(self):
+        return self.function in FROM_Z
+
+    def __call__(self, z):
+        return self.function(z)
+
+    def weight_shapes(self, units):
+        """Shapes of what phi learns, for a layer of so many units."""
+        return []
+
+    def back(self, da, kept):
+        """dz from da, and from z or a."""
+        return da * DERIVATIVES[self.function](kept)
+
+    def d_weights(self, kept, dz):
+        """The gradients of what phi learns, from dz and z of every step."""
+        return []
+
+
+def of(activation):
+    """phi for the loop with its own gradient, or None where that does not know the activation.
+
+    That of maxout and Lp units has its pre-activations in blocks; see `pooling`.
+    """
+    if type(activation) in (Maxout, LpUnit):
+        return dataclasses.replace(activation.pooling, blocks=True)
+    # By identity: an activation of the user's own may not be hashable.
+    if any(activation is other for other in DERIVATIVES):
+        return Elementwise(activation)
+    return None

@@ -11,7 +11,7 @@ holds only what dh(t-1) needs, and keeps delta_l(t) = dz_l:
     dhm = delta_1 W_1^T + sum of delta_l S_l^T
 
 Every gradient of a weight is then one product over all steps: dW_l = a_{l-1}^T delta_l,
-dS_l = hm^T delta_l.
+dS_l = hm^T delta_l. phi may pool several numbers of z_l for each of a_l, and learn: see `pooling`.
 
 Inside the loops time is the first axis.
 """
@@ -22,7 +22,6 @@ import functools
 from keras import ops
 
 from . import backend
-from .derivatives import DERIVATIVES, FROM_Z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +29,11 @@ class Transition:
     """What decides the loop: of each layer its width and the arrows into it, phi, and options.
 
     Attributes:
-        widths: Units of each layer; the last is H.
+        widths: Units of each layer, the numbers of a_l; the last is H.
         fed: Of each layer, whether the projection of the input holds its share (and its bias).
         shortcut: Of each layer, whether h(t-1) reaches it past the one before.
         bias: Of each layer, whether a bias is added in the loop.
-        activation: phi.
+        phi: What `derivatives.of` gives of the activation.
         masked: Whether there is a mask.
         dropped: Whether there is a dropout mask on h(t-1).
         compiled: Whether XLA compiles the loops.
@@ -47,7 +46,7 @@ class Transition:
     fed: tuple
     shortcut: tuple
     bias: tuple
-    activation: object
+    phi: object
     masked: bool = False
     dropped: bool = False
     compiled: bool = False
@@ -70,12 +69,16 @@ class Transition:
         """Indices of the layers that the projection of the input reaches."""
         return [i for i, fed in enumerate(self.fed) if fed]
 
+    def z_widths(self):
+        """Pre-activations of each layer, the numbers of z_l."""
+        return [width * self.phi.pieces for width in self.widths]
+
     def cut(self, values, layers):
         """Cuts what stands side by side into one part for each of the layers, by index."""
-        parts, start = {}, 0
+        parts, start, widths = {}, 0, self.z_widths()
         for i in layers:
-            parts[i] = values[..., start : start + self.widths[i]]
-            start += self.widths[i]
+            parts[i] = values[..., start : start + widths[i]]
+            start += widths[i]
         return parts
 
     def named(self, batched):
@@ -85,18 +88,20 @@ class Transition:
         return projection, h, mask, constants.pop(0) if self.dropped else None
 
     def sorted(self, flat):
-        """The matrices of `groups`, W_2 ... W_L and the biases, from the order of ⊕."""
-        flat, W, S, biases = list(flat), [], {}, []
+        """The matrices of `groups` and W_2 ... W_L; the biases; what phi of each layer learns."""
+        flat, W, S, biases, learned = list(flat), [], {}, [], []
         for i, (shortcut, bias) in enumerate(zip(self.shortcut, self.bias)):
             W.append(flat.pop(0))
             S |= {i: flat.pop(0)} if shortcut else {}
             biases += [flat.pop(0)] if bias else []
+            learned.append([flat.pop(0) for _ in self.phi.weight_shapes(self.widths[i])])
         S[0] = W[0]
         from_state = [_side_by_side([S[i] for i in group]) for group in self.groups()]
-        return [*from_state, *W[1:]], biases
+        return [*from_state, *W[1:]], biases, learned
 
-    def step(self, matrices, biases, hm, projection):
+    def step(self, weights, hm, projection):
         """z_1 ... z_L and a_1 ... a_L of one step, or of many that stand one after the other."""
+        matrices, biases, learned = weights
         groups, arriving = self.groups(), {}
         for group, matrix in zip(groups, matrices):
             arriving |= self.cut(hm @ matrix, group)
@@ -108,15 +113,15 @@ class Transition:
             terms += [part[i] for part in (arriving, projected) if i in part]
             terms += [biases.pop(0)] if bias else []
             z.append(sum(terms[1:], terms[0]))
-            a.append(self.activation(z[-1]))
+            a.append(self.phi(z[-1], *learned[i]))
         return z, a
 
-    def step_back(self, transposed, slopes, dh):
+    def step_back(self, transposed, learned, slopes, dh):
         """delta_1 ... delta_L and dhm of one step, from dh(t) and what phi' follows from."""
         groups = self.groups()
         W, deltas, da = transposed[len(groups) :], [], dh
         for i in reversed(range(len(self.widths))):
-            deltas.insert(0, da * DERIVATIVES[self.activation](slopes[i]))
+            deltas.insert(0, self.phi.back(da, slopes[i], *learned[i]))
             if i:
                 da = deltas[0] @ W[i - 1]
         back = [
@@ -127,11 +132,11 @@ class Transition:
 
     def kept(self, z, a):
         """What is kept of a step for the way back, beside h(t) = a_L."""
-        return list(z if self.activation in FROM_Z else a[:-1])
+        return list(z if self.phi.from_z else a[:-1])
 
     def slopes(self, h, kept):
         """What phi' of each layer follows from: z_1 ... z_L or a_1 ... a_L."""
-        return list(kept) if self.activation in FROM_Z else [*kept, h]
+        return list(kept) if self.phi.from_z else [*kept, h]
 
     def d_projection(self, deltas):
         """The gradient of the projection of the input: delta_l of the layers that it reaches."""
@@ -140,13 +145,21 @@ class Transition:
     def weight_shapes(self):
         """Shapes of the weights, in the order of ⊕."""
         shapes, H = [], self.widths[-1]
-        for i, width in enumerate(self.widths):
+        for i, width in enumerate(self.z_widths()):
             shapes.append((self.widths[i - 1] if i else H, width))
             shapes += [(H, width)] if self.shortcut[i] else []
             shapes += [(width,)] if self.bias[i] else []
+            shapes += self.phi.weight_shapes(self.widths[i])
         return shapes
 
-    def d_weights(self, before, a, deltas):
+    def d_learned(self, slopes, deltas, learned):
+        """The gradients of what phi of each layer learns, from all steps."""
+        return [
+            self.phi.d_weights(slope, delta, *weights)
+            for slope, delta, weights in zip(slopes, deltas, learned)
+        ]
+
+    def d_weights(self, before, a, deltas, d_learned):
         """The gradients of the weights, in the order of ⊕; `before` is hm of every step."""
 
         def rows(x):
@@ -158,6 +171,7 @@ class Transition:
             sources += [before] if self.shortcut[i] else []
             gradients += [ops.matmul(ops.transpose(rows(x)), rows(delta)) for x in sources]
             gradients += [ops.sum(rows(delta), axis=0)] if self.bias[i] else []
+            gradients += d_learned[i]
         return gradients
 
 
@@ -166,11 +180,11 @@ def run(transition, projection, h, mask, dropout_mask, weights):
 
     Args:
         transition: `Transition`.
-        projection: p, shape (B, T, sum of the widths of the layers that the input feeds).
+        projection: p, shape (B, T, sum of the numbers of z_l of the layers that the input feeds).
         h: h before the first step, (B, H).
         mask: Boolean (B, T), or None.
         dropout_mask: Factors of h(t-1), (B, H), or None.
-        weights: Flat list: of each layer W, S, b, as far as it has them.
+        weights: Flat list: of each layer W, S, b, as far as it has them, and what phi learns.
 
     Returns:
         Shape (B, T, H).
@@ -188,13 +202,15 @@ def _function(transition):
     keeping_nothing = dataclasses.replace(transition, remat=1)
     forward_alone = compiled(functools.partial(_forward, keeping_nothing))
     loop_back = compiled(functools.partial(_loop_back, transition))
+    hidden = functools.partial(_hidden, transition)
+    hidden = compiled(hidden) if transition.phi.from_z else hidden
     chunks_back = compiled(functools.partial(_chunks_back, transition))
     batched = 2 + transition.masked + transition.dropped
 
     def in_parts(program, arguments):
-        matrices, biases = transition.sorted(arguments[batched:])
+        weights = transition.sorted(arguments[batched:])
         parts = backend().split(arguments[:batched], *transition.parts)
-        results = [program(part, matrices, biases) for part in parts]
+        results = [program(part, weights) for part in parts]
         return _joined([hs for hs, _ in results]), [kept for _, kept in results]
 
     def result(*arguments):
@@ -204,7 +220,8 @@ def _function(transition):
         return in_parts(forward, arguments)
 
     def gradients(gradient, kept, arguments):
-        matrices, biases = transition.sorted(arguments[batched:])
+        weights = transition.sorted(arguments[batched:])
+        matrices, _, learned = weights
         # Laid out before the loops: a product with a matrix that stands transposed in memory takes
         # up to twice as long.
         transposed = [ops.transpose(matrix) for matrix in matrices]
@@ -212,14 +229,16 @@ def _function(transition):
         parts = backend().split([gradient, *arguments[:batched]], *transition.parts)
         for (gradient, *part), kept_of_part in zip(parts, kept):
             if transition.remat:
-                found.append(
-                    chunks_back(gradient, part, kept_of_part, matrices, biases, transposed)
-                )
+                found.append(chunks_back(gradient, part, kept_of_part, weights, transposed))
             else:
                 # The products over all steps stay out of what XLA compiles: the backend's own are
                 # faster.
-                d_projection, d_h, deltas = loop_back(gradient, part, kept_of_part, transposed)
-                d_weights = _products(transition, part, kept_of_part, deltas)
+                d_projection, d_h, deltas, d_learned = loop_back(
+                    gradient, part, kept_of_part, transposed, learned
+                )
+                hs, *kept_of_part = kept_of_part
+                a = [*hidden(kept_of_part, learned), hs]
+                d_weights = _products(transition, part, a, deltas, d_learned)
                 found.append((d_projection, d_h, d_weights))
         d_projection, d_h = (_joined([part[i] for part in found]) for i in (0, 1))
         constants = [ops.zeros_like(constant) for constant in arguments[2:batched]]
@@ -229,63 +248,71 @@ def _function(transition):
     return backend().with_gradient(result, keep, gradients)
 
 
-def _forward(transition, batched, matrices, biases):
+def _forward(transition, batched, weights):
     """h at every step, (B, T, H), and what the way back needs, time first: h, then `kept`."""
     projection, h, mask, dropout_mask = transition.named(batched)
 
     def step(carry, inputs):
         (h,) = carry
-        z, a = transition.step(matrices, biases, _dropped(h, dropout_mask), inputs[0])
+        z, a = transition.step(weights, _dropped(h, dropout_mask), inputs[0])
         new_h = a[-1] if mask is None else ops.where(inputs[1] > 0, a[-1], h)
         kept = [] if transition.remat else transition.kept(z, a)
         return [new_h], [new_h, *kept]
 
     inputs = [_time_first(x) for x in (projection, mask) if x is not None]
     widths = [transition.widths[-1]]
-    widths += [] if transition.remat else transition.kept(transition.widths, transition.widths)
+    widths += [] if transition.remat else transition.kept(transition.z_widths(), transition.widths)
     _, (hs, *kept) = backend().scan(step, [h], inputs, [(h.shape[0], width) for width in widths])
     hs_out = _time_first(hs)
     return hs_out, [hs_out] if transition.remat else [hs, *kept]
 
 
-def _loop_back(transition, gradient, batched, kept, transposed):
-    """The gradients of the projection, (B, T, n), and of the first h; delta_l of every step."""
+def _loop_back(transition, gradient, batched, kept, transposed, learned):
+    """The gradients of the projection, (B, T, n), of the first h, what phi learns; delta_l."""
     _, h, mask, dropout_mask = transition.named(batched)
     hs, *kept = kept
-    inputs = [_time_first(gradient), transition.slopes(hs, kept), _time_first(mask)]
-    d_h, deltas = _deltas(transition, transposed, dropout_mask, ops.zeros_like(h), *inputs)
-    return _time_first(transition.d_projection(deltas)), d_h, deltas
+    slopes = transition.slopes(hs, kept)
+    d_h, deltas = _deltas(
+        transition, transposed, learned, dropout_mask, ops.zeros_like(h), _time_first(gradient),
+        slopes, _time_first(mask),
+    )  # fmt: skip
+    d_learned = transition.d_learned(slopes, deltas, learned)
+    return _time_first(transition.d_projection(deltas)), d_h, deltas, d_learned
 
 
-def _deltas(transition, transposed, dropout_mask, d_h, gradient, slopes, mask):
+def _deltas(transition, transposed, learned, dropout_mask, d_h, gradient, slopes, mask):
     """The loop back in time from d_h after the last step: d_h before the first, and delta_l."""
 
     def step_back(carry, inputs):
         dh = carry[0] + inputs[0]
         passed = None if mask is None else ops.where(inputs[1] > 0, ops.zeros_like(dh), dh)
         dh = dh if mask is None else ops.where(inputs[1] > 0, dh, ops.zeros_like(dh))
-        deltas, dhm = transition.step_back(transposed, inputs[-len(slopes) :], dh)
+        deltas, dhm = transition.step_back(transposed, learned, inputs[-len(slopes) :], dh)
         dhm = _dropped(dhm, dropout_mask)
         return [dhm if mask is None else dhm + passed], deltas
 
     inputs = [gradient, *([] if mask is None else [mask]), *slopes]
-    shapes = [(d_h.shape[0], width) for width in transition.widths]
+    shapes = [(d_h.shape[0], width) for width in transition.z_widths()]
     (d_h,), deltas = backend().scan(step_back, [d_h], inputs, shapes, reverse=True)
     return d_h, deltas
 
 
-def _products(transition, batched, kept, deltas):
+def _hidden(transition, kept, learned):
+    """a_1 ... a_{L-1} of every step, from what was kept."""
+    if not transition.phi.from_z:
+        return kept
+    return [transition.phi(z, *weights) for z, weights in zip(kept[:-1], learned)]
+
+
+def _products(transition, batched, a, deltas, d_learned):
     """The gradients of the weights, from all steps at once."""
     _, h, _, dropout_mask = transition.named(batched)
-    hs, *kept = kept
+    hs = a[-1]
     before = _dropped(ops.concatenate([ops.expand_dims(h, 0), hs[:-1]], axis=0), dropout_mask)
-    a = transition.slopes(hs, kept)
-    if transition.activation in FROM_Z:
-        a = [transition.activation(z) for z in a]
-    return transition.d_weights(before, a, deltas)
+    return transition.d_weights(before, a, deltas, d_learned)
 
 
-def _chunks_back(transition, gradient, batched, kept, matrices, biases, transposed):
+def _chunks_back(transition, gradient, batched, kept, weights, transposed):
     """As `_loop_back` and `_products`, with z_l and a_l made again, chunk by chunk of time.
 
     As every h(t-1) is kept, those of a chunk are products over all its steps. Where the chunks do
@@ -293,6 +320,7 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
     """
     projection, h, mask, dropout_mask = transition.named(batched)
     (hs,) = kept
+    learned = weights[-1]
     rows, length = ops.shape(h)[0], ops.shape(gradient)[1]
     known = isinstance(length, int)
     steps = min(transition.remat, length) if known else ops.minimum(transition.remat, length)
@@ -311,7 +339,7 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
         before_start = ops.where(start > 0, cut(hs, ops.maximum(start - 1, 0), 1), h)
         hm = ops.concatenate([before_start, cut(hs, start, steps - 1)], axis=0)
         hm = _dropped(hm, dropout_mask)
-        z, a = transition.step(matrices, biases, hm, here(projection))
+        z, a = transition.step(weights, hm, here(projection))
         slopes = transition.slopes(a[-1], transition.kept(z, a))
         dh, unmasked = here(gradient), None if mask is None else here(mask)
         if not filled:
@@ -319,8 +347,11 @@ def _chunks_back(transition, gradient, batched, kept, matrices, biases, transpos
             dh = ops.where(own, dh, ops.zeros_like(dh))
             own = ops.cast(own, h.dtype)
             unmasked = own if mask is None else own * unmasked
-        d_h, deltas = _deltas(transition, transposed, dropout_mask, d_h, dh, slopes, unmasked)
-        more = transition.d_weights(hm, a, deltas)
+        d_h, deltas = _deltas(
+            transition, transposed, learned, dropout_mask, d_h, dh, slopes, unmasked
+        )
+        d_learned = transition.d_learned(slopes, deltas, learned)
+        more = transition.d_weights(hm, a, deltas, d_learned)
         sums = [total + new for total, new in zip(sums, more)]
         return [d_h, *sums], [transition.d_projection(deltas)]
 
