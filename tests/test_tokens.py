@@ -89,9 +89,11 @@ def test_embeddings_start_as_numbers_of_deviation_one():
     deep = {"transition_units": (50,), "shortcut": True, "input_to": "all", "num_tokens": 200}
     np.testing.assert_allclose(deviations(kdr.DeepTransitionRNN(50, **deep)), [1, 1], rtol=0.05)
     first, second = deviations(kdr.DeepInputRNN(50, input_units=(50,), num_tokens=200))
-    assert first == pytest.approx(1, rel=0.05) and second < 0.2
+    assert first == pytest.approx(1, rel=0.05)
+    assert second < 0.2
     first, second = deviations(kdr.StackedRNN(units=(50, 50), num_tokens=200))
-    assert first == pytest.approx(1, rel=0.05) and second < 0.2
+    assert first == pytest.approx(1, rel=0.05)
+    assert second < 0.2
     ours = kdr.StackedRNN(units=(50, 50), num_tokens=200, embeddings_initializer="zeros")
     assert deviations(ours)[0] == 0 < deviations(ours)[1]
     asked = kdr.build_network(
