@@ -23,6 +23,7 @@ class _Pooling:
     pieces: int
     blocks: bool = False
     from_z = True
+    learns = 0
 
     def apart(self, z):
         """z in any order as (..., pieces, units)."""
@@ -45,9 +46,6 @@ class MaxPooling(_Pooling):
     def __call__(self, z):
         return ops.max(self.apart(z), axis=-2)
 
-    def weight_shapes(self, units):
-        return []
-
     def back(self, da, z):
         """dz from da. Pieces that are equally large share it, as in the backends."""
         z = self.apart(z)
@@ -67,12 +65,11 @@ class LpPooling(_Pooling):
     of floats. Magnitudes below 1e-30 count as 1e-30, where the gradient is 0.
     """
 
+    learns = 2
+
     def __call__(self, z, p, centers):
         _, _, s = self._logarithms(z, p, centers)
         return ops.cast(ops.exp(s), z.dtype)
-
-    def weight_shapes(self, units):
-        return [(units,), (units * self.pieces,)]
 
     def back(self, da, z, p, centers):
         """dz from da: da/dz_i = sign(z_i - c_i) exp((p - 1) (m_i - s)) / pieces."""

@@ -347,6 +347,19 @@ def test_mixed_precision(dtype, epsilon, network, remat):
     both(make, sequences(), MASK, bound=8 * epsilon)
 
 
+@pytest.mark.parametrize("remat", [None, 4])
+def test_mixed_precision_of_pooled_units(remat):
+    """What an Lp unit learns stays in single precision."""
+
+    def make():
+        unit = kdr.LpUnit()
+        return kdr.DeepTransitionRNN(
+            H, activation=unit, dtype="mixed_bfloat16", remat=remat, **DEEP, **ALL
+        )
+
+    both(make, sequences(), MASK, bound=8 * 2**-7)
+
+
 @pytest.mark.parametrize(("network", "remat"), [(NETWORKS[5], 4), (NETWORKS[-1], None)], ids=str)
 def test_stateful_over_two_batches(network, remat):
     """The second batch starts from where the first ended; no gradient goes back that far."""

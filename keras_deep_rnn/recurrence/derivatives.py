@@ -60,11 +60,13 @@ class Elementwise:
     Attributes:
         function: The activation, one of `DERIVATIVES`.
         pieces: Pre-activations of a unit.
+        learns: Number of weights of its own.
         from_z: Whether the way back needs z; otherwise a = phi(z).
     """
 
     function: object
     pieces = 1
+    learns = 0
 
     @property
     def from_z(self):
@@ -72,10 +74,6 @@ class Elementwise:
 
     def __call__(self, z):
         return self.function(z)
-
-    def weight_shapes(self, units):
-        """Shapes of what phi learns, for a layer of so many units."""
-        return []
 
     def back(self, da, kept):
         """dz from da, and from z or a."""

@@ -94,7 +94,7 @@ class Transition:
             W.append(flat.pop(0))
             S |= {i: flat.pop(0)} if shortcut else {}
             biases += [flat.pop(0)] if bias else []
-            learned.append([flat.pop(0) for _ in self.phi.weight_shapes(self.widths[i])])
+            learned.append([flat.pop(0) for _ in range(self.phi.learns)])
         S[0] = W[0]
         from_state = [_side_by_side([S[i] for i in group]) for group in self.groups()]
         return [*from_state, *W[1:]], biases, learned
@@ -142,15 +142,16 @@ class Transition:
         """The gradient of the projection of the input: delta_l of the layers that it reaches."""
         return _side_by_side([deltas[i] for i in self.fed_layers()])
 
-    def weight_shapes(self):
-        """Shapes of the weights, in the order of ⊕."""
-        shapes, H = [], self.widths[-1]
+    def no_gradients(self, learned, dtype):
+        """Zeros for the gradients of the weights, in the order of ⊕."""
+        found, H = [], self.widths[-1]
         for i, width in enumerate(self.z_widths()):
-            shapes.append((self.widths[i - 1] if i else H, width))
+            shapes = [(self.widths[i - 1] if i else H, width)]
             shapes += [(H, width)] if self.shortcut[i] else []
             shapes += [(width,)] if self.bias[i] else []
-            shapes += self.phi.weight_shapes(self.widths[i])
-        return shapes
+            found += [ops.zeros(shape, dtype) for shape in shapes]
+            found += [ops.zeros_like(weight) for weight in learned[i]]
+        return found
 
     def d_learned(self, slopes, deltas, learned):
         """The gradients of what phi of each layer learns, from all steps."""
@@ -356,7 +357,7 @@ def _chunks_back(transition, gradient, batched, kept, weights, transposed):
         return [d_h, *sums], [transition.d_projection(deltas)]
 
     ends = ops.arange(steps_of_first, length + 1, steps, dtype="int32")
-    no_sums = [ops.zeros(shape, h.dtype) for shape in transition.weight_shapes()]
+    no_sums = transition.no_gradients(learned, h.dtype)
     shape = (steps if known else None, h.shape[0], projection.shape[-1])
     (d_h, *d_weights), (d_projection,) = backend().scan(
         chunk_back, [ops.zeros_like(h), *no_sums], [ends], [shape], reverse=True
