@@ -24,7 +24,7 @@ from keras_deep_rnn.recurrence.derivatives import DERIVATIVES, FROM_Z
 
 BACKEND = keras.backend.backend()
 ACTIVATIONS = [activation.__name__ for activation in DERIVATIVES]
-POOLED = [kdr.Maxout(2), kdr.Maxout(1), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
+POOLED = [kdr.Maxout(2), kdr.Maxout(3), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
 ALL = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
 DEEP = {"transition_units": (4, 6), "shortcut": True, "input_to": "all"}
@@ -200,8 +200,11 @@ def test_activation(activation):
     both(make, sequences(), MASK, scale=scale_for(activation))
 
 
-@pytest.mark.parametrize("remat", [None, 4])
-@pytest.mark.parametrize("activation", POOLED, ids=lambda unit: f"{unit.name}-{unit.pieces}")
+@pytest.mark.parametrize(
+    ("activation", "remat"),
+    list(zip(POOLED, (None, 4, None, 4))),
+    ids=["maxout", "maxout-remat", "lp", "lp-remat"],
+)
 def test_pooled_units(activation, remat):
     options = {"activation": activation, "batch_parts": 2, "remat": remat}
     options |= {"recurrent_dropout": 0.4, "seed": 5}
@@ -213,7 +216,7 @@ def test_pooled_units(activation, remat):
     both(make, sequences(), MASK)
 
 
-@pytest.mark.parametrize("unit", POOLED, ids=lambda unit: f"{unit.name}-{unit.pieces}")
+@pytest.mark.parametrize("unit", [kdr.Maxout(2), kdr.LpUnit(2)], ids=["maxout", "lp"])
 def test_pooled_units_that_are_equal_or_at_their_centers(unit):
     """Maxout shares the gradient among equal pieces; an Lp unit has none where z = c."""
     both(lambda: kdr.DeepTransitionRNN(H, activation=unit, **ALL), sequences() * 0, scale=0)
@@ -347,15 +350,12 @@ def test_mixed_precision(dtype, epsilon, network, remat):
     both(make, sequences(), MASK, bound=8 * epsilon)
 
 
-@pytest.mark.parametrize("remat", [None, 4])
-def test_mixed_precision_of_pooled_units(remat):
+def test_mixed_precision_of_pooled_units():
     """What an Lp unit learns stays in single precision."""
 
     def make():
-        unit = kdr.LpUnit()
-        return kdr.DeepTransitionRNN(
-            H, activation=unit, dtype="mixed_bfloat16", remat=remat, **DEEP, **ALL
-        )
+        options = {"activation": kdr.LpUnit(), "dtype": "mixed_bfloat16", "remat": 4}
+        return kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL)
 
     both(make, sequences(), MASK, bound=8 * 2**-7)
 
