@@ -47,13 +47,13 @@ class Plus(Operator):
             in `keras.layers.CategoryEncoding`): x(t) U is a row of U then, which is looked up
             instead of computed. None: x(t) is D numbers.
         embeddings_initializer: With `num_tokens`, for each kernel that x(t) feeds, whose rows are
-            the tokens' embeddings. None: a Gaussian of deviation 1, that of a sum of D numbers of
-            which only one counts. (With Glorot's, which expects D of them, x(t) hardly moves h(t),
-            and training starts many times slower.)
+            the tokens' embeddings. None: `kernel_initializer`. Glorot's distribution expects a sum
+            of D numbers where there is one: where every token comes often, as characters do, a
+            Gaussian of deviation 1 lets a network learn several times faster.
         activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
         input_activation: phi of the input layers; None takes `activation`.
         use_bias: Whether each layer has a bias.
-        kernel_initializer: For every kernel that an input feeds but by tokens.
+        kernel_initializer: For every kernel that an input feeds.
         recurrent_initializer: For every W_l, and for S_l unless that has its own.
         shortcut_initializer: For every S_l. None: W_l and S_l both come from
             `recurrent_initializer` and are scaled by 1/sqrt(2), so that the two paths into a layer
@@ -148,8 +148,7 @@ class Plus(Operator):
         # Where there are input layers, tokens feed the first of them alone.
         by_tokens = self.num_tokens and not (self.input_units and self._made["kernel"])
         if arrow == "input_to_hidden" and by_tokens:
-            one_counts = keras.initializers.RandomNormal(stddev=1.0)
-            return {"initializer": self.embeddings_initializer or one_counts}
+            return {"initializer": self.embeddings_initializer}
         if "shortcut" not in arrows or self.ROLES[arrow] != "recurrent":
             return {}
         if self.shortcut_initializer is None:

@@ -94,8 +94,8 @@ class Settings:
         recurrent_gain: Their largest singular value (divided by the square root of 2 where two
             of them lead into one layer); None for 1.
         input_deviation: Standard deviation of the Gaussian that the kernels of the input and of
-            the deep output start from; None for Glorot's uniform distribution, and for a deviation
-            of 1 where the input is tokens.
+            the deep output start from; None for Glorot's uniform distribution, and a deviation
+            of 1 for the kernels that characters feed.
         classes_deviation: The same of the kernel to the logits.
         optimizer: "adamw" (with `weight_decay`, and the rate falling along a cosine) or "sgd" (with
             `momentum` and the paper's schedule).

@@ -84,22 +84,38 @@ def deviations(layer):
     return [keras.ops.convert_to_numpy(w).std() for w in found]
 
 
-def test_embeddings_start_as_numbers_of_deviation_one():
-    """Whatever feeds on tokens, and nothing else."""
-    deep = {"transition_units": (50,), "shortcut": True, "input_to": "all", "num_tokens": 200}
+def test_how_embeddings_start():
+    """As asked, whatever feeds on tokens, and nothing else."""
+    options = {
+        "num_tokens": 200,
+        "embeddings_initializer": keras.initializers.RandomNormal(stddev=1),
+    }
+    deep = {"transition_units": (50,), "shortcut": True, "input_to": "all", **options}
     np.testing.assert_allclose(deviations(kdr.DeepTransitionRNN(50, **deep)), [1, 1], rtol=0.05)
-    first, second = deviations(kdr.DeepInputRNN(50, input_units=(50,), num_tokens=200))
+    first, second = deviations(kdr.DeepInputRNN(50, input_units=(50,), **options))
     assert first == pytest.approx(1, rel=0.05)
     assert second < 0.2
-    first, second = deviations(kdr.StackedRNN(units=(50, 50), num_tokens=200))
+    first, second = deviations(kdr.StackedRNN(units=(50, 50), **options))
     assert first == pytest.approx(1, rel=0.05)
     assert second < 0.2
-    ours = kdr.StackedRNN(units=(50, 50), num_tokens=200, embeddings_initializer="zeros")
-    assert deviations(ours)[0] == 0 < deviations(ours)[1]
-    asked = kdr.build_network(
-        "dts_rnn", kind="words", features=200, units=50, input_to="all", input_deviation=0.1
+    glorot = (2 / 250) ** 0.5
+    assert deviations(kdr.DeepTransitionRNN(50, num_tokens=200))[0] == pytest.approx(glorot, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("characters", {}, 1),
+        ("characters", {"input_deviation": 0.1}, 0.1),
+        ("words", {}, (2 / 250) ** 0.5),
+    ],
+)
+def test_how_embeddings_of_a_text_network_start(kind, options, expected):
+    model = kdr.build_network(
+        "dts_rnn", kind=kind, features=200, units=50, input_to="all", **options
     )
-    np.testing.assert_allclose(deviations(asked.get_layer("recurrent")), [0.1, 0.1], rtol=0.05)
+    found = deviations(model.get_layer("recurrent"))
+    np.testing.assert_allclose(found, [expected] * 2, rtol=0.05)
 
 
 @pytest.mark.parametrize(
