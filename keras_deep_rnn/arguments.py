@@ -144,7 +144,7 @@ CHECKS = {
     "activation": _activation,
     "input_activation": optional(_activation),
     "output_activation": optional(_activation),
-    "embeddings_initializer": optional(_initializer),
+    "input_initializer": optional(_initializer),
     "kernel_initializer": _initializer,
     "recurrent_initializer": _initializer,
     "shortcut_initializer": optional(_initializer),

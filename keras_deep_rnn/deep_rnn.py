@@ -38,9 +38,9 @@ KERAS_ARGUMENTS = ("name", "trainable", "dtype", "activity_regularizer")
 OPTIONS = """activation: phi: a name, a function, or a layer, such as `LpUnit`, copied for each use.
     num_tokens: D where x is tokens, integers of shape (B, T, 1), each of which stands for its unit
         vector: x(t) U is looked up, a row of U. None: x is numbers.
-    embeddings_initializer: For U where x is tokens; None: `kernel_initializer`. See `Plus`.
     use_bias: Whether each layer of the network has a bias.
-    kernel_initializer: For the kernels that an input feeds, and those of the output layers.
+    input_initializer: For the kernels that x(t) feeds; None: `kernel_initializer`. See `Plus`.
+    kernel_initializer: For the other kernels of input layers, and those of the output layers.
     recurrent_initializer: For the kernels of h(t-1) and of the transition.
     bias_initializer: For the biases.
     kernel_regularizer, recurrent_regularizer, bias_regularizer: Regularizers, likewise.

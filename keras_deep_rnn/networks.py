@@ -112,6 +112,7 @@ def recurrent_layer(
     recurrent_start=None,
     recurrent_gain=None,
     input_deviation=None,
+    kernel_deviation=None,
     **options,
 ):
     """The recurrent layer of a named network; see `build_network` for the arguments.
@@ -151,7 +152,11 @@ def recurrent_layer(
         gain = number("recurrent_gain", 1 if recurrent_gain is None else recurrent_gain, above=0)
         options.setdefault("recurrent_initializer", STARTS[start](gain))
     if input_deviation is not None:
-        options.setdefault("kernel_initializer", _gaussian("input_deviation", input_deviation))
+        # Fast dropout has no other kernels, and no name of its own for these.
+        of_inputs = "kernel_initializer" if network == "fast_dropout_rnn" else "input_initializer"
+        options.setdefault(of_inputs, _gaussian("input_deviation", input_deviation))
+    if kernel_deviation is not None:
+        options.setdefault("kernel_initializer", _gaussian("kernel_deviation", kernel_deviation))
     if "output_units" in takes:
         decided = {
             **decided,
@@ -204,7 +209,9 @@ def build_network(
             `levels` (None: 2), `input_to`, `skip`, `activation` and `output_activation` (names of
             Keras or of `UNITS`; the latter of no effect without a deep output), `dropout`,
             `recurrent_dropout`, `recurrent_start` (one of `STARTS`; None: orthogonal),
-            `recurrent_gain` (None: 1), `input_deviation`, initializers and the like.
+            `recurrent_gain` (None: 1), `input_deviation` and `kernel_deviation` (of the Gaussian
+            that `input_initializer` and `kernel_initializer` are then; for characters the former
+            is 1 where it is None), initializers and the like.
 
     Returns:
         A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
@@ -228,10 +235,8 @@ def build_network(
     looked_up = kind != "piano_roll" and not fast_dropout and not options.get("dropout")
     if looked_up:
         options["num_tokens"] = features
-        if kind == "characters" and options.get("input_deviation") is None:
-            # With Glorot's an RNN learns several times slower; of words most are too rare for it.
-            one = keras.initializers.RandomNormal(stddev=1.0)
-            options.setdefault("embeddings_initializer", one)
+    if kind == "characters" and options.get("input_deviation") is None:
+        options["input_deviation"] = 1.0  # see `Plus`
     recurrent = recurrent_layer(
         network,
         units=units,

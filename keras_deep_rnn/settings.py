@@ -62,7 +62,7 @@ NETWORK_ARGUMENTS = (
     "units", "input_units", "transition_units", "output_units", "levels", "input_to", "skip",
     "activation", "output_activation", "dropout", "recurrent_dropout", "output_dropout",
     "weight_noise", "output_bias", "recurrent_start", "recurrent_gain", "input_deviation",
-    "classes_deviation", "seed",
+    "kernel_deviation", "classes_deviation", "seed",
 )  # fmt: skip
 
 
@@ -93,9 +93,10 @@ class Settings:
         recurrent_start: How the kernels of the transition start: "orthogonal" (None) or "sparse".
         recurrent_gain: Their largest singular value (divided by the square root of 2 where two
             of them lead into one layer); None for 1.
-        input_deviation: Standard deviation of the Gaussian that the kernels of the input and of
-            the deep output start from; None for Glorot's uniform distribution, and a deviation
-            of 1 for the kernels that characters feed.
+        input_deviation: Standard deviation of the Gaussian that the kernels of x start from; None
+            for 1 where x is characters, else for Glorot's uniform distribution.
+        kernel_deviation: The same of the kernels between levels and of the deep output; None for
+            Glorot's uniform distribution.
         classes_deviation: The same of the kernel to the logits.
         optimizer: "adamw" (with `weight_decay`, and the rate falling along a cosine) or "sgd" (with
             `momentum` and the paper's schedule).
@@ -136,6 +137,7 @@ class Settings:
     recurrent_start: str | None = None
     recurrent_gain: float | None = None
     input_deviation: float | None = None
+    kernel_deviation: float | None = None
     classes_deviation: float | None = None
     optimizer: str = "adamw"
     learning_rate: float | None = None
@@ -237,6 +239,7 @@ _CHECKS = {
     "recurrent_start": one_of(("orthogonal", "sparse")),
     "recurrent_gain": _above(0),
     "input_deviation": _above(0),
+    "kernel_deviation": _above(0),
     "classes_deviation": _above(0),
     "dropout": share,
     "recurrent_dropout": share,

@@ -74,7 +74,7 @@ class StackedRNNCell(Cell):
             own = dict(options)
             if level:
                 own.pop("num_tokens", None)
-                own.pop("embeddings_initializer", None)
+                own.pop("input_initializer", None)
             if own.get("seed") is not None:
                 own["seed"] = CHECKS["seed"]("seed", own["seed"]) + level
             for role in ("kernel_initializer", "recurrent_initializer"):

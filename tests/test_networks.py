@@ -129,8 +129,9 @@ def test_start_of_the_transition(start):
 
 
 def test_deviations_of_the_kernels():
-    model = music(input_deviation=0.1, classes_deviation=0.01)
-    for name, deviation in (("input_to_hidden", 0.1), ("classes/kernel", 0.01)):
+    expected = {"input_to_hidden": 0.1, "hidden_to_output": 0.3, "classes/kernel": 0.01}
+    model = music("do_rnn", input_deviation=0.1, kernel_deviation=0.3, classes_deviation=0.01)
+    for name, deviation in expected.items():
         values = kernel(model, name)
         assert values.std() == pytest.approx(deviation, rel=0.05)
         assert abs(values).max() > 2 * deviation  # a Gaussian, not Glorot's bounds
@@ -152,6 +153,7 @@ def test_units_of_this_package_by_name():
         ({"recurrent_start": "dense"}, "`recurrent_start` must be one of 'orthogonal', 'sparse'"),
         ({"recurrent_gain": 0}, "`recurrent_gain` must be a finite number above 0, got 0."),
         ({"input_deviation": -1}, "`input_deviation` must be a finite number above 0"),
+        ({"kernel_deviation": 0}, "`kernel_deviation` must be a finite number above 0, got 0."),
         ({"classes_deviation": "x"}, "`classes_deviation` must be a finite number above 0"),
         ({"activation": "lp_units"}, "`activation` names no activation of Keras: 'lp_units'"),
     ],

@@ -88,7 +88,7 @@ def test_how_embeddings_start():
     """As asked, whatever feeds on tokens, and nothing else."""
     options = {
         "num_tokens": 200,
-        "embeddings_initializer": keras.initializers.RandomNormal(stddev=1),
+        "input_initializer": keras.initializers.RandomNormal(stddev=1),
     }
     deep = {"transition_units": (50,), "shortcut": True, "input_to": "all", **options}
     np.testing.assert_allclose(deviations(kdr.DeepTransitionRNN(50, **deep)), [1, 1], rtol=0.05)

@@ -263,6 +263,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     recurrent_start = "sparse"
     recurrent_gain = 0.8
     input_deviation = 0.1
+    kernel_deviation = 0.1
     classes_deviation = 0.01
     optimizer = "sgd"
     learning_rate = 0.1
