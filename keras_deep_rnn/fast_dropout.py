@@ -6,6 +6,7 @@ comes out of an activation, so that a network can hand on two numbers for each u
 random draw, neither in training nor after it.
 """
 
+import dataclasses
 import math
 
 import keras
@@ -17,7 +18,7 @@ from .arguments import Configured
 from .arguments import rate as share
 from .cells import Cell, as_list
 from .errors import UserError
-from .recurrence import DEFAULT_LOOP
+from .recurrence import DEFAULT_LOOP, additive, derivatives
 
 # The nodes and weights of Gauss and Hermite for averages over N(0, 1): exact up to degree 17.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
@@ -48,6 +49,29 @@ def dropped_moments(mean, variance, rate):
     keep = 1 - rate
     dropped = keep * rate * mean * mean
     return keep * mean, dropped if variance is None else keep * variance + dropped
+
+
+def weighed(mean, variance, rate, kernel):
+    """Mean and variance of the sum of d_i x_i w_i over the units of x, each kept or dropped.
+
+        E = E[d x] W,   V = V[d x] W^2   (W^2 elementwise)
+
+    Args:
+        mean: E[x], (..., units).
+        variance: V[x], (..., units), or None for an x that is certain.
+        rate: The share of units that is dropped.
+        kernel: W, (units, outputs).
+
+    Returns:
+        Two tensors of shape (..., outputs).
+    """
+    mean, variance = dropped_moments(mean, variance, rate)
+    return ops.matmul(mean, kernel), ops.matmul(variance, ops.square(kernel))
+
+
+def halves(state):
+    """The mean and the variance that stand side by side, (..., H) each."""
+    return ops.split(state, 2, axis=-1)
 
 
 def activated_moments(activation, mean, variance):
@@ -91,6 +115,32 @@ def activated_moments(activation, mean, variance):
     values = activation(mean + deviation * nodes)
     first = ops.tensordot(weights, values, axes=1)
     return first, ops.tensordot(weights, ops.square(values - first), axes=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What `recurrence.additive` calls a rule, for means and variances that stand side by side.
+
+    Attributes:
+        activation: phi.
+        rate: The share of the units of h(t-1) that is dropped.
+    """
+
+    activation: object
+    rate: float
+
+    def before(self, state):
+        """Of d h from those of h; a negative variance counts as 0."""
+        mean, variance = halves(state)
+        return ops.concatenate(dropped_moments(mean, ops.relu(variance), self.rate), axis=-1)
+
+    def after(self, z):
+        """Of phi(a) from those of a."""
+        return ops.concatenate(activated_moments(self.activation, *halves(z)), axis=-1)
+
+    def step(self, projection, state, weights):
+        """Of h(t) from what x adds, and those of h(t-1)."""
+        return self.after(projection + additive.products(self.before(state), weights))
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -171,22 +221,32 @@ class FastDropoutRNNCell(Cell):
         self.bias = weight("bias", "bias", (self.units,)) if self.use_bias else None
 
     def call(self, inputs, states, training=False):
-        mean, variance = self._transition(self._project(inputs), *as_list(states))
+        state = ops.concatenate(as_list(states), axis=-1)
+        state = self._moments.step(self._project(inputs), state, self._weights())
+        mean, variance = halves(state)
         return mean, [mean, variance]
 
     def over_time(self, sequences, states, mask=None, training=False, loop=DEFAULT_LOOP):
         """The whole sequence at once; see `DeepRNNCell.over_time`."""
 
-        def step(projection, states):
-            return list(self._transition(projection, *states))
+        weights = self._weights()
+        projection, state = self._project(sequences), ops.concatenate(states, axis=-1)
+        # A model for a server must not even have the operations of a gradient.
+        if self.why_plain(loop) is None and not recurrence.backend().exporting():
+            sequence = additive.run(self._moments, projection, state, mask, weights, loop)
+        else:
 
-        projection = self._project(sequences)
-        mean, variance = recurrence.run(step, projection, list(states), mask, loop.unroll)
+            def step(projection, states):
+                return [self._moments.step(projection, states[0], weights)]
+
+            (sequence,) = recurrence.run(step, projection, [state], mask, loop.unroll)
+        mean, variance = halves(sequence)
         return mean, [mean, variance]
 
     def recurrence(self, loop=DEFAULT_LOOP):
         """Which loop `over_time` takes; see `DeepRNNCell.recurrence`."""
-        return "plain: fast dropout has a loop of its own"
+        reason = self.why_plain(loop)
+        return "fast" if reason is None else f"plain: {reason}"
 
     def _project(self, x):
         """Mean and variance of what x adds to the pre-activation, side by side."""
@@ -194,14 +254,18 @@ class FastDropoutRNNCell(Cell):
         mean = mean if self.bias is None else mean + self.bias
         return ops.concatenate([mean, variance], axis=-1)
 
-    def _transition(self, projection, mean, variance):
-        """m(t) and v(t) from `_project`'s result at one step, m(t-1) and v(t-1)."""
-        mean, variance = weighed(
-            mean, ops.relu(variance), self.recurrent_dropout, self.hidden_to_hidden
-        )
-        mean = mean + projection[:, : self.units]
-        variance = variance + projection[:, self.units :]
-        return activated_moments(self.activation, mean, variance)
+    def _weights(self):
+        """W and W^2, which the loop needs at every step."""
+        kernel = ops.convert_to_tensor(self.hidden_to_hidden)
+        return [kernel, ops.square(kernel)]
+
+    @property
+    def _moments(self):
+        return Moments(self.activation, self.recurrent_dropout)
+
+    def why_plain(self, loop=DEFAULT_LOOP):
+        """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
+        return derivatives.why_plain(loop, self.activation)
 
     # Nothing is drawn, so the masks for which `keras.layers.RNN` asks are none.
 
@@ -216,24 +280,6 @@ class FastDropoutRNNCell(Cell):
 
     def reset_recurrent_dropout_mask(self):
         """Does nothing."""
-
-
-def weighed(mean, variance, rate, kernel):
-    """Mean and variance of the sum of d_i x_i w_i over the units of x, each kept or dropped.
-
-        E = E[d x] W,   V = V[d x] W^2   (W^2 elementwise)
-
-    Args:
-        mean: E[x], (..., units).
-        variance: V[x], (..., units), or None for an x that is certain.
-        rate: The share of units that is dropped.
-        kernel: W, (units, outputs).
-
-    Returns:
-        Two tensors of shape (..., outputs).
-    """
-    mean, variance = dropped_moments(mean, variance, rate)
-    return ops.matmul(mean, kernel), ops.matmul(variance, ops.square(kernel))
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

@@ -233,12 +233,7 @@ class Plus(Operator):
 
     def why_plain(self, loop=DEFAULT_LOOP):
         """Why the loop of `over_time` is differentiated as it is written; None if it is not."""
-        if loop.unroll:
-            return "unroll=True"
-        if derivatives.of(self.activation) is None:
-            name = getattr(self.activation, "__name__", type(self.activation).__name__)
-            return f"the loop has no derivative of {name}"
-        return None
+        return derivatives.why_plain(loop, self.activation)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], self.units)

@@ -138,7 +138,7 @@ def test_layer_and_keras_rnn_agree_with_masks_and_in_training():
             own(x, mask=mask, training=training), rnn(x, mask=mask, training=training), strict=True
         ):
             np.testing.assert_allclose(to_numpy(got), to_numpy(expected), atol=1e-5)
-    assert own.recurrence.startswith("plain")
+    assert own.recurrence == "fast"
 
 
 def test_configuration_and_file(tmp_path):

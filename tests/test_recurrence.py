@@ -75,6 +75,8 @@ elif BACKEND == "jax":
 else:
     import torch
 
+    jitted = None
+
     def differentiated(layer):
         def run(x, states, mask):
             sources = [value.detach().clone().requires_grad_() for value in (x, *states)]
@@ -111,7 +113,8 @@ def differentiated_at(layer, x, states, mask=None, wrap=lambda run: run):
 @contextlib.contextmanager
 def plain_loops():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(Plus, "why_plain", lambda self, loop=None: "asked for")
+        for kind in (Plus, kdr.FastDropoutRNNCell):
+            monkeypatch.setattr(kind, "why_plain", lambda self, loop=None: "asked for")
         yield
 
 
@@ -236,6 +239,28 @@ def test_parts_and_chunks(parts, remat, activation):
 def test_network_with_dropout_and_mask(network):
     options = {"dropout": 0.3, "recurrent_dropout": 0.4, "seed": 5}
     both(lambda: network.make_layer(**options, **ALL), sequences(), MASK)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["", "mask"])
+@pytest.mark.parametrize(
+    ("activation", "options", "wrap"),
+    [
+        ("tanh", {"dropout": 0.2}, USUAL),
+        ("relu", {"batch_parts": 2}, USUAL),
+        ("sigmoid", {"jit_compile": False, "go_backwards": True}, USUAL),
+        ("linear", {"use_bias": False}, USUAL),
+        pytest.param("tanh", {"batch_parts": 2}, jitted, marks=only_tensorflow),
+    ],
+    ids=["tanh", "relu", "sigmoid", "linear", "whole-step-compiled"],
+)
+def test_fast_dropout(activation, options, wrap, mask):
+    options = {"activation": activation, "recurrent_dropout": 0.4, **options}
+
+    def make():
+        return kdr.FastDropoutRNN(H, **options, **ALL)
+
+    assert make().recurrence == "fast"
+    both(make, sequences(), mask, wrap=wrap)
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="compiles the whole wherever nothing else is said")
@@ -425,6 +450,9 @@ def test_which_loop_and_why():
     assert kdr.DeepTransitionRNN(H, activation=OtherUnit()).recurrence == (
         "plain: the loop has no derivative of OtherUnit"
     )
+    assert kdr.FastDropoutRNN(H, activation="celu").recurrence == (
+        "plain: the loop has no derivative of celu"
+    )
     assert kdr.DeepRNN(keras.layers.Add(), state_size=D).recurrence == "plain: ⊕ is a Add"
     levels = [kdr.DeepTransitionRNNCell(H), keras.layers.GRUCell(3)]
     assert kdr.StackedRNN(levels).recurrence == ["fast", "plain: the cell is a GRUCell"]
@@ -472,10 +500,12 @@ def test_what_xla_compiles(asked, variable, monkeypatch):
 
 
 @only_tensorflow
-@pytest.mark.parametrize("units", [H, (H, 4)], ids=["layer", "stack"])
-def test_exports_are_free_of_xla(units, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "units"),
+    [(kdr.DeepTransitionRNN, H), (kdr.StackedRNN, (H, 4)), (kdr.FastDropoutRNN, H)],
+)
+def test_exports_are_free_of_xla(family, units, tmp_path):
     """Also after the model ran, and stepped, in programs of XLA's own."""
-    family = kdr.StackedRNN if isinstance(units, tuple) else kdr.DeepTransitionRNN
     layer = family(units=units, jit_compile=True, batch_parts=2, return_sequences=True)
     inputs = keras.Input((None, D))
     model = keras.Model(inputs, layer(inputs))

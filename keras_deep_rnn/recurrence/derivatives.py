@@ -95,3 +95,13 @@ def of(activation):
     if any(activation is other for other in DERIVATIVES):
         return Elementwise(activation)
     return None
+
+
+def why_plain(loop, activation):
+    """Why a loop with that activation is differentiated as it is written; None if it is not."""
+    if loop.unroll:
+        return "unroll=True"
+    if of(activation) is None:
+        name = getattr(activation, "__name__", type(activation).__name__)
+        return f"the loop has no derivative of {name}"
+    return None

@@ -28,6 +28,11 @@ def with_gradient(result, forward, backward):
     return function
 
 
+def pull_back(function, x, gradient):
+    """See `tensorflow_loop.pull_back`."""
+    return jax.vjp(function, x)[1](gradient)[0]
+
+
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
     return jax.jit(function)

@@ -63,6 +63,14 @@ def with_gradient(result, forward, backward):
     return lambda *arguments: function(*(tf.convert_to_tensor(a) for a in arguments))
 
 
+def pull_back(function, x, gradient):
+    """The gradient of x, from the gradient of `function(x)`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        result = function(x)
+    return tape.gradient(result, x, gradient)
+
+
 def compiled(function):
     """`function`, compiled by XLA at the first call for each set of shapes."""
     program = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)

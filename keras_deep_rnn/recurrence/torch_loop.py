@@ -34,6 +34,13 @@ def with_gradient(result, forward, backward):
     return lambda *arguments: (Function.apply if torch.is_grad_enabled() else result)(*arguments)
 
 
+def pull_back(function, x, gradient):
+    """See `tensorflow_loop.pull_back`."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(function(x), x, gradient)[0]
+
+
 def compiled(function):
     """`function` as it is: compiling a loop of PyTorch takes longer than it gains."""
     return function

@@ -212,7 +212,7 @@ def _function(transition):
         weights = transition.sorted(arguments[batched:])
         parts = backend().split(arguments[:batched], *transition.parts)
         results = [program(part, weights) for part in parts]
-        return _joined([hs for hs, _ in results]), [kept for _, kept in results]
+        return joined([hs for hs, _ in results]), [kept for _, kept in results]
 
     def result(*arguments):
         return in_parts(forward_alone, arguments)[0]
@@ -241,7 +241,7 @@ def _function(transition):
                 a = [*hidden(kept_of_part, learned), hs]
                 d_weights = _products(transition, part, a, deltas, d_learned)
                 found.append((d_projection, d_h, d_weights))
-        d_projection, d_h = (_joined([part[i] for part in found]) for i in (0, 1))
+        d_projection, d_h = (joined([part[i] for part in found]) for i in (0, 1))
         constants = [ops.zeros_like(constant) for constant in arguments[2:batched]]
         d_weights = [sum(rest, first) for first, *rest in zip(*(part[2] for part in found))]
         return [d_projection, d_h, *constants, *d_weights]
@@ -260,11 +260,11 @@ def _forward(transition, batched, weights):
         kept = [] if transition.remat else transition.kept(z, a)
         return [new_h], [new_h, *kept]
 
-    inputs = [_time_first(x) for x in (projection, mask) if x is not None]
+    inputs = [time_first(x) for x in (projection, mask) if x is not None]
     widths = [transition.widths[-1]]
     widths += [] if transition.remat else transition.kept(transition.z_widths(), transition.widths)
     _, (hs, *kept) = backend().scan(step, [h], inputs, [(h.shape[0], width) for width in widths])
-    hs_out = _time_first(hs)
+    hs_out = time_first(hs)
     return hs_out, [hs_out] if transition.remat else [hs, *kept]
 
 
@@ -274,11 +274,11 @@ def _loop_back(transition, gradient, batched, kept, transposed, learned):
     hs, *kept = kept
     slopes = transition.slopes(hs, kept)
     d_h, deltas = _deltas(
-        transition, transposed, learned, dropout_mask, ops.zeros_like(h), _time_first(gradient),
-        slopes, _time_first(mask),
+        transition, transposed, learned, dropout_mask, ops.zeros_like(h), time_first(gradient),
+        slopes, time_first(mask),
     )  # fmt: skip
     d_learned = transition.d_learned(slopes, deltas, learned)
-    return _time_first(transition.d_projection(deltas)), d_h, deltas, d_learned
+    return time_first(transition.d_projection(deltas)), d_h, deltas, d_learned
 
 
 def _deltas(transition, transposed, learned, dropout_mask, d_h, gradient, slopes, mask):
@@ -330,7 +330,7 @@ def _chunks_back(transition, gradient, batched, kept, weights, transposed):
 
     def cut(x, start, size):
         """`size` steps of x from `start`, time first."""
-        return _time_first(ops.slice(x, (0, start, 0), (rows, size, x.shape[-1])))
+        return time_first(ops.slice(x, (0, start, 0), (rows, size, x.shape[-1])))
 
     def chunk_back(carry, inputs):
         d_h, *sums = carry
@@ -367,18 +367,19 @@ def _chunks_back(transition, gradient, batched, kept, weights, transposed):
         d_projection = ops.concatenate(
             [d_projection[:steps_of_first], d_projection[steps:]], axis=0
         )
-    return _time_first(d_projection), d_h, d_weights
+    return time_first(d_projection), d_h, d_weights
 
 
 def _side_by_side(values):
     return values[0] if len(values) == 1 else ops.concatenate(values, axis=-1)
 
 
-def _joined(parts):
+def joined(parts):
+    """The results of the parts of a batch as those of the whole."""
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=0)
 
 
-def _time_first(x):
+def time_first(x):
     """(B, T, n) as (T, B, n), or back."""
     return None if x is None else ops.swapaxes(x, 0, 1)
 
