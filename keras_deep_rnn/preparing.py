@@ -20,14 +20,24 @@ def check_lengths(dataset):
             )
 
 
-def check_warmup(settings, dataset):
-    """Refuses a warmup that does not end before the training does."""
-    if settings.warmup:
-        updates = settings.epochs * len(batches(settings, dataset, "train"))
-        if settings.warmup >= updates:
-            raise UserError(
-                f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
-            )
+def prepare(settings, dataset, network):
+    """What `fit` is given.
+
+    Args:
+        settings: Complete `Settings`.
+        dataset: The `Dataset`.
+        network: What `settings.network_arguments` gives.
+
+    Returns:
+        The compiled network with its first weights, the batches for training and for validation.
+
+    Raises:
+        UserError: The network cannot have these arguments, or the warmup is too long.
+    """
+    training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
+    model = network_to_train(settings, network)
+    compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
+    return model, training, validation
 
 
 def batches(settings, dataset, split):
@@ -95,11 +105,18 @@ def optimizer(settings, updates):
     Args:
         settings: Complete `Settings`.
         updates: Number of batches in all epochs.
+
+    Raises:
+        UserError: The warmup does not end before the training does.
     """
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
         return keras.optimizers.SGD(
             rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
+        )
+    if settings.warmup >= updates:
+        raise UserError(
+            f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
         )
     return keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(

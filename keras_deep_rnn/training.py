@@ -11,7 +11,7 @@ from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
 from .errors import DivergedError, UserError, argument_is
-from .preparing import batches, check_lengths, check_warmup, compile_network, network_to_train
+from .preparing import check_lengths, prepare
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .settings import network_arguments
 from .writing import PARTIAL, one_line, remove, replacing, write_json
@@ -44,16 +44,15 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
         dataset = _load(settings)
         check_lengths(dataset)
         settings = settings.complete(dataset)
-        check_warmup(settings, dataset)
         network = network_arguments(settings, dataset)
-        model = network_to_train(settings, network)
+        prepared = prepare(settings, dataset, network)
     except BaseException:
         with contextlib.suppress(OSError):
             run.path.rmdir()
         raise
     run.clear()
     run.start(settings, network, dataset, command)
-    return fit_and_measure(run, settings, dataset, model, say=say, progress=progress)
+    return fit_and_measure(run, settings, dataset, prepared, say=say, progress=progress)
 
 
 def resume(out, *, given=None, command=None, until_now=False, say=print, progress=iter):
@@ -90,14 +89,14 @@ def resume(out, *, given=None, command=None, until_now=False, say=print, progres
         say(f"{run.path} is already finished.")
         return run.metrics
     dataset = _same_data(run, places)
-    model = network_to_train(settings, network_arguments(settings, dataset))
+    prepared = prepare(settings, dataset, network_arguments(settings, dataset))
     how = {}
     if until_now:
         epochs = len(run.history())
         if not (run / BACKUP).is_file():
             raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
         how = {"until": epochs, "keep_backup": True}
-    return fit_and_measure(run, settings, dataset, model, **how, say=say, progress=progress)
+    return fit_and_measure(run, settings, dataset, prepared, **how, say=say, progress=progress)
 
 
 def measure(
@@ -185,7 +184,7 @@ def fit_and_measure(
     run,
     settings,
     dataset,
-    model,
+    prepared,
     *,
     until=None,
     splits=("validation", "test"),
@@ -199,7 +198,7 @@ def fit_and_measure(
         run: `Run` with its config.json.
         settings: Complete `Settings`.
         dataset: The `Dataset`.
-        model: The network to train, with its first weights.
+        prepared: What `prepare` gives.
         until: Number of epochs after which to stop, although the learning rate is on its way
             through all of the settings' `epochs`; None for all of them.
         splits: Which splits to measure.
@@ -214,8 +213,7 @@ def fit_and_measure(
         DivergedError: The loss became infinite or not a number.
         UserError: A file of the run is damaged or cannot be written.
     """
-    training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
-    compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
+    model, training, validation = prepared
     stopping = keras.callbacks.EarlyStopping(
         f"val_{evaluation.PRIMARY[dataset.kind]}",
         patience=settings.patience,

@@ -7,7 +7,7 @@ import traceback
 
 from ..callbacks import Backup
 from ..errors import DivergedError, UserError, first_line
-from ..preparing import network_to_train
+from ..preparing import prepare
 from ..runs import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ..settings import Settings, network_arguments
 from ..training import fit_and_measure
@@ -86,13 +86,13 @@ def _trained(trial, project, dataset, say):
     if (run / METRICS).is_file():
         return run.metrics
     network = network_arguments(settings, dataset)
-    model = network_to_train(settings, network)
+    prepared = prepare(settings, dataset, network)
     run.start(settings, network, dataset, train_command(trial.settings))
     return fit_and_measure(
         run,
         settings,
         dataset,
-        model,
+        prepared,
         until=trial.until,
         splits=(SPLIT,),
         keep_backup=trial.until is not None,

@@ -9,7 +9,7 @@ from ..arguments import flag, keras_layer, one_of
 from ..errors import UserError, argument_is
 from ..evaluation import PRIMARY
 from ..networks import recurrent_layer
-from ..preparing import batches, check_lengths, check_warmup, compile_network, network_to_train
+from ..preparing import batches, check_lengths, prepare
 from ..settings import NETWORK_ARGUMENTS, Settings, network_arguments
 
 # Settings that say what and where a run is; the others can be searched.
@@ -57,11 +57,7 @@ class DatasetProblem:
 
     def build(self, settings):
         """The compiled network of complete `Settings`."""
-        check_warmup(settings, self.dataset)
-        model = network_to_train(settings, network_arguments(settings, self.dataset))
-        updates = settings.epochs * len(batches(settings, self.dataset, "train"))
-        compile_network(model, settings, self.dataset.kind, updates)
-        return model
+        return prepare(settings, self.dataset, network_arguments(settings, self.dataset))[0]
 
     def fit_arguments(self, settings, args, kwargs):
         """What `Model.fit` takes for the data, and the batches whose order follows the epoch.
