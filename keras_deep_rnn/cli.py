@@ -297,7 +297,8 @@ def main(arguments=None):
             _fail(error.format_message(), 2)
         raise
     if code == 130:  # what typer makes of Ctrl-C
-        _fail("interrupted; a training or a search goes on with --resume.", code)
+        how = "a training or a search goes on with --resume, experiments with the same command."
+        _fail(f"interrupted; {how}", code)
     sys.exit(code or 0)
 
 

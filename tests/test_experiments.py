@@ -302,7 +302,6 @@ def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monk
 
     with pytest.raises(KeyboardInterrupt):
         reproduce("rnn", seeds=[1], say=interrupt)
-    assert lines[-1] == "Interrupted: the same command goes on."
     assert started[0].returncode is not None
     run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
     assert not (run / "metrics.json").exists()

@@ -184,7 +184,8 @@ def test_interrupted(tmp_path):
     code, output = search.end(30)
     assert code == 130
     assert output.splitlines()[-1] == (
-        "Error: interrupted; a training or a search goes on with --resume."
+        "Error: interrupted; a training or a search goes on with --resume, "
+        "experiments with the same command."
     )
     assert not workers_of(project)
 

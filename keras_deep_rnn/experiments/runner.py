@@ -96,12 +96,8 @@ def reproduce(
         "measure_only": measure_only,
         "parent": os.getpid(),
     }
-    try:
-        for job in _trained(pending, jobs, options, say):
-            records.write(results, job.experiment, runs)
-    except KeyboardInterrupt:
-        say("Interrupted: the same command goes on.")
-        raise
+    for job in _trained(pending, jobs, options, say):
+        records.write(results, job.experiment, runs)
     written = [records.write(results, experiment, runs) for experiment in experiments]
     failed = [job for job in pending if job.error]
     if failed:
