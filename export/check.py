@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UserError
 from . import check_graph
 from .check_suite import Failed, Suite
-from .record import hashes, read_record
+from .record import fits, hashes, read_record
 from .served_by_binary import BINARY, find_binary, served_by_binary
 from .warmup import WARMUP, read_warmup
 
@@ -121,12 +121,8 @@ def _check_warmup(path, record):
 
 
 def _fits(value, specified):
-    sizes = specified["shape"]
-    return (
-        value.dtype == np.dtype(specified["dtype"])
-        and value.ndim == len(sizes)
-        and all(size in (None, got) for size, got in zip(sizes, value.shape))
-    )
+    same_type = value.dtype == np.dtype(specified["dtype"])
+    return same_type and fits(value.shape, specified["shape"])
 
 
 def _start(*arguments):

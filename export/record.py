@@ -72,6 +72,13 @@ def described(specification):
     }
 
 
+def fits(shape, specified):
+    """Whether an array's shape is one that a signature takes, in which None is any size."""
+    return len(shape) == len(specified) and all(
+        size in (None, got) for size, got in zip(specified, shape)
+    )
+
+
 def golden(served):
     """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
 

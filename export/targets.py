@@ -16,7 +16,7 @@ from ..arguments import one_of, optional
 from ..errors import UserError, first_line
 from .agreement import Disagree, differences
 from .contract import exportable, precision, read_vocabulary
-from .record import described, record_of, write_record
+from .record import described, fits, record_of, write_record
 from .signatures import PROBABILITIES, Options, Served
 from .version import Version
 
@@ -114,10 +114,6 @@ def _fitted(record, served):
     for case in record["golden"]:
         taken = served.specification[case["signature"]]["inputs"]
         given = {name: case["inputs"][name] for name in taken}
-        if all(_fits(given[name]["shape"], shape) for name, (shape, _) in taken.items()):
+        if all(fits(given[name]["shape"], shape) for name, (shape, _) in taken.items()):
             golden.append({**case, "inputs": given})
     return {**record, "signatures": described(served.specification), "golden": golden}
-
-
-def _fits(got, shape):
-    return all(size in (None, other) for size, other in zip(shape, got))
