@@ -59,7 +59,7 @@ def test_recipes(found):
     if found.recipe == "paper":
         assert (settings.optimizer, settings.clipnorm) == ("sgd", 1.0)
         assert settings.recurrent_start == "sparse"
-        assert settings.weight_noise > 0 or found.network in table.MUSIC_ONLY
+        assert (settings.weight_noise > 0) == (table.group_of(found.task) != "music")
     else:
         assert settings.optimizer == "adamw"
         assert settings.output_dropout > 0

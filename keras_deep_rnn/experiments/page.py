@@ -17,11 +17,11 @@ TOP = """# The paper's experiments: published and measured
 
 Tables 2 and 3 of arXiv:1312.6026, run again with the sizes of its Table 1, under two recipes.
 `paper` follows what the paper says of training: SGD, the norm of the gradient cut at 1, a rate of
-1 / (1 + max(0, t - t0) / beta) times the first, sparse transitions, weight noise. `modern` is AdamW
-with a cosine schedule, dropout and early stopping. Hyper-parameters and the epoch are chosen on the
-validation split alone ([how](../results/search.md)); the test split is measured once, at the end.
-Where there are several seeds, a number is their mean with the standard deviation of the runs. A
-difference is measured minus published: below 0 is better. A number in brackets is one of an
+1 / (1 + max(0, t - t0) / beta) times the first, sparse transitions, weight noise on text. `modern`
+is AdamW with a cosine schedule, dropout and early stopping. Hyper-parameters and the epoch are
+chosen on the validation split alone ([how](../results/search.md)); the test split is measured once,
+at the end. Where there are several seeds, a number is their mean with the standard deviation of the
+runs. A difference is measured minus published: below 0 is better. A number in brackets is one of an
 unfinished run.
 
 † quoted from the paper alone: no second source was found for the number.
