@@ -55,7 +55,8 @@ class DeepRNNCell(Cell):
         plus: ⊕, a Keras layer: `[x, h]` of shapes (B, D) and (B, H) to (B, H).
         predict: ▷, a Keras layer: h of shape (B, H) to y; None gives out h itself.
         state_size: H. None takes `plus.state_size` or `plus.units`.
-        dropout: Share of the units of x to drop; one mask for the whole sequence.
+        dropout: Share of the units of x to drop; one mask for the whole sequence. Of tokens,
+            the units that they stand for: all occurrences of a token in a row are dropped, or none.
         recurrent_dropout: Share of the units of h(t-1) to drop; one mask for the whole sequence.
         output_dropout: Share of the units of h(t) to drop before ▷; one mask for the whole
             sequence. The carried state is not touched.
@@ -105,11 +106,6 @@ class DeepRNNCell(Cell):
                     f"`units`, got {type(plus).__name__}."
                 )
         self.keep(locals())
-        if self.dropout and getattr(plus, "num_tokens", None):
-            raise UserError(
-                "`dropout` must be 0 with `num_tokens`, which has no units of x to drop, "
-                f"got {dropout}."
-            )
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._output_width = None
         self.reset_dropout_mask()
@@ -137,11 +133,11 @@ class DeepRNNCell(Cell):
         return self._output_width
 
     def call(self, inputs, states, training=False):
-        x, (h,) = inputs, as_list(states)
+        x, (h,), of_tokens = inputs, as_list(states), {}
         if training:
-            x = _dropped(x, self.get_dropout_mask(x))
+            x, of_tokens = self._drop(x, self.get_dropout_mask(x))
             h = _dropped(h, self.get_recurrent_dropout_mask(h))
-        h = self.plus([x, h])
+        h = self.plus([x, h], **of_tokens)
         y = _dropped(h, self.get_output_dropout_mask(h)) if training else h
         return (y if self.predict is None else self.predict(y)), [h]
 
@@ -158,12 +154,12 @@ class DeepRNNCell(Cell):
         Returns:
             y of shape (B, T, units of ▷), and the list of h of shape (B, T, H).
         """
-        recurrent_mask = None
+        recurrent_mask, of_tokens = None, {}
         if training:
-            sequences = _dropped(sequences, self.get_dropout_mask(sequences[:, 0]))
+            sequences, of_tokens = self._drop(sequences, self.get_dropout_mask(sequences[:, 0]))
             recurrent_mask = self.get_recurrent_dropout_mask(states[0])
         if type(self.plus) is Plus:
-            h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, loop)
+            h = self.plus.over_time(sequences, states[0], mask, recurrent_mask, loop, **of_tokens)
         else:
 
             def step(x, states):
@@ -189,6 +185,27 @@ class DeepRNNCell(Cell):
         # Any other layer sees (B, H), as it does in a single step.
         y = self.predict(ops.reshape(h, (-1, self.state_size)))
         return ops.reshape(y, (-1, ops.shape(h)[1], y.shape[-1]))
+
+    def _drop(self, x, mask):
+        """x without the units that the mask drops, and what ⊕ has to be told of it.
+
+        Tokens stay what they are: ⊕ is told by how much each one's rows of U count.
+        """
+        if mask is None or self._num_tokens is None:
+            return _dropped(x, mask), {}
+        tokens = ops.reshape(ops.cast(x, "int32"), (ops.shape(x)[0], -1))
+        kept = ops.take_along_axis(mask, tokens, axis=1)
+        return x, {"kept": ops.reshape(kept, ops.shape(x))}
+
+    @property
+    def _num_tokens(self):
+        return self.plus.num_tokens if isinstance(self.plus, Plus) else None
+
+    def get_dropout_mask(self, x):
+        """The mask on x(t) (B, D); of tokens, on the D units that they stand for."""
+        if self._num_tokens is not None:
+            x = ops.ones((ops.shape(x)[0], self._num_tokens), self.compute_dtype)
+        return super().get_dropout_mask(x)
 
     def get_output_dropout_mask(self, h):
         """The mask on what ▷ sees, drawn when first asked for, as Keras does for the other two."""

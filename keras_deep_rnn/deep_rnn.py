@@ -46,7 +46,8 @@ OPTIONS = """activation: phi: a name, a function, or a layer, such as `LpUnit`, 
     kernel_regularizer, recurrent_regularizer, bias_regularizer: Regularizers, likewise.
     kernel_constraint, recurrent_constraint, bias_constraint: Constraints, likewise.
 """
-LOOP_OPTIONS = """dropout: Share of the units of x to drop; one mask for the whole sequence.
+LOOP_OPTIONS = """dropout: Share of the units of x to drop; one mask for the whole sequence. Of
+        tokens, the units that they stand for: all occurrences of a token in a row, or none.
     recurrent_dropout: Share of the units of h(t-1) to drop; one mask for the whole sequence.
     seed: Int, makes the masks reproducible; None for a random one.
     return_sequences: Whether to give y at every step, (B, T, units of y), or at the last, (B, ...).

@@ -232,7 +232,7 @@ def build_network(
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
-    looked_up = kind != "piano_roll" and not fast_dropout and not options.get("dropout")
+    looked_up = kind != "piano_roll" and not fast_dropout
     if looked_up:
         options["num_tokens"] = features
     if kind == "characters" and options.get("input_deviation") is None:
@@ -276,7 +276,7 @@ def build_network(
         tokens = inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
         if looked_up:
             x = keras.ops.expand_dims(tokens, -1)
-        else:  # what drops units of x, or averages over dropping them, has to see them
+        else:  # what averages over dropping units of x has to see them
             x = OneHot(features, dtype=dtype, name="one_hot")(tokens)
     carried = {}
     if stateful:

@@ -28,14 +28,15 @@ class _Layer:
         products = (ops.matmul(x, self.kernels[arrow]) for arrow, x in sources.items())
         return functools.reduce(operator.add, products)  # `sum` would add a 0 in every step
 
-    def weigh_input(self, x, tokens=False):
-        """x U; of tokens (..., 1) their rows of U."""
+    def weigh_input(self, x, tokens=False, kept=None):
+        """x U; of tokens (..., 1) their rows of U, each times its number of `kept` (..., 1)."""
         if not tokens:
             return self.weigh(input_to_hidden=x)
         # TensorFlow's gradient of a lookup is one row for each token, repeated ones too, whose norm
         # is not that of the gradient. The product makes it a gradient of all of U.
         kernel = self.kernels["input_to_hidden"] * 1
-        return ops.take(kernel, ops.cast(x[..., 0], "int32"), axis=0)
+        rows = ops.take(kernel, ops.cast(x[..., 0], "int32"), axis=0)
+        return rows if kept is None else rows * kept
 
     def in_the_loop(self):
         """W, S and b, as far as the layer has them and the input's projection has not, and p and c.

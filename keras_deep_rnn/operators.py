@@ -68,6 +68,8 @@ class Plus(Operator):
 
     Call arguments:
         inputs: The list `[x, h]`: x of shape (B, D), tokens of shape (B, 1), and h of shape (B, H).
+        kept: With tokens, by how much the rows of U of each count, (B, 1): 0 where its unit is
+            dropped. None for 1.
 
     Returns:
         The new h, shape (B, H).
@@ -155,26 +157,27 @@ class Plus(Operator):
             return {"gain": 0.5**0.5}
         return {"initializer": self.shortcut_initializer} if arrow == "shortcut" else {}
 
-    def call(self, inputs):
+    def call(self, inputs, kept=None):
         x, h = inputs
         # In a single step TensorFlow is faster where the bias comes last.
-        return self.transition(self.project(x, bias=False), h, with_bias=False)
+        return self.transition(self.project(x, bias=False, kept=kept), h, with_bias=False)
 
-    def project(self, x, bias=True, layers=None):
+    def project(self, x, bias=True, layers=None, kept=None):
         """All that depends on x alone, x U_l + b_l of each layer that x feeds, side by side.
 
-        `layers` stand in for those of the transition.
+        `layers` stand in for those of the transition. `kept`, of x's shape, says by how much the
+        rows of each token count: 0 where its unit is dropped.
 
         x may be one step (B, D) or a whole sequence (B, T, D): this runs outside the loop.
         """
         tokens = self.num_tokens is not None
         for layer in self._input_layers:
-            x = layer.activate(layer.weigh_input(x, tokens))
+            x = layer.activate(layer.weigh_input(x, tokens, kept))
             tokens = False
         projections = []
         for layer in layers or self._transition_layers:
             if "input_to_hidden" in layer.kernels:
-                projection = layer.weigh_input(x, tokens)
+                projection = layer.weigh_input(x, tokens, kept)
                 with_bias = bias and layer.bias is not None
                 projections.append(projection + layer.bias if with_bias else projection)
         return ops.concatenate(projections, axis=-1) if len(projections) > 1 else projections[0]
@@ -197,10 +200,11 @@ class Plus(Operator):
             a = layer.activate(z, bias=not (fed and with_bias))
         return a
 
-    def over_time(self, x, h, mask=None, dropout_mask=None, loop=DEFAULT_LOOP):
+    def over_time(self, x, h, mask=None, dropout_mask=None, loop=DEFAULT_LOOP, kept=None):
         """h at every step, (B, T, H), from x (B, T, D) and the h before the first step.
 
-        By the loop with a gradient of its own where `why_plain` has nothing against it.
+        By the loop with a gradient of its own where `why_plain` has nothing against it. `kept` is
+        that of `project`.
         """
         if self.why_plain(loop) is None:
             phi = derivatives.of(self.activation)
@@ -221,15 +225,14 @@ class Plus(Operator):
             )
             weights = [w for layer in layers for w in layer.in_the_loop()]
             weights = [ops.convert_to_tensor(weight) for weight in weights]
-            return transition.run(
-                what, self.project(x, layers=layers), h, mask, dropout_mask, weights
-            )
+            projections = self.project(x, layers=layers, kept=kept)
+            return transition.run(what, projections, h, mask, dropout_mask, weights)
 
         def step(projection, states):
             (h,) = states
             return [self.transition(projection, h if dropout_mask is None else h * dropout_mask)]
 
-        return recurrence.run(step, self.project(x), [h], mask, loop.unroll)[0]
+        return recurrence.run(step, self.project(x, kept=kept), [h], mask, loop.unroll)[0]
 
     def why_plain(self, loop=DEFAULT_LOOP):
         """Why the loop of `over_time` is differentiated as it is written; None if it is not."""

@@ -60,6 +60,31 @@ def test_trains_as_its_twin(twins):
         np.testing.assert_allclose(of_tokens, of_vectors, atol=1e-5)
 
 
+@pytest.mark.parametrize("by_step", [False, True])
+def test_drops_the_units_of_tokens(by_step):
+    """The masks of the unit vectors: all occurrences of a token in a row, or none."""
+    for name, make in LAYERS.items():
+        options = {"dropout": 0.4, "seed": 3, "return_sequences": True}
+        of_tokens, of_vectors = make(num_tokens=TOKENS, **options), make(**options)
+        of_tokens.build((None, None, 1))
+        of_vectors.build((None, None, TOKENS))
+        of_vectors.set_weights(of_tokens.get_weights())
+        if by_step:
+            of_tokens, of_vectors = (
+                keras.layers.RNN(layer.cell, return_sequences=True)
+                for layer in (of_tokens, of_vectors)
+            )
+        tokens = some_tokens()
+        vectors = np.eye(TOKENS, dtype="float32")[tokens[..., 0]]
+        found, expected = (
+            keras.ops.convert_to_numpy(layer(x, training=True))
+            for layer, x in ((of_tokens, tokens), (of_vectors, vectors))
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=name)
+        kept = keras.ops.convert_to_numpy(of_tokens(tokens, training=False))
+        assert np.abs(found - kept).max() > 0.01, name
+
+
 def test_saved_and_loaded(twins, tmp_path):
     tokens = keras.Input((None, 1), dtype="int32")
     model = keras.Model(tokens, twins[0](tokens))
@@ -68,10 +93,8 @@ def test_saved_and_loaded(twins, tmp_path):
     np.testing.assert_array_equal(loaded.predict(some_tokens()), model.predict(some_tokens()))
 
 
-def test_a_text_network_drops_unit_vectors():
-    """Dropout of x has to see the units that it drops."""
+def test_a_text_network_drops_units():
     model = kdr.build_network("rnn", kind="words", features=TOKENS, units=4, dropout=0.5)
-    assert model.get_layer("recurrent").num_tokens is None
     x = np.repeat(np.arange(TOKENS)[None], 50, axis=0)
     y = keras.ops.convert_to_numpy(model({"x": x}, training=True))
     assert len(np.unique(y[:, 0].round(6), axis=0)) == 2  # kept and dropped
@@ -122,7 +145,6 @@ def test_how_embeddings_of_a_text_network_start(kind, options, expected):
     ("make", "error"),
     [
         (lambda: kdr.DeepTransitionRNN(4, num_tokens=0), "`num_tokens` must be a positive integer"),
-        (lambda: kdr.DeepTransitionRNN(4, num_tokens=7, dropout=0.1), "`dropout` must be 0 with"),
         (
             lambda: kdr.DeepTransitionRNN(4, num_tokens=7)(np.zeros((2, 3, 5), "int32")),
             "`x` must be one token a step with `num_tokens`, got 5",
