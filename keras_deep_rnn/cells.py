@@ -106,6 +106,11 @@ class DeepRNNCell(Cell):
                     f"`units`, got {type(plus).__name__}."
                 )
         self.keep(locals())
+        if self.dropout and getattr(plus, "num_tokens", None) and type(plus) is not Plus:
+            raise UserError(
+                "`dropout` must be 0 with the `num_tokens` of a `plus` other than `Plus`, "
+                f"got {dropout} with a {type(plus).__name__}."
+            )
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._output_width = None
         self.reset_dropout_mask()
@@ -199,11 +204,11 @@ class DeepRNNCell(Cell):
 
     @property
     def _num_tokens(self):
-        return self.plus.num_tokens if isinstance(self.plus, Plus) else None
+        return self.plus.num_tokens if type(self.plus) is Plus else None
 
     def get_dropout_mask(self, x):
         """The mask on x(t) (B, D); of tokens, on the D units that they stand for."""
-        if self._num_tokens is not None:
+        if self.dropout and self._num_tokens is not None:
             x = ops.ones((ops.shape(x)[0], self._num_tokens), self.compute_dtype)
         return super().get_dropout_mask(x)
 

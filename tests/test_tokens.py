@@ -20,16 +20,19 @@ LAYERS = {
 }
 
 
-@pytest.fixture(params=LAYERS)
-def twins(request):
+def make_twins(name, **options):
     """A layer for tokens and one for their unit vectors, with equal weights."""
-    make = LAYERS[request.param]
-    of_tokens = make(num_tokens=TOKENS, return_sequences=True)
-    of_vectors = make(return_sequences=True)
+    of_tokens = LAYERS[name](num_tokens=TOKENS, return_sequences=True, **options)
+    of_vectors = LAYERS[name](return_sequences=True, **options)
     of_tokens.build((None, None, 1))
     of_vectors.build((None, None, TOKENS))
     of_vectors.set_weights(of_tokens.get_weights())
     return of_tokens, of_vectors
+
+
+@pytest.fixture(params=LAYERS)
+def twins(request):
+    return make_twins(request.param)
 
 
 def some_tokens():
@@ -61,28 +64,21 @@ def test_trains_as_its_twin(twins):
 
 
 @pytest.mark.parametrize("by_step", [False, True])
-def test_drops_the_units_of_tokens(by_step):
+@pytest.mark.parametrize("name", LAYERS)
+def test_drops_the_units_of_tokens(name, by_step):
     """The masks of the unit vectors: all occurrences of a token in a row, or none."""
-    for name, make in LAYERS.items():
-        options = {"dropout": 0.4, "seed": 3, "return_sequences": True}
-        of_tokens, of_vectors = make(num_tokens=TOKENS, **options), make(**options)
-        of_tokens.build((None, None, 1))
-        of_vectors.build((None, None, TOKENS))
-        of_vectors.set_weights(of_tokens.get_weights())
-        if by_step:
-            of_tokens, of_vectors = (
-                keras.layers.RNN(layer.cell, return_sequences=True)
-                for layer in (of_tokens, of_vectors)
-            )
-        tokens = some_tokens()
-        vectors = np.eye(TOKENS, dtype="float32")[tokens[..., 0]]
-        found, expected = (
-            keras.ops.convert_to_numpy(layer(x, training=True))
-            for layer, x in ((of_tokens, tokens), (of_vectors, vectors))
-        )
-        np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=name)
-        kept = keras.ops.convert_to_numpy(of_tokens(tokens, training=False))
-        assert np.abs(found - kept).max() > 0.01, name
+    layers = make_twins(name, dropout=0.4, seed=3)
+    if by_step:
+        layers = [keras.layers.RNN(layer.cell, return_sequences=True) for layer in layers]
+    tokens = some_tokens()
+    vectors = np.eye(TOKENS, dtype="float32")[tokens[..., 0]]
+    found, expected = (
+        keras.ops.convert_to_numpy(layer(x, training=True))
+        for layer, x in zip(layers, (tokens, vectors))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    undropped = keras.ops.convert_to_numpy(layers[0](tokens, training=False))
+    assert np.abs(found - undropped).max() > 0.01
 
 
 def test_saved_and_loaded(twins, tmp_path):
@@ -141,10 +137,18 @@ def test_how_embeddings_of_a_text_network_start(kind, options, expected):
     np.testing.assert_allclose(found, [expected] * 2, rtol=0.05)
 
 
+class OwnPlus(kdr.Plus):
+    """Another ⊕ than the paper's, which the layer runs step by step."""
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [
         (lambda: kdr.DeepTransitionRNN(4, num_tokens=0), "`num_tokens` must be a positive integer"),
+        (
+            lambda: kdr.DeepRNN(OwnPlus(4, num_tokens=7), dropout=0.1),
+            "`dropout` must be 0 with the `num_tokens` of a `plus` .* got 0.1 with a OwnPlus",
+        ),
         (
             lambda: kdr.DeepTransitionRNN(4, num_tokens=7)(np.zeros((2, 3, 5), "int32")),
             "`x` must be one token a step with `num_tokens`, got 5",
