@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_deep_rnn import DeepTransitionRNN, DeepTransitionRNNCell
-from keras_deep_rnn.operators import Plus
+from keras_deep_rnn.layers import Plus
 
 RATE = 0.01  # of gradient descent
 

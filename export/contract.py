@@ -5,7 +5,7 @@ import keras
 from ..arguments import positive_integer
 from ..errors import UserError
 from ..networks import OneHot
-from ..operators import Plus
+from ..layers import Plus
 
 
 def exportable(model):

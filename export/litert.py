@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..arguments import one_of, optional
 from ..errors import missing_extra
-from ..recurrence import tensorflow_loop
+from ..recurrence import tensorflow as tensorflow_loop
 from .contract import call
 from .signatures import WHOLE, Served
 from .targets import Target, export_target

@@ -1,7 +1,7 @@
 """Writes a Keras model as ONNX, for ONNX Runtime and what else reads it."""
 
 from ..errors import missing_extra
-from ..recurrence import tensorflow_loop
+from ..recurrence import tensorflow as tensorflow_loop
 from .signatures import WHOLE, Served
 from .targets import Target, export_target
 

@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import UserError
-from ..recurrence import tensorflow_loop
+from ..recurrence import tensorflow as tensorflow_loop
 from ..runs import versions
 from .contract import call, precision
 

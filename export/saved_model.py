@@ -2,7 +2,7 @@
 
 from ..arguments import flag, one_of, optional, positive_integer
 from ..errors import first_line
-from ..recurrence import tensorflow_loop
+from ..recurrence import tensorflow as tensorflow_loop
 from .check import check_export
 from .check_suite import decoded
 from .contract import exportable, read_vocabulary

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from ..networks import OneHot
-from ..recurrence import tensorflow_loop
+from ..recurrence import tensorflow as tensorflow_loop
 from .contract import call, layers_in
 
 # How Keras asks a cell for its masks of dropout.

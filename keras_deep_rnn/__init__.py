@@ -5,32 +5,12 @@ import sys
 
 # The command `deep-rnn` answers --help without waiting for a backend; it imports what it needs.
 if pathlib.PurePath("".join(sys.argv[:1])).name not in ("deep-rnn", "deep-rnn.exe"):
-    from .activations import LpUnit, Maxout
-    from .cells import (
-        DeepInputRNNCell,
-        DeepOutputRNNCell,
-        DeepOutputTransitionRNNCell,
-        DeepRNNCell,
-        DeepTransitionRNNCell,
-    )
-    from .deep_rnn import DeepRNN
-    from .fast_dropout import FastDropoutDense, FastDropoutRNNCell
-    from .initializers import SparseInitializer
-    from .layers import (
-        DeepInputRNN,
-        DeepOutputRNN,
-        DeepOutputTransitionRNN,
-        DeepTransitionRNN,
-        FastDropoutRNN,
-        StackedRNN,
-    )
+    from .layers import *
     from .networks import build_network, preset
-    from .noise import WeightNoise
-    from .operators import Plus, Predict
-    from .schedules import InverseDecay
-    from .stacked import StackedRNNCell
 
 __all__ = [
+    "Affine",
+    "Operator",
     "DeepInputRNN",
     "DeepInputRNNCell",
     "DeepOutputRNN",
@@ -39,6 +19,10 @@ __all__ = [
     "DeepOutputTransitionRNNCell",
     "DeepRNN",
     "DeepRNNCell",
+    "DeepTransitionGRU",
+    "DeepTransitionGRUCell",
+    "DeepTransitionLSTM",
+    "DeepTransitionLSTMCell",
     "DeepTransitionRNN",
     "DeepTransitionRNNCell",
     "FastDropoutDense",
@@ -49,6 +33,8 @@ __all__ = [
     "Maxout",
     "Plus",
     "Predict",
+    "RecurrentHighway",
+    "RecurrentHighwayCell",
     "SparseInitializer",
     "StackedRNN",
     "StackedRNNCell",

@@ -1,10 +1,5 @@
-"""Constructor arguments: checked when they come in, kept under their own name, saved in the config.
+"""Checks of arguments: each gives the value in its own type, or raises a `UserError` of one line."""
 
-Every layer of the package derives from `Configured`, so that no class repeats its arguments in
-`get_config`: the signature of the constructor is the configuration.
-"""
-
-import inspect
 import math
 import numbers
 
@@ -120,6 +115,16 @@ def cell_list(name, value):
     return cells
 
 
+def layer_sizes_or_none(name, value):
+    """`value` as a tuple of positive integers; None and () are None: no layers."""
+    return None if value is None or value in ((), []) else layer_sizes(name, value)
+
+
+def state_sizes(name, value):
+    """`value` as the width of the state, or the list of the widths of several."""
+    return list(layer_sizes(name, value)) if isinstance(value, (list, tuple)) else positive_integer(name, value)
+
+
 def optional(check):
     """The same check, with None let through as it is."""
     return lambda name, value: None if value is None else check(name, value)
@@ -132,10 +137,11 @@ _activation = from_keras(keras.activations)
 
 CHECKS = {
     "units": positive_integer,
-    "state_size": optional(positive_integer),
-    "input_units": optional(layer_sizes),
-    "transition_units": optional(layer_sizes),
-    "output_units": optional(layer_sizes),
+    "depth": positive_integer,
+    "state_size": optional(state_sizes),
+    "input_units": layer_sizes_or_none,
+    "transition_units": layer_sizes_or_none,
+    "output_units": layer_sizes_or_none,
     "shortcut": flag,
     "input_to": one_of(("first", "all")),
     "num_tokens": optional(positive_integer),
@@ -158,6 +164,9 @@ CHECKS = {
     "dropout": rate,
     "recurrent_dropout": rate,
     "output_dropout": rate,
+    "zoneout": rate,
+    "learn_initial_state": flag,
+    "reset_after": flag,
     "seed": seed,
     "return_state_sequences": flag,
     "jit_compile": optional(flag),
@@ -165,91 +174,5 @@ CHECKS = {
     "remat": optional(positive_integer),
     "plus": keras_layer,
     "predict": optional(keras_layer),
+    "normalization": optional(keras_layer),
 }
-
-
-def own_parameters(function):
-    """The named parameters of a constructor, without `self` and the catch-all ones."""
-    if function is None:
-        return []
-    return [
-        parameter
-        for parameter in list(inspect.signature(function).parameters.values())[1:]
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-
-
-def signature(parameters):
-    """What `help` shows of a constructor: the required parameters, the others, Keras's own."""
-    ordered = sorted(parameters.values(), key=lambda p: p.default is not p.empty)
-    catch_all = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
-    return inspect.Signature([*ordered, catch_all])
-
-
-class Configured(keras.layers.Layer):
-    """A Keras layer whose configuration is the arguments of its constructor.
-
-    A subclass lists its arguments once, in the signature of `__init__`; those that it passes on
-    through `**kwargs` are taken from its parents' signatures, and from the classes in `options_of`
-    if it hands them to parts of these classes. Arguments that a parent has and a subclass decides
-    by itself are named in `decided`. Each argument is an attribute of the same name, a part of
-    `get_config`, and shown by `help`.
-    """
-
-    decided = ()
-    options_of = ()
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        parameters = {}
-        for parent in cls.__mro__:
-            if parent is Configured:
-                break
-            for parameter in own_parameters(vars(parent).get("__init__")):
-                parameters.setdefault(parameter.name, parameter)
-        for other in cls.options_of:
-            parameters = {**other.accepts, **parameters}
-        cls.accepts = {n: p for n, p in parameters.items() if n not in cls.decided}
-        cls.__signature__ = signature(cls.accepts)
-
-    def keep(self, arguments):
-        """Checks the constructor's arguments, given as its `locals()`, and makes them attributes.
-
-        Keras and torch track every layer that is assigned to an attribute. An activation with
-        weights is only a description, copied for each layer that uses it, so it is set past that
-        tracking.
-        """
-        for name, value in arguments.items():
-            if name in CHECKS:
-                set_value = object.__setattr__ if name.endswith("activation") else setattr
-                set_value(self, name, CHECKS[name](name, value))
-
-    def get_config(self):
-        config = keras.layers.Layer.get_config(self)
-        for name in self.accepts:
-            value = getattr(self, name)
-            if isinstance(value, tuple):
-                value = list(value)
-            config[name] = keras.saving.serialize_keras_object(value)
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return keras.layers.Layer.from_config.__func__(cls, config)
-
-
-def numbered(initializer, number):
-    """The initializer for the weight `number` of those that share it.
-
-    A Keras initializer returns the same values each time it is called, so two weights that
-    share one would start equal. The first weight takes it as it is; every later one takes a copy
-    whose seed is moved on by `number`.
-    """
-    if number == 0 or not isinstance(initializer, keras.initializers.Initializer):
-        return initializer
-    config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
-        config["seed"] += number
-    elif config.get("seed") is not None:
-        return initializer  # a seed generator, which moves on by itself
-    return type(initializer).from_config(config)

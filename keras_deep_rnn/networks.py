@@ -5,13 +5,10 @@ import math
 import keras
 
 from . import layers
-from .activations import LpUnit, Maxout
 from .arguments import CHECKS, number, one_of, optional, positive_integer, rate
 from .data.dataset import KINDS
 from .errors import UserError, nearest
-from .fast_dropout import FastDropoutDense
-from .initializers import SparseInitializer
-from .noise import WeightNoise
+from .layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
 
 # What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
 _FAMILY = {

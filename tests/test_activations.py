@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.activations import LpUnit, Maxout
+from keras_deep_rnn.layers import LpUnit, Maxout
 
 
 def numpy(tensor):

@@ -11,7 +11,7 @@ from scipy import integrate, special
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.fast_dropout import activated_moments, weighed
+from keras_deep_rnn.layers.fast_dropout import activated_moments, affine_moments
 
 PHI = {
     "tanh": np.tanh,
@@ -61,7 +61,7 @@ def test_moments_of_a_weighed_sum_are_exact():
         chances.append(np.prod(np.where(kept, 1 - rate, rate)))
     mean = np.average(sums, axis=0, weights=chances)
     variance = np.average((np.array(sums) - mean) ** 2, axis=0, weights=chances)
-    got = weighed(*(keras.ops.array(a, "float32") for a in (x, 0 * x)), rate, kernel)
+    got = affine_moments(*(keras.ops.array(a, "float32") for a in (x, 0 * x)), rate, kernel)
     np.testing.assert_allclose(to_numpy(got[0])[0], mean, rtol=1e-5)
     np.testing.assert_allclose(to_numpy(got[1])[0], variance, rtol=1e-5)
 

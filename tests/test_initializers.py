@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.initializers import SparseInitializer
+from keras_deep_rnn.layers import SparseInitializer
 
 
 def kernel(*shape, dtype=None, **arguments):

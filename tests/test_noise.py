@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.noise import WeightNoise
+from keras_deep_rnn.layers import WeightNoise
 
 
 def numpy(tensor):

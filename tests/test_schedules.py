@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.schedules import InverseDecay
+from keras_deep_rnn.layers import InverseDecay
 
 
 def test_equals_the_formula():

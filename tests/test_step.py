@@ -13,7 +13,7 @@ from keras import ops
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.operators import Plus
+from keras_deep_rnn.layers import Plus
 
 BACKEND = keras.backend.backend()
 DROPPED = {"dropout": 0.5, "recurrent_dropout": 0.5, "seed": 1}

@@ -2,8 +2,8 @@
 
 import keras
 
-from .arguments import keras_layer, number
-from .arguments import seed as check_seed
+from ..arguments import keras_layer, number
+from ..arguments import seed as check_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

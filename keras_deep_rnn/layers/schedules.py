@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from .arguments import number
+from ..arguments import number
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

@@ -1,4 +1,4 @@
-"""Units that pool several linear pieces: maxout and Lp units, by what `pooling` computes.
+"""Units that pool several linear pieces: maxout and Lp units.
 
 Both read `units * pieces` pre-activations and give `units` outputs; unit j owns the pieces
 `j * pieces ... (j + 1) * pieces - 1`. They work as a layer of their own, after a
@@ -6,26 +6,30 @@ Both read `units * pieces` pre-activations and give `units` outputs; unit j owns
 the wider pre-activations themselves when an activation has the attribute `pieces`.
 """
 
+import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from .arguments import number, positive_integer
-from .errors import UserError
-from .pooling import LpPooling, MaxPooling, in_blocks
+from ..arguments import number, positive_integer
+from ..errors import UserError
+
+# Magnitudes below count as this in the logarithm of Lp units.
+LEAST = 1e-30
 
 
 class _Pieces(keras.layers.Layer):
     """What maxout and Lp units share: the last axis is cut into units of `pieces` each."""
 
-    def __init__(self, pieces=2, **kwargs):
+    def __init__(self, pieces: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pieces = positive_integer("pieces", pieces)
-        self.pooling = self.pooling_class(self.pieces)
         self.supports_masking = True
 
-    def units(self, width):
+    def units(self, width: int | None) -> int:
         """The number of units that `width` pre-activations make."""
         if width is None or width % self.pieces:
             raise UserError(
@@ -34,18 +38,15 @@ class _Pieces(keras.layers.Layer):
             )
         return width // self.pieces
 
-    def call(self, inputs):
-        self.units(inputs.shape[-1])
-        return self.pooling(inputs, *self.learned())
+    def by_piece(self, z: Any) -> list:
+        """z_1j, z_2j, ... of all units, a tensor (..., units) each."""
+        z = ops.reshape(z, (*ops.shape(z)[:-1], self.units(z.shape[-1]), self.pieces))
+        return [z[..., i] for i in range(self.pieces)]
 
-    def learned(self, blocks=False):
-        """What `pooling` takes besides z, for z in blocks or not."""
-        return []
-
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence) -> tuple:
         return (*input_shape[:-1], self.units(input_shape[-1]))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pieces": self.pieces}
 
 
@@ -73,7 +74,8 @@ class Maxout(_Pieces):
     paper's last column uses it.
     """
 
-    pooling_class = MaxPooling
+    def call(self, inputs: Any) -> Any:
+        return functools.reduce(ops.maximum, self.by_piece(inputs))
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -112,13 +114,11 @@ class LpUnit(_Pieces):
         pooled in the precision of the weights.
     """
 
-    pooling_class = LpPooling
-
-    def __init__(self, pieces=2, order=2.0, **kwargs):
+    def __init__(self, pieces: int = 2, order: float = 2.0, **kwargs: Any) -> None:
         super().__init__(pieces=pieces, **kwargs)
         self.order = number("order", order, above=1)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence) -> None:
         units = self.units(input_shape[-1])
         # The inverse of 1 + log(1 + exp(rho)), in the form that cannot overflow.
         rho = self.order - 1 + math.log(-math.expm1(1 - self.order))
@@ -136,13 +136,21 @@ class LpUnit(_Pieces):
             autocast=False,
         )
 
-    def orders(self):
+    def orders(self) -> Any:
         """The current order of every unit, a tensor of shape (units,)."""
         return 1 + ops.softplus(self.rho)
 
-    def learned(self, blocks=False):
-        centers = ops.convert_to_tensor(self.centers)
-        return [self.orders(), in_blocks(centers, self.pieces) if blocks else centers]
+    def call(self, inputs: Any) -> Any:
+        # All of it in logarithms, m_i = log |z_i - c_i|, so that no power leaves the range.
+        p, centers = self.orders(), self.by_piece(ops.convert_to_tensor(self.centers))
+        powers = []
+        for z, center in zip(self.by_piece(inputs), centers):
+            distance = ops.abs(ops.cast(z, p.dtype) - center)
+            powers.append(p * ops.log(ops.maximum(distance, LEAST)))
+        largest = ops.stop_gradient(functools.reduce(ops.maximum, powers))
+        total = sum(ops.exp(power - largest) for power in powers)
+        pooled = ops.exp((largest + ops.log(total / self.pieces)) / p)
+        return ops.cast(pooled, inputs.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "order": self.order}

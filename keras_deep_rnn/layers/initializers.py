@@ -1,13 +1,13 @@
-"""The sparse initializer of the paper's recipe."""
+"""The sparse initializer of the paper's recipe, and initializers that several weights share."""
 
 import random
 
 import keras
 import numpy as np
 
-from .arguments import number, positive_integer
-from .arguments import seed as check_seed
-from .errors import UserError
+from ..arguments import number, positive_integer
+from ..arguments import seed as check_seed
+from ..errors import UserError
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -69,3 +69,20 @@ class SparseInitializer(keras.initializers.Initializer):
             "singular_value": self.singular_value,
             "seed": self.seed,
         }
+
+
+def numbered(initializer, number):
+    """The initializer for the weight `number` of those that share it.
+
+    A Keras initializer returns the same values each time it is called, so two weights that
+    share one would start equal. The first weight takes it as it is; every later one takes a copy
+    whose seed is moved on by `number`.
+    """
+    if number == 0 or not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += number
+    elif config.get("seed") is not None:
+        return initializer  # a seed generator, which moves on by itself
+    return type(initializer).from_config(config)

@@ -3,18 +3,28 @@
 Shapes: B batch, T time steps, D input features, H units of h.
 """
 
-from .cells import (
-    DeepInputRNNCell,
-    DeepOutputRNNCell,
-    DeepOutputTransitionRNNCell,
-    DeepTransitionRNNCell,
-)
-from .deep_rnn import DeepRNN, documented
+import typing
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import keras
+
+from ..arguments import layer_sizes
+from .cells import deep_output
 from .fast_dropout import FastDropoutRNNCell
+from .operators import Plus
+from .options import CellOptions, Described, LayerOptions, LoopOptions, weights_of
+from .rnn import DeepRNN
 from .stacked import StackedRNNCell
 
+# Which of a layer's options are those of its cell.
+OF_CELLS = {*typing.get_type_hints(CellOptions)} - {"name", "trainable"}
+OF_LOOP = {*typing.get_type_hints(LoopOptions)} - OF_CELLS - {
+    "name", "trainable", "activity_regularizer"
+}  # fmt: skip
 
-@documented
+
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepTransitionRNN(DeepRNN):
     """The DT-RNN: a deep transition from h(t-1) to h(t) (section 3.3.1, figure 2 b).
 
@@ -35,10 +45,14 @@ class DeepTransitionRNN(DeepRNN):
             the paper's Table 1 are those of `"all"`.
         shortcut_initializer: For every S_l. None: as `recurrent_initializer`, with S_l and the W_l
             beside it scaled by 1/sqrt(2), which keeps the gain of the two paths together at one.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -52,10 +66,19 @@ class DeepTransitionRNN(DeepRNN):
         layer has them.
     """
 
-    cell_class = DeepTransitionRNNCell
+    def __init__(
+        self,
+        units: int,
+        transition_units: Sequence[int] | None = None,
+        shortcut: bool = False,
+        input_to: str = "first",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        plus = Plus(units, transition_units, shortcut, input_to, **weights_of(**options))
+        super().__init__(plus, **options)
 
 
-@documented
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepInputRNN(DeepRNN):
     """A recurrent network with a deep input-to-hidden function (section 3.2.1).
 
@@ -66,10 +89,14 @@ class DeepInputRNN(DeepRNN):
         units: Positive int, H: the width of h.
         input_units: Widths of the layers that x(t) goes through, for example `(400,)`.
         input_activation: phi of these layers; None takes `activation`.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -81,10 +108,23 @@ class DeepInputRNN(DeepRNN):
         The weights come input layer by input layer (kernel, bias), then U, W, b.
     """
 
-    cell_class = DeepInputRNNCell
+    def __init__(
+        self,
+        units: int,
+        input_units: Sequence[int],
+        input_activation: Described = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        plus = Plus(
+            units,
+            input_units=layer_sizes("input_units", input_units),
+            input_activation=input_activation,
+            **weights_of(**options),
+        )
+        super().__init__(plus, **options)
 
 
-@documented
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepOutputRNN(DeepRNN):
     """The DO-RNN: a deep output from h(t) to y(t) (section 3.3.2, figure 2 c).
 
@@ -98,10 +138,14 @@ class DeepOutputRNN(DeepRNN):
         output_units: Widths of the output layers, for example `(400,)`.
         output_activation: phi of these layers; None takes `activation`.
         output_dropout: Share of the units of h(t) to drop before the output layers.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -113,10 +157,18 @@ class DeepOutputRNN(DeepRNN):
         The weights come as U, W, b, then output layer by output layer (kernel, bias).
     """
 
-    cell_class = DeepOutputRNNCell
+    def __init__(
+        self,
+        units: int,
+        output_units: Sequence[int],
+        output_activation: Described = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        plus = Plus(units, **weights_of(**options))
+        super().__init__(plus, deep_output(plus, output_units, output_activation), **options)
 
 
-@documented
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class DeepOutputTransitionRNN(DeepRNN):
     """The DOT-RNN: a deep transition and a deep output (sections 3.3.1 and 3.3.2, figure 2 c).
 
@@ -134,10 +186,14 @@ class DeepOutputTransitionRNN(DeepRNN):
         output_activation: phi of the output layers; None takes `activation`.
         output_dropout: Share of the units of h(t) to drop before the output layers.
         shortcut_initializer: For every S_l; see `DeepTransitionRNN`.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -150,10 +206,31 @@ class DeepOutputTransitionRNN(DeepRNN):
         The weights come in the order input layers, transition layers, output layers.
     """
 
-    cell_class = DeepOutputTransitionRNNCell
+    def __init__(
+        self,
+        units: int,
+        transition_units: Sequence[int],
+        output_units: Sequence[int],
+        shortcut: bool = False,
+        input_to: str = "first",
+        input_units: Sequence[int] | None = None,
+        input_activation: Described = None,
+        output_activation: Described = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        plus = Plus(
+            units,
+            layer_sizes("transition_units", transition_units),
+            shortcut,
+            input_to,
+            input_units,
+            input_activation,
+            **weights_of(**options),
+        )
+        super().__init__(plus, deep_output(plus, output_units, output_activation), **options)
 
 
-@documented
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class StackedRNN(DeepRNN):
     """The sRNN: recurrent levels one upon the other (section 3.3.3, figure 2 d).
 
@@ -168,10 +245,14 @@ class StackedRNN(DeepRNN):
         skip: None: y(t) is the output of the top level. `"residual"`: from the second level on, a
             level's input is added to its output. `"all_to_output"`: y(t) is the outputs of all
             levels side by side.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -184,10 +265,30 @@ class StackedRNN(DeepRNN):
         drops units of its own input and state.
     """
 
-    cell_class = StackedRNNCell
+    def __init__(
+        self,
+        units: Sequence | None = None,
+        cells: Sequence | None = None,
+        skip: str | None = None,
+        level_dropout: float | None = None,
+        transition_units: Sequence[int] | None = None,
+        shortcut: bool = False,
+        input_to: str = "first",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        of_cells = {n: v for n, v in options.items() if n in OF_CELLS}
+        cell = StackedRNNCell(
+            units, cells, skip, level_dropout, transition_units, shortcut, input_to, name="cell",
+            **of_cells,
+        )  # fmt: skip
+        super().__init__(cell, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        of_loop = {name: getattr(self, name) for name in OF_LOOP}
+        return {**self.cell.get_config(), **keras.layers.Layer.get_config(self), **of_loop}
 
 
-@documented
+@keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class FastDropoutRNN(DeepRNN):
     """A plain recurrent network that computes the effect of dropout (Bayer et al. 2013).
 
@@ -208,10 +309,14 @@ class FastDropoutRNN(DeepRNN):
         units: Positive int, H: the width of h.
         dropout: p_x, the share of the units of x that is dropped.
         recurrent_dropout: p_h, the share of the units of h(t-1) that is dropped.
-        {options}
-        {loop}
+        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
+            those of dropout and of the loop over time are those of `DeepRNN`.
 
-    {call}
+    Call arguments, returned tensors and masks: see `DeepRNN`.
+
+    Raises:
+        UserError: An argument, or the shape of an input, is not as described.
 
     Example:
 
@@ -227,4 +332,13 @@ class FastDropoutRNN(DeepRNN):
         `fast_dropout.activated_moments`.
     """
 
-    cell_class = FastDropoutRNNCell
+    def __init__(
+        self,
+        units: int,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        of_cell = {n: v for n, v in options.items() if n in OF_CELLS}
+        cell = FastDropoutRNNCell(units, dropout, recurrent_dropout, name="cell", **of_cell)
+        super().__init__(cell, **options)

@@ -1,0 +1,116 @@
+"""The loop primitive on JAX, and how a function gets a custom gradient."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..errors import UserError
+from .loop import number_of_parts
+
+
+def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
+    """See `loop`."""
+
+    def loop(carry: list, inputs: list, constants: list) -> tuple[list, list]:
+        def one_step(carry: list, inputs: list) -> tuple[list, list]:
+            carry, outputs = body(carry, inputs, constants)
+            return list(carry), list(outputs)
+
+        return jax.lax.scan(one_step, list(carry), list(inputs), reverse=reverse)
+
+    return loop
+
+
+def with_gradient(
+    result: Callable, forward: Callable, backward: Callable, plain: Callable
+) -> Callable:
+    """See `tensorflow.with_gradient`."""
+    function = jax.custom_vjp(lambda *arguments: result(*arguments))
+
+    def keep(*arguments: Any) -> tuple:
+        value, residuals = forward(*arguments)
+        return value, (residuals, list(arguments))
+
+    function.defvjp(keep, lambda kept, gradients: tuple(backward(gradients, *kept)))
+    return function
+
+
+def replay(kernels: list, slope: Callable | None) -> Callable:
+    """See `tensorflow.replay`."""
+
+    def forward(residual: Any, probe: Any, *us: Any) -> tuple:
+        return residual, residual
+
+    def backward(residual: Any, gradient: Any) -> tuple:
+        dz = gradient if slope is None else gradient * slope(residual)
+        return jnp.zeros_like(residual), dz, *(dz @ kernel for kernel in kernels)
+
+    function = jax.custom_vjp(lambda residual, probe, *us: residual)
+    function.defvjp(forward, backward)
+    return function
+
+
+def vjp(function: Callable, inputs: list, gradients: list) -> list:
+    """See `tensorflow.vjp`."""
+    return list(jax.vjp(function, *inputs)[1](gradients))
+
+
+def compiled(function: Callable) -> Callable:
+    """`function`, compiled at the first call for each set of shapes."""
+    return jax.jit(function)
+
+
+def single_step(cell: Any, xla: bool) -> Callable:
+    """See `tensorflow.single_step`."""
+
+    def call(trainable: list, others: list, x: Any, states: list) -> tuple:
+        return cell.stateless_call(trainable, others, x, states, training=False)[0]
+
+    call = jax.jit(call) if xla else call
+    # Listing the variables of a layer takes longer than the step.
+    variables = cell.trainable_variables, cell.non_trainable_variables
+
+    def step(x: Any, states: list) -> tuple:
+        return call(*([variable.value for variable in some] for some in variables), x, states)
+
+    return step
+
+
+def parts_side_by_side() -> int:
+    """Into how many parts a batch is split: JAX runs the parts of a program one after the other."""
+    return 1
+
+
+def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
+    """See `tensorflow.split`."""
+    parts = number_of_parts(tensors[0].shape[axis], parts, least)
+    if parts == 1:
+        return [list(tensors)]
+    return list(zip(*(jnp.array_split(tensor, parts, axis) for tensor in tensors)))
+
+
+def accelerated() -> bool:
+    """See `tensorflow.accelerated`."""
+    return jax.default_backend() != "cpu"
+
+
+def exporting(batch: int | None = 1) -> bool:
+    """See `tensorflow.exporting`; here nothing depends on it."""
+    return False
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" in str(error):
+            raise UserError(
+                "forward-mode differentiation (jvp, jacfwd, linearize) needs a layer with "
+                "`unroll=True`"
+            ) from error
+        raise

@@ -1,0 +1,278 @@
+"""The loop primitive on TensorFlow, and how a function gets a custom gradient."""
+
+import contextlib
+import contextvars
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.eager import record  # no public name says whether a tape records
+
+from ..errors import UserError
+from .loop import available_cores, number_of_parts
+
+# Steps of the program that XLA compiles where the length is unknown: one for all lengths. Longer
+# chunks gain nothing, shorter ones start programs too often.
+CHUNK = 64
+
+
+def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
+    """See `loop`. The number of time steps may be unknown."""
+
+    def steps(first: Any, last: Any, carry: list, inputs: list, constants: list) -> tuple:
+        """The steps from `first` to before `last`; the other rows of the outputs are 0."""
+        length = tf.shape(inputs[0])[0]
+        readers = [
+            tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x)
+            for x in inputs
+        ]
+        batch = carry[0].shape[0]
+        writers = [
+            tf.TensorArray(
+                carry[0].dtype,
+                size=length,
+                element_shape=(batch, shape) if isinstance(shape, int) else shape,
+            )
+            for shape in shapes
+        ]
+
+        def one_step(i: Any, carry: list, writers: list) -> tuple:
+            t = first + last - 1 - i if reverse else i
+            new_carry, outputs = body(carry, [reader.read(t) for reader in readers], constants)
+            new_carry = [tf.ensure_shape(new, old.shape) for new, old in zip(new_carry, carry)]
+            return i + 1, new_carry, [writer.write(t, v) for writer, v in zip(writers, outputs)]
+
+        # XLA can differentiate the loop only where it knows the largest number of iterations.
+        _, carry, writers = tf.while_loop(
+            lambda i, *_: i < last, one_step, (first, carry, writers), maximum_iterations=length
+        )
+        stacked = [writer.stack() for writer in writers]
+        return carry, [tf.ensure_shape(s, [inputs[0].shape[0], *s.shape[1:]]) for s in stacked]
+
+    def all_steps(carry: list, inputs: list, constants: list) -> tuple:
+        return steps(0, tf.shape(inputs[0])[0], carry, inputs, constants)
+
+    if xla:
+        steps_of_chunk, all_steps = compiled_by_xla(steps), compiled_by_xla(all_steps)
+
+    def loop(carry: list, inputs: list, constants: list) -> tuple[list, list]:
+        carry = [tf.convert_to_tensor(value) for value in carry]
+        # In a graph a known length is that of every call.
+        known = inputs[0].shape[0] is not None and not tf.executing_eagerly()
+        if xla and not known:
+            return _by_chunks(steps_of_chunk, carry, inputs, constants, len(shapes), reverse)
+        return all_steps(carry, list(inputs), constants)
+
+    return loop
+
+
+def _by_chunks(
+    program: Callable, carry: list, inputs: list, constants: list, count: int, reverse: bool
+) -> tuple[list, list]:
+    """Runs `program` on chunks of `CHUNK` steps, the last of them shorter."""
+    length = tf.shape(inputs[0])[0]
+    missing = tf.maximum(CHUNK - length, 0)
+    inputs = [tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)) for x in inputs]
+    chunks = (length + CHUNK - 1) // CHUNK
+    types = [carry[0].dtype] * count
+    outputs = [
+        tf.TensorArray(dtype, size=chunks, infer_shape=False, clear_after_read=False)
+        for dtype in types
+    ]
+
+    def one_chunk(i: Any, carry: list, outputs: list) -> tuple:
+        chunk = chunks - 1 - i if reverse else i
+        begin = chunk * CHUNK
+        # The last chunk begins early, so that it is filled.
+        start = tf.minimum(begin, tf.maximum(length - CHUNK, 0))
+        first, last = begin - start, tf.minimum(begin + CHUNK, length) - start
+        parts = [tf.ensure_shape(x[start : start + CHUNK], [CHUNK, *x.shape[1:]]) for x in inputs]
+        new, found = program(first, last, carry, parts, constants)
+        new = [tf.ensure_shape(after, before.shape) for after, before in zip(new, carry)]
+        written = [array.write(chunk, x[first:last]) for array, x in zip(outputs, found)]
+        return i + 1, new, written
+
+    _, carry, outputs = tf.while_loop(
+        lambda i, *_: i < chunks, one_chunk, (0, carry, outputs)
+    )
+    return carry, [array.concat() for array in outputs]
+
+
+def with_gradient(
+    result: Callable, forward: Callable, backward: Callable, plain: Callable
+) -> Callable:
+    """A function of tensors whose gradient is not found by tracing its loop.
+
+    Args:
+        result: Function of tensors to its results, a list, for where no gradient is asked for.
+            TensorFlow does not say where that is.
+        forward: The same with the residuals that `backward` needs, in lists.
+        backward: Function of the gradients of the results, the residuals and the arguments (as a
+            list) to the gradients of the arguments.
+        plain: The same as `result`, differentiated as it is written.
+
+    Returns:
+        Function of the arguments to the results.
+    """
+
+    @tf.custom_gradient
+    def function(*arguments: Any) -> tuple:
+        values, residuals = forward(*arguments)
+
+        def gradients(*found: Any) -> list:
+            # What gathers from a result hands back slices of a gradient.
+            return backward([tf.convert_to_tensor(g) for g in found], residuals, list(arguments))
+
+        return values, gradients
+
+    # Read variables outside: what the function closes over would get no gradient.
+    def call(*arguments: Any) -> list:
+        if exporting():  # a model for a server has not even the operations of a gradient
+            return plain(*arguments)
+        results = function(*(tf.convert_to_tensor(a) for a in arguments))
+        return list(results) if isinstance(results, (list, tuple)) else [results]
+
+    return call
+
+
+def replay(kernels: list, slope: Callable | None) -> Callable:
+    """A function of the residual of an affine map, a probe, and its sources: the residual.
+
+    Its gradient, dz, reaches the probe, and each source by the transposed kernel. The residual is
+    z, or phi(z) where its `slope` is given.
+    """
+
+    @tf.custom_gradient
+    def function(residual: Any, probe: Any, *us: Any) -> tuple:
+        def gradients(gradient: Any) -> tuple:
+            dz = gradient if slope is None else gradient * slope(residual)
+            return None, dz, *(tf.matmul(dz, kernel) for kernel in kernels)
+
+        return tf.identity(residual), gradients
+
+    return function
+
+
+def vjp(function: Callable, inputs: list, gradients: list) -> list:
+    """The gradients of `inputs`, nested lists, from those of the results of `function(*inputs)`."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        results = function(*inputs)
+    return tape.gradient(results, inputs, gradients, unconnected_gradients="zero")
+
+
+def compiled(function: Callable) -> Callable:
+    """`function` as it is; XLA compiles the loops alone, see `looped`."""
+    return function
+
+
+def compiled_by_xla(function: Callable) -> Callable:
+    """`function`, compiled by XLA at the first call for each set of shapes."""
+    program = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+
+    # A tape would look into what `with_gradient` has given a gradient, and not get past XLA.
+    @tf.custom_gradient
+    def outside_the_tape(*arguments: Any) -> tuple:
+        def refuse(*_: Any) -> None:
+            if exporting():
+                raise UserError(
+                    "a function that was traced before it is exported holds code of XLA: build the "
+                    "recurrent layers with `jit_compile=False`"
+                )
+            raise UserError(
+                "second-order gradients are not supported where XLA compiles the recurrence: "
+                "give the layer `jit_compile=False`"
+            )
+
+        return program(*tf.nest.map_structure(tf.stop_gradient, arguments)), refuse
+
+    return outside_the_tape
+
+
+def single_step(cell: Any, xla: bool) -> Callable:
+    """The cell as a function of x(t) and the list of states, without a gradient, compiled once."""
+
+    def step(x: Any, states: list) -> tuple:
+        return cell(x, states, training=False)
+
+    return tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+
+
+# Each part is a program of its own for XLA to compile.
+MOST_PARTS = 8
+
+
+def parts_side_by_side() -> int:
+    """Into how many parts a batch is split: one for each core, as far as they run side by side."""
+    if tf.executing_eagerly() or accelerated():
+        return 1
+    cores = tf.config.threading.get_inter_op_parallelism_threads() or available_cores()
+    return min(cores, MOST_PARTS)
+
+
+def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
+    """The tensors in parts along an axis, of nearly equal size: a list for each part.
+
+    There are at most `parts`, with at least `least` rows each. Where the number of rows is unknown,
+    there are exactly `parts`, the last of them empty where there are too few rows. TensorFlow runs
+    side by side what does not depend on each other.
+    """
+    rows = tensors[0].shape[axis]
+    if rows is not None:
+        parts = number_of_parts(rows, parts, least)
+        sizes = [(rows + i) // parts for i in range(parts)]
+    else:
+        rows = tf.shape(tensors[0])[axis]
+        used, i = tf.clip_by_value(rows // least, 1, parts), tf.range(parts)
+        sizes = tf.where(i < used, (rows + i) // used, 0)
+    if parts == 1:
+        return [list(tensors)]
+    return list(zip(*(tf.split(tensor, sizes, axis, num=parts) for tensor in tensors)))
+
+
+def accelerated() -> bool:
+    """Whether there is a device that is faster than the processor."""
+    return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
+
+
+_as_exported = contextvars.ContextVar("as_exported", default=False)
+
+
+@contextlib.contextmanager
+def as_exported() -> Iterator[None]:
+    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part."""
+    token = _as_exported.set(True)
+    try:
+        yield
+    finally:
+        _as_exported.reset(token)
+
+
+def exporting(batch: int | None = 1) -> bool:
+    """Whether the graph that is being traced is one for a SavedModel.
+
+    TensorFlow and Keras do not say so to the layers: it shows in the functions that are running. A
+    function may be traced before it is saved, too. Such a one takes a batch of any size; where
+    neither a trainer of Keras runs nor a tape records, it is taken for one.
+    """
+    if _as_exported.get():
+        return True
+    if tf.executing_eagerly():
+        return False
+    names = set()
+    frame = sys._getframe(1)
+    while frame is not None:
+        names.add(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+    if any("saved_model" in name for name in names):
+        return True
+    if batch is not None or record.could_possibly_record():
+        return False
+    return not any(name.startswith("keras.src.backend.tensorflow.trainer") for name in names)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    yield

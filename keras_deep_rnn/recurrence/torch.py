@@ -1,0 +1,303 @@
+"""The loop on PyTorch, in its own operations, and how a function gets a custom gradient."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import torch
+from keras import activations
+
+from .fast_loop import FastLoop
+from .loop import for_each, number_of_parts
+from .loop import unrolled as looped  # noqa: F401  (PyTorch runs step by step anyway)
+
+# Operations in place of the activations whose slope follows from their value.
+IN_PLACE = [
+    (activations.tanh, torch.Tensor.tanh_),
+    (activations.sigmoid, torch.Tensor.sigmoid_),
+    (activations.relu, torch.Tensor.relu_),
+]
+
+
+def in_place(activation: Any) -> Callable | None:
+    """The operation in place of an activation, which may have no hash."""
+    return next((operation for phi, operation in IN_PLACE if phi is activation), None)
+
+
+class TorchLoop(FastLoop):
+    """The fast loop with outputs that are allocated once, and slopes that are computed once.
+
+    Where code stands between the affine maps, the backward loop replays it by autograd; where none
+    does, it holds products alone.
+    """
+
+    def _forward_part(
+        self, loop: Callable, over_time: list, batched: list, weights: list
+    ) -> list:
+        (projections, keep), (states, dropped) = over_time, batched
+        kernels, biases, learned = weights
+        length, batch = over_time[0][0].shape[:2]
+        new = functools.partial(states[0].new_empty, dtype=states[0].dtype)
+        after = [new((length, batch, width)) for width in self.structure.widths]
+        kept = loop is self._loop_forward
+        stored = {i: new((length if kept else 1, batch, self.maps[i].width)) for i in self.stored}
+        outputs = [x.unbind() for x in after]
+        # A map whose value is a state is written where that stays, unless it may be kept back.
+        rows = {i: x.unbind() if kept else x.unbind() * length for i, x in stored.items()}
+        spare = {i: new((batch, self.maps[i].width)) for i in self.as_state} if keep else {}
+        rows |= {i: [spare[i]] * length if keep else outputs[k] for i, k in self.as_state.items()}
+        fed = {i: p.unbind() for i, p in zip(self.fed, projections)}
+        live = [(mask > 0).unbind() for mask in for_each(keep, states)] if keep else []
+        parts = [
+            (*self._affine_parts(i, kernels, biases), in_place(part.activation))
+            for i, part in enumerate(self.maps)
+        ]
+        t = 0
+
+        def affine(i: int, *us: Any) -> Any:
+            matrices, drops, bias, activate = parts[i]
+            z, first = rows[i][t], fed[i][t] if i in fed else bias
+            for u, matrix, drop in zip(us, matrices, drops):
+                u = u * dropped[0] if drop and dropped else u
+                if first is z:
+                    z.addmm_(u, matrix)
+                elif first is None:
+                    torch.mm(u, matrix, out=z)
+                else:
+                    torch.addmm(first, u, matrix, out=z)
+                first = z
+            if first is not z:
+                z.copy_(first)
+            if activate is not None:
+                return activate(z)
+            return self.maps[i].value(z)
+
+        with self._values(learned):
+            for t in range(length):
+                for k, value in enumerate(self.step(affine, states)):
+                    if live:
+                        value = torch.where(live[k][t], value, states[k])
+                    if value is not outputs[k][t]:
+                        outputs[k][t].copy_(value)
+                states = [output[t] for output in outputs]
+        return [*after, *(stored[i] for i in self.stored if kept)]
+
+    def _affine_parts(self, i: int, kernels: list, biases: list) -> tuple:
+        part = self.maps[i]
+        drops = [j in part.dropped for j in range(part.sources)]
+        return kernels[i], drops, (biases[i] or [None])[0]
+
+    def _deltas(
+        self,
+        d_states: list,
+        gradient: list,
+        before: list,
+        residuals: list,
+        keep: list,
+        dropped: list,
+        weights: list,
+    ) -> tuple[list, list, list]:
+        if self.structure.without_code and all(part.slope for part in self.maps):
+            return self._products_alone(d_states, gradient, residuals, keep, dropped, weights)
+        (kernels, _, learned), count = weights, len(d_states)
+        length = len(gradient[0])
+        dz = [torch.empty_like(residual) for residual in residuals]
+        rows = [[x[t] for x in (*gradient, *before, *residuals, *keep)] for t in range(length)]
+        matrices = [
+            torch.cat([kernels[i][j] for i, j in group], dim=-1).t().contiguous()
+            for *_, group in self.groups
+        ]
+        others = [
+            [w.t().contiguous() for j, w in enumerate(ws) if (i, j) not in self.arriving]
+            for i, ws in enumerate(kernels)
+        ]
+        carry = [*d_states, *(torch.zeros_like(value) for value in learned)]
+        for t in reversed(range(length)):
+            carry, found = self._step_backward(
+                carry, rows[t], [matrices, others, learned, dropped]
+            )
+            for i, value in enumerate(found):
+                dz[i][t].copy_(value)
+        return carry[:count], carry[count:], dz
+
+    def _products_alone(
+        self,
+        d_states: list,
+        gradient: list,
+        residuals: list,
+        keep: list,
+        dropped: list,
+        weights: list,
+    ) -> tuple[list, list, list]:
+        """`_deltas` of a step without code between its maps: each is da phi'(z)."""
+        kernels, places = weights[0], self.structure.sources
+        transposed = [[w.t().contiguous() for w in ws] for ws in kernels]
+        slopes = [part.slope(x) for part, x in zip(self.maps, residuals)]
+        live = [mask > 0 for mask in for_each(keep, gradient)] if keep else []
+        # dh of a state that is a map's value: what comes from outside, times the slope, is at hand.
+        of_state = {place[1]: k for k, place in enumerate(self.structure.results)}
+        for i, k in of_state.items() if keep else ():
+            slopes[i] = torch.where(live[k], slopes[i], torch.zeros_like(slopes[i]))
+        held = [torch.where(on, torch.zeros_like(g), g) for on, g in zip(live, gradient)]
+        outside = {i: (gradient[k] * slopes[i]).unbind() for i, k in of_state.items()}
+        slopes = [slope.unbind() for slope in slopes]
+        dz = [torch.empty_like(residual) for residual in residuals]
+        rows = [x.unbind() for x in dz]
+        readers: dict[tuple, list] = {}
+        for i, found in places.items():
+            for j, place in enumerate(found):
+                drop = j in self.maps[i].dropped and bool(dropped)
+                readers.setdefault(place, []).append((i, transposed[i][j], drop))
+        order = [
+            (i, of_state.get(i), readers.get(("map", i), []))
+            for i in reversed(self.structure.order)
+        ]
+        d_states = [d.clone() for d in d_states]
+        for t in reversed(range(len(gradient[0]))):
+            for i, k, reading in order:
+                d = rows[i][t]
+                if k is not None:
+                    torch.addcmul(outside[i][t], d_states[k], slopes[i][t], out=d)
+                # The first product is written, what follows is added to it.
+                for number, (reader, matrix, drop) in enumerate(reading):
+                    if drop or (k is not None):
+                        found = torch.mm(rows[reader][t], matrix)
+                        found = found * dropped[0] if drop else found
+                        found.mul_(slopes[i][t])
+                        d.add_(found) if number or k is not None else d.copy_(found)
+                    elif number:
+                        d.addcmul_(torch.mm(rows[reader][t], matrix), slopes[i][t])
+                    else:
+                        torch.mm(rows[reader][t], matrix, out=d).mul_(slopes[i][t])
+            for k, d in enumerate(d_states):
+                kept_back = None
+                if keep:
+                    kept_back = torch.where(live[k][t], torch.zeros_like(d), d) + held[k][t]
+                for number, (reader, matrix, drop) in enumerate(readers.get(("state", k), [])):
+                    if drop:
+                        found = torch.mm(rows[reader][t], matrix).mul_(dropped[0])
+                        d.add_(found) if number else d.copy_(found)
+                    elif number:
+                        d.addmm_(rows[reader][t], matrix)
+                    else:
+                        torch.mm(rows[reader][t], matrix, out=d)
+                if kept_back is not None:
+                    d.add_(kept_back)
+        return d_states, [torch.zeros_like(value) for value in weights[2]], dz
+
+
+def with_gradient(
+    result: Callable, forward: Callable, backward: Callable, plain: Callable
+) -> Callable:
+    """See `tensorflow.with_gradient`."""
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, *arguments: Any) -> tuple:
+            values, residuals = forward(*arguments)
+            context.structure = keras.tree.map_structure(lambda _: 0, residuals)
+            kept = keras.tree.flatten(residuals)
+            context.kept = len(kept)
+            context.save_for_backward(*kept, *arguments)
+            # PyTorch lets nobody write into a result that is a view or saved.
+            return tuple(value.clone() for value in values)
+
+        @staticmethod
+        def backward(context: Any, *gradients: Any) -> tuple:
+            saved = context.saved_tensors
+            arguments = list(saved[context.kept :])
+            if torch.is_grad_enabled():  # a gradient of the gradient is asked for
+                return _differentiable(plain, arguments, gradients, context.needs_input_grad)
+            residuals = keras.tree.pack_sequence_as(context.structure, list(saved[: context.kept]))
+            return tuple(backward(list(gradients), residuals, arguments))
+
+    def call(*arguments: Any) -> list:
+        # What torch.func transforms a custom gradient cannot follow.
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return plain(*arguments)
+        if not torch.is_grad_enabled() or not any(x.requires_grad for x in arguments):
+            return result(*arguments)
+        return list(Function.apply(*arguments))
+
+    return call
+
+
+def _differentiable(
+    plain: Callable, arguments: list, gradients: Sequence, needed: Sequence
+) -> tuple:
+    """The gradients of the arguments by the plain loop, which can be differentiated once more."""
+    sources = [x for x, asked in zip(arguments, needed) if asked]
+    values = plain(*arguments)
+    found = torch.autograd.grad(
+        values, sources, list(gradients), create_graph=True, allow_unused=True
+    )
+    found = iter(found)
+    return tuple(next(found) if asked else None for asked in needed)
+
+
+def replay(kernels: list, slope: Callable | None) -> Callable:
+    """See `tensorflow.replay`."""
+
+    class Replayed(torch.autograd.Function):
+        @staticmethod
+        def forward(context: Any, residual: Any, probe: Any, *us: Any) -> Any:
+            context.residual = residual
+            return residual.view_as(residual)
+
+        @staticmethod
+        def backward(context: Any, gradient: Any) -> tuple:
+            dz = gradient if slope is None else gradient * slope(context.residual)
+            return None, dz, *(torch.mm(dz, kernel) for kernel in kernels)
+
+    return Replayed.apply
+
+
+def vjp(function: Callable, inputs: list, gradients: list) -> list:
+    """See `tensorflow.vjp`."""
+    with torch.enable_grad():
+        inputs = keras.tree.map_structure(lambda x: x.detach().requires_grad_(), inputs)
+        flat = keras.tree.flatten(inputs)
+        found = torch.autograd.grad(function(*inputs), flat, gradients, allow_unused=True)
+    found = [torch.zeros_like(x) if g is None else g for g, x in zip(found, flat)]
+    return keras.tree.pack_sequence_as(inputs, found)
+
+
+def compiled(function: Callable) -> Callable:
+    """`function` as it is: compiling a loop of PyTorch takes longer than it gains."""
+    return function
+
+
+def single_step(cell: Any, xla: bool) -> Callable:
+    """See `tensorflow.single_step`."""
+    return torch.no_grad()(functools.partial(cell, training=False))
+
+
+def parts_side_by_side() -> int:
+    """Into how many parts a batch is split: PyTorch runs one operation after the other."""
+    return 1
+
+
+def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
+    """See `tensorflow.split`."""
+    parts = number_of_parts(tensors[0].shape[axis], parts, least)
+    if parts == 1:
+        return [list(tensors)]
+    return list(zip(*(torch.tensor_split(tensor, parts, axis) for tensor in tensors)))
+
+
+def accelerated() -> bool:
+    """See `tensorflow.accelerated`."""
+    return torch.accelerator.is_available()
+
+
+def exporting(batch: int | None = 1) -> bool:
+    """See `tensorflow.exporting`; here nothing depends on it."""
+    return False
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    yield
