@@ -1,8 +1,24 @@
 """Export of trained networks: SavedModels for TF Serving, checked before they are handed over."""
 
 import importlib
+from typing import Any
 
 from ..errors import missing_extra
+
+# `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = [
+    "Checked",
+    "Client",
+    "Server",
+    "check_export",
+    "export_litert",
+    "export_onnx",
+    "export_run",
+    "export_saved_model",
+    "exporter",
+    "load_keras_file",
+]
 
 # Imported when first asked for: a client needs no TensorFlow, which takes seconds to start.
 _PLACES = {
@@ -17,10 +33,9 @@ _PLACES = {
     "exporter": "trained",
     "load_keras_file": "trained",
 }
-__all__ = list(_PLACES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -29,3 +44,7 @@ def __getattr__(name):
         if error.name != "tensorflow":
             raise
         raise missing_extra("tensorflow", "export") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

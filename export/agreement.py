@@ -1,12 +1,20 @@
 """How far the answers of an exported file are from those of its model."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import tensorflow as tf
 
-from .check_suite import TOLERANCE
+from .check_suite import TOLERANCE, Arrays
 from .contract import precision
 from .record import BATCHES, LENGTHS, arrays, example, whole_by_keras
 from .signatures import WHOLE
+
+if TYPE_CHECKING:
+    from .signatures import Served
 
 # Of quantized weights statistics are asked for, which need more steps.
 LONGER = (2, 30)
@@ -19,7 +27,14 @@ class Disagree(Exception):
     """The answers are not those of the model; the message says how."""
 
 
-def differences(plain, served, signature, run, *, quantized=False):
+def differences(
+    plain: Served,
+    served: Served,
+    signature: str,
+    run: Callable[[Arrays], Arrays],
+    *,
+    quantized: bool = False,
+) -> dict[str, float | None]:
     """Compares a signature with the model at two lengths and, where it has them, two batch sizes.
 
     Whole sequences are compared with what Keras computes. So are single steps, which run over a
@@ -65,14 +80,16 @@ def differences(plain, served, signature, run, *, quantized=False):
     return {"difference": worst}
 
 
-def _within(name, got, expected, tolerance):
+def _within(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
     difference = _largest(got - expected)
     if not difference <= tolerance * max(1.0, _largest(expected)):
         raise Disagree(f"{name} differs from the model by {difference:.3g}")
     return difference
 
 
-def _quantized(pairs, probabilities):
+def _quantized(
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]], probabilities: str | None
+) -> dict[str, float | None]:
     found = {"difference": 0.0, "explained": 1.0, "equal_decisions": None}
     for name, values in pairs.items():
         got, expected = (
@@ -96,15 +113,21 @@ def _quantized(pairs, probabilities):
     return found
 
 
-def _decisions(y, probabilities):
+def _decisions(y: np.ndarray, probabilities: str) -> np.ndarray:
     return y > 0 if probabilities == "sigmoid" else np.argmax(y, -1)
 
 
-def _largest(x):
+def _largest(x: np.ndarray) -> float:
     return float(np.max(np.abs(x), initial=0.0))
 
 
-def _answers(plain, served, signature, run, lengths):
+def _answers(
+    plain: Served,
+    served: Served,
+    signature: str,
+    run: Callable[[Arrays], Arrays],
+    lengths: Sequence[int],
+) -> Iterator[tuple[Arrays, Arrays]]:
     """What a file and the model give for the same inputs: pairs of {name: array}."""
     random = np.random.default_rng(2)
     (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
@@ -122,7 +145,14 @@ def _answers(plain, served, signature, run, lengths):
             yield run(inputs), expected
 
 
-def _steps(plain, function, run, random, batch, length):
+def _steps(
+    plain: Served,
+    function: Callable[..., Any],
+    run: Callable[[Arrays], Arrays],
+    random: np.random.Generator,
+    batch: int,
+    length: int,
+) -> tuple[Arrays, Arrays]:
     """Steps over a sequence: y as Keras computes it as a whole, states as TensorFlow does."""
     x = example(plain, WHOLE, random, batch, length)["x"]
     whole = {f"{name}_t": y for name, y in whole_by_keras(plain, {"x": x}).items()}

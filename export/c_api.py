@@ -6,7 +6,7 @@ The functions are declared in tensorflow/c/c_api.h.
 
 import ctypes
 import os
-import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class CError(Exception):
         code: The TF_Code.
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
 
@@ -31,7 +31,7 @@ class _Output(ctypes.Structure):
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
 
-def load_library(folder):
+def load_library(folder: str) -> ctypes.CDLL:
     """TensorFlow's C API out of the folder of its wheel."""
     suffix = ".2.dylib" if os.uname().sysname == "Darwin" else ".so.2"
     framework = os.path.join(folder, f"libtensorflow_framework{suffix}")
@@ -80,7 +80,12 @@ class Session:
         CError: TensorFlow cannot load it.
     """
 
-    def __init__(self, library, folder, tensors):
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        folder: str,
+        tensors: Mapping[str, Mapping[str, Mapping[str, str]]],
+    ) -> None:
         self._library = library
         self._status = library.TF_NewStatus()
         self._graph = library.TF_NewGraph()
@@ -99,7 +104,7 @@ class Session:
             for signature, ways in tensors.items()
         }
 
-    def __call__(self, signature, inputs):
+    def __call__(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature: {name: array} to {name: array}.
 
         Raises:
@@ -111,16 +116,16 @@ class Session:
         finally:
             run.delete()
 
-    def prepared(self, signature, inputs):
+    def prepared(self, signature: str, inputs: Mapping[str, np.ndarray]) -> "_Run":
         """A function that runs a signature again and again on the same inputs."""
         return _Run(self, self._tensors[signature], inputs)
 
-    def _find(self, tensor):
-        name, index = re.fullmatch(r"(.*):(\d+)", tensor).groups()
+    def _find(self, tensor: str) -> _Output:
+        name, _, index = tensor.rpartition(":")
         operation = self._library.TF_GraphOperationByName(self._graph, name.encode())
         return _Output(operation, int(index))
 
-    def _check(self):
+    def _check(self) -> None:
         code = self._library.TF_GetCode(self._status)
         if code:
             message = self._library.TF_Message(self._status).decode(errors="replace")
@@ -130,7 +135,12 @@ class Session:
 class _Run:
     """One signature with inputs that are ready."""
 
-    def __init__(self, session, tensors, inputs):
+    def __init__(
+        self,
+        session: Session,
+        tensors: Mapping[str, Mapping[str, _Output]],
+        inputs: Mapping[str, np.ndarray],
+    ) -> None:
         self._session, self._library = session, session._library
         ways = tensors["inputs"], tensors["outputs"]
         self._inputs, self._outputs = ((_Output * len(way))(*way.values()) for way in ways)
@@ -139,7 +149,7 @@ class _Run:
         self._values = (ctypes.c_void_p * len(given))(*given)
         self._results = (ctypes.c_void_p * len(self._names))()
 
-    def __call__(self):
+    def __call__(self) -> dict[str, np.ndarray]:
         self.run()
         results = {}
         for name, tensor in zip(self._names, self._results):
@@ -147,7 +157,7 @@ class _Run:
             self._library.TF_DeleteTensor(tensor)
         return results
 
-    def run(self):
+    def run(self) -> None:
         """Runs it and leaves the results with TensorFlow."""
         self._library.TF_SessionRun(
             self._session._session, None, self._inputs, self._values, len(self._values),
@@ -156,17 +166,17 @@ class _Run:
         )  # fmt: skip
         self._session._check()
 
-    def delete_results(self):
+    def delete_results(self) -> None:
         """Frees the results that `run` has left."""
         for tensor in self._results:
             self._library.TF_DeleteTensor(tensor)
 
-    def delete(self):
+    def delete(self) -> None:
         """Frees the inputs."""
         for tensor in self._values:
             self._library.TF_DeleteTensor(tensor)
 
-    def _tensor(self, value):
+    def _tensor(self, value: np.ndarray) -> int:
         value = np.ascontiguousarray(value)
         sizes = (ctypes.c_int64 * value.ndim)(*value.shape)
         tensor = self._library.TF_AllocateTensor(
@@ -176,7 +186,7 @@ class _Run:
             ctypes.memmove(self._library.TF_TensorData(tensor), value.ctypes.data, value.nbytes)
         return tensor
 
-    def _array(self, tensor):
+    def _array(self, tensor: int) -> np.ndarray:
         library = self._library
         sizes = [library.TF_Dim(tensor, i) for i in range(library.TF_NumDims(tensor))]
         kind = {number: name for name, number in TYPES.items()}[library.TF_TensorType(tensor)]

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from . import check_graph
-from .check_suite import Failed, Suite
+from .check_suite import Failed, Runner, Suite
 from .record import fits, hashes, read_record
 from .served_by_binary import BINARY, find_binary, served_by_binary
 from .warmup import WARMUP, read_warmup
@@ -32,7 +33,7 @@ class Checked:
     found: dict[str, str]
 
 
-def check_export(path):
+def check_export(path: str | os.PathLike[str]) -> Checked:
     """Checks a version that `export_saved_model` has written, as often as wanted.
 
     From the files alone: each has the sha256 of export.json; the graph has no operation that is not
@@ -88,14 +89,14 @@ def check_export(path):
     return Checked(difference, found)
 
 
-def _run(run, record):
+def _run(run: Runner, record: dict[str, Any]) -> dict[str, str]:
     try:
         return Suite(run, record).all()
     except Failed as failure:
         raise UserError(f"check {f'{BINARY}, {failure}'!r} failed.") from None
 
 
-def _check_files(path, record):
+def _check_files(path: Path, record: dict[str, Any]) -> str:
     there = hashes(path)
     for name in sorted(there.keys() | record["files"].keys()):
         if name not in there:
@@ -105,7 +106,7 @@ def _check_files(path, record):
     return f"{len(there)} with their sha256"
 
 
-def _check_warmup(path, record):
+def _check_warmup(path: Path, record: dict[str, Any]) -> str:
     try:
         requests = read_warmup(path)
     except ValueError as error:
@@ -120,12 +121,12 @@ def _check_warmup(path, record):
     return f"{len(requests)} requests"
 
 
-def _fits(value, specified):
+def _fits(value: np.ndarray, specified: dict[str, Any]) -> bool:
     same_type = value.dtype == np.dtype(specified["dtype"])
     return same_type and fits(value.shape, specified["shape"])
 
 
-def _start(*arguments):
+def _start(*arguments: str | Path) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("check_process.py")
     return subprocess.Popen(
         [sys.executable, "-I", str(script), *map(str, arguments)],
@@ -137,7 +138,7 @@ def _start(*arguments):
     )
 
 
-def _result(name, output, errors):
+def _result(name: str, output: str, errors: str) -> dict[str, Any]:
     """What a process of `check_process.py` has found, from what it has said."""
     try:
         result = json.loads(output.strip().splitlines()[-1])

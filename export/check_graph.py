@@ -5,7 +5,10 @@ it but arithmetic, and that a model brings nothing that a server has not got. It
 exporter's own work, no proof that a SavedModel from elsewhere is harmless.
 """
 
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -51,7 +54,7 @@ SAVER = frozenset(
 )
 
 
-def read_graph(folder):
+def read_graph(folder: str | os.PathLike[str]) -> Any:
     """The one graph of a SavedModel, a MetaGraphDef.
 
     Raises:
@@ -66,7 +69,7 @@ def read_graph(folder):
     return graph
 
 
-def check_operations(graph):
+def check_operations(graph: Any) -> int:
     """How many kinds of operations the graph has.
 
     Raises:
@@ -89,14 +92,14 @@ def check_operations(graph):
     return len(found)
 
 
-def _saver_nodes(graph):
+def _saver_nodes(graph: Any) -> list[Any]:
     """The nodes of the main graph with which the variables are saved and restored."""
     names = {graph.saver_def.save_tensor_name, graph.saver_def.restore_op_name}
     names = {name.partition(":")[0] for name in names}
     return [node for node in graph.graph_def.node if node.name in names]
 
 
-def _reached(nodes, functions):
+def _reached(nodes: Iterable[Any], functions: Mapping[str, Iterable[Any]]) -> set[str]:
     """Names of the functions that some nodes call, also through others."""
     reached, waiting = set(), list(nodes)
     while waiting:
@@ -108,14 +111,14 @@ def _reached(nodes, functions):
     return reached
 
 
-def _called(value):
+def _called(value: Any) -> Iterator[str]:
     if value.HasField("func"):
         yield value.func.name
     for function in value.list.func:
         yield function.name
 
 
-def check_signatures(graph, record):
+def check_signatures(graph: Any, record: dict[str, Any]) -> str:
     """The names of the signatures.
 
     Raises:
@@ -141,13 +144,14 @@ def check_signatures(graph, record):
     return ", ".join(record["signatures"])
 
 
-def _described(info):
+def _described(info: Any) -> dict[str, Any]:
     sizes = [None if axis.size < 0 else axis.size for axis in info.tensor_shape.dim]
-    name = types_pb2.DataType.Name(info.dtype)
+    types: Any = types_pb2  # whose content protobuf makes when it is imported
+    name = types.DataType.Name(info.dtype)
     return {"shape": sizes, "dtype": {"DT_FLOAT": "float32", "DT_INT32": "int32"}.get(name, name)}
 
 
-def tensors_of(graph):
+def tensors_of(graph: Any) -> dict[str, dict[str, dict[str, str]]]:
     """{signature: {"inputs": {name: tensor of the graph}, "outputs": the same}}."""
     return {
         name: {

@@ -11,6 +11,10 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 BLOCKED = ("keras", "tf_keras", "keras_deep_rnn")
 
@@ -18,16 +22,18 @@ BLOCKED = ("keras", "tf_keras", "keras_deep_rnn")
 class WithoutBlocked(importlib.abc.MetaPathFinder):
     """A finder of modules to which the blocked packages are not installed."""
 
-    def __init__(self, finder):
+    def __init__(self, finder: Any) -> None:
         self.finder = finder
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Any = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """What the finder finds, and None for a blocked package."""
         blocked = name.partition(".")[0] in BLOCKED
         return None if blocked else self.finder.find_spec(name, path, target)
 
 
-def main(loader, folder, *tensors):
+def main(loader: str, folder: str, tensors: str = "") -> None:
     """Runs the suite and prints what it found."""
     here = os.path.dirname(os.path.abspath(__file__))
     suite = _module(here, "check_suite")
@@ -37,7 +43,7 @@ def main(loader, folder, *tensors):
         if loader == "python":
             run = _by_python(folder, suite.Rejected)
         else:
-            run = _by_c_api(_module(here, "c_api"), folder, *tensors, suite.Rejected)
+            run = _by_c_api(_module(here, "c_api"), folder, tensors, suite.Rejected)
         checks = suite.Suite(run, record)
         result = {"found": checks.all(), "difference": checks.difference}
     except suite.Failed as failure:
@@ -48,12 +54,14 @@ def main(loader, folder, *tensors):
     print(json.dumps(result))
 
 
-def _by_python(folder, rejected):
+def _by_python(
+    folder: str, rejected: type[Exception]
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     import tensorflow as tf
 
     signatures = tf.saved_model.load(folder).signatures
 
-    def run(name, inputs):
+    def run(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         try:
             outputs = signatures[name](**{n: tf.constant(value) for n, value in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
@@ -63,12 +71,18 @@ def _by_python(folder, rejected):
     return run
 
 
-def _by_c_api(c_api, folder, tensors, rejected):
-    wheel = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
+def _by_c_api(
+    c_api: Any, folder: str, tensors: str, rejected: type[Exception]
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    wheel = importlib.util.find_spec("tensorflow")
+    assert wheel is not None
+    assert wheel.submodule_search_locations
     with open(tensors, encoding="utf-8") as file:
-        session = c_api.Session(c_api.load_library(wheel), folder, json.load(file))
+        session = c_api.Session(
+            c_api.load_library(wheel.submodule_search_locations[0]), folder, json.load(file)
+        )
 
-    def run(name, inputs):
+    def run(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         try:
             return session(name, inputs)
         except c_api.CError as error:
@@ -79,9 +93,11 @@ def _by_c_api(c_api, folder, tensors, rejected):
     return run
 
 
-def _module(folder, name):
+def _module(folder: str, name: str) -> Any:
     """A module beside this one, which is no part of a package here."""
     spec = importlib.util.spec_from_file_location(name, os.path.join(folder, f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

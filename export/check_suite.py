@@ -7,8 +7,14 @@ what InvalidArgument is the answer to, and anything else for all that must not h
 
 import base64
 import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+
+# {name: array}, and what runs a signature of this name on them.
+Arrays = dict[str, np.ndarray]
+Runner = Callable[[str, Arrays], Arrays]
 
 # Relative to the largest output. A product of one row or one step may be summed in another order
 # than that of many: some units in the last place, which the recurrence carries on.
@@ -37,13 +43,13 @@ class Suite:
         difference: The largest difference of a golden output, after `golden`.
     """
 
-    def __init__(self, run, record):
+    def __init__(self, run: Runner, record: dict[str, Any]) -> None:
         self.run, self.record = run, record
         self.signatures = record["signatures"]
         self.random = np.random.default_rng(1)
         self.difference = 0.0
 
-    def all(self):
+    def all(self) -> dict[str, str]:
         """Runs every check that the signatures allow; gives {check: what was found}."""
         found = {"golden": self.golden(), "padding": self.padding()}
         if "step" in self.signatures:
@@ -55,7 +61,7 @@ class Suite:
         found["bad inputs"] = self.bad_inputs()
         return found
 
-    def golden(self):
+    def golden(self) -> str:
         """The recorded inputs give the recorded outputs, and the same when they come again."""
         cases = self.record["golden"]
         for case in cases:
@@ -73,7 +79,7 @@ class Suite:
                 self.difference = max(self.difference, difference)
         return f"{len(cases)} cases, largest difference {self.difference:.3g}"
 
-    def padding(self):
+    def padding(self) -> str:
         """What stands beyond a row's length changes nothing, and its outputs are 0."""
         x = self._x(ROWS, STEPS)
         lengths = np.array([STEPS, 2, 4], "int32")
@@ -93,7 +99,7 @@ class Suite:
             self._same(f"padding: a row of {length} in a batch of {STEPS} steps", got, alone)
         return f"rows of {', '.join(map(str, lengths))} steps in one batch as each alone"
 
-    def step_by_step(self):
+    def step_by_step(self) -> str:
         """From the first state, the steps give what the whole sequence gives."""
         x, lengths = self._x(ROWS, STEPS), np.full(ROWS, STEPS, "int32")
         whole = self._whole(x, lengths)
@@ -112,7 +118,7 @@ class Suite:
             self._same(f"{what} next_state", state, filled["next_state"])
         return f"{STEPS} steps as the whole sequence"
 
-    def prefill_in_pieces(self):
+    def prefill_in_pieces(self) -> str:
         """Pieces whose rows end at different places give what the whole sequence gives."""
         x, state = self._x(ROWS, STEPS), self._first(ROWS)
         lengths = np.array([STEPS, 5, 3], "int32")
@@ -129,7 +135,7 @@ class Suite:
         self._same(f"{name}: next_state", state, whole["next_state"])
         return "two pieces as one"
 
-    def generate(self):
+    def generate(self) -> str:
         """A row alone gives the samples that it gives beside others, for its own steps."""
         steps = np.array([4, 6, 0], "int32")
         inputs = {
@@ -152,7 +158,7 @@ class Suite:
             self._same(what, alone["next_state"][0], together["next_state"][row])
         return "each row alone as beside others"
 
-    def bad_inputs(self):
+    def bad_inputs(self) -> str:
         """Each of them ends in InvalidArgument."""
         cases = list(self._bad_inputs())
         for what, name, inputs in cases:
@@ -165,7 +171,7 @@ class Suite:
             raise Failed(f"bad inputs: {what} for {name} was answered")
         return f"{len(cases)} rejected"
 
-    def _bad_inputs(self):
+    def _bad_inputs(self) -> Iterator[tuple[str, str, Arrays]]:
         """(what is bad, signature, inputs)."""
         good = {
             case["signature"]: decoded(case["inputs"])
@@ -177,7 +183,7 @@ class Suite:
                 for what, bad in self._bad(tensor, value):
                     yield f"`{tensor}` {what}", name, {**inputs, tensor: bad}
 
-    def _bad(self, tensor, value):
+    def _bad(self, tensor: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """(what is bad, values) in place of the good values of an input."""
         if tensor != "rows":
             yield "of another batch", value[:1]
@@ -200,32 +206,38 @@ class Suite:
         if tensor == "temperature":
             yield "below 0", _with_first(value, -0.5)
 
-    def _x(self, rows, steps):
+    def _x(self, rows: int, steps: int) -> np.ndarray:
         if self.record["tokens"]:
             return self.random.integers(0, self.record["tokens"], (rows, steps)).astype("int32")
         x = self.random.uniform(-1, 1, (rows, steps, self.record["features"]))
         return x.astype("float32")
 
-    def _first(self, rows):
+    def _first(self, rows: int) -> np.ndarray:
         if "initial_state" not in self.signatures:
             return np.zeros((rows, self.record["state"]), "float32")
         given = {"rows": np.zeros(rows, "int32")}
         return self._run("initial_state", "initial_state", given)["state"]
 
-    def _whole(self, x, lengths):
+    def _whole(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         return self._run("padding", "serving_default", {"x": x, "lengths": lengths})["y"]
 
     @staticmethod
-    def _prefill(x, lengths, state):
+    def _prefill(x: np.ndarray, lengths: np.ndarray, state: np.ndarray) -> Arrays:
         return {"x": x, "lengths": lengths, "state": state}
 
-    def _run(self, check, name, inputs):
+    def _run(self, check: str, name: str, inputs: Arrays) -> Arrays:
         try:
             return self.run(name, inputs)
         except Exception as error:
             raise Failed(f"{check}: {name} does not run: {reason(error)}") from error
 
-    def _same(self, what, got, expected, tolerances=TOLERANCE):
+    def _same(
+        self,
+        what: str,
+        got: np.ndarray,
+        expected: np.ndarray,
+        tolerances: Mapping[str, float] = TOLERANCE,
+    ) -> float:
         """The largest difference, which must be within the tolerance."""
         if got.shape != expected.shape:
             raise Failed(f"{what} has shape {got.shape} instead of {expected.shape}")
@@ -239,7 +251,7 @@ class Suite:
         return difference
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """What an error of TensorFlow says, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     # Before it come the places in the Python code where the graph was made.
@@ -248,7 +260,7 @@ def reason(error):
     return re.sub(r"^\{\{.*?\}\} ", "", (told or [type(error).__name__])[0])
 
 
-def decoded(case):
+def decoded(case: Mapping[str, Mapping[str, Any]]) -> Arrays:
     """{name: array} of what export.json holds."""
     return {
         name: np.frombuffer(
@@ -260,7 +272,7 @@ def decoded(case):
     }
 
 
-def _with_first(value, number):
+def _with_first(value: np.ndarray, number: float) -> np.ndarray:
     bad = value.copy()
     bad.flat[0] = number
     return bad

@@ -1,17 +1,26 @@
 """A client of TF Serving, or of its stand-in, for the exports of this package."""
 
+from __future__ import annotations
+
 import copy
 import importlib
 import random
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..addresses import parse_address
 from ..arguments import one_of
 from ..errors import ServerError, Unreachable, UserError, nearest
+from .check_suite import Arrays
+from .signature_specs import Specs
 from .status import Failure, one_line
 from .stream import Stream
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # Seconds between two attempts: the first time and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
@@ -56,7 +65,15 @@ class Client:
     (1, 64, 88)
     """
 
-    def __init__(self, address, model, *, transport="grpc", version=None, timeout=30.0):
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        *,
+        transport: str = "grpc",
+        version: int | None = None,
+        timeout: float = 30.0,
+    ) -> None:
         host, port = parse_address(address, lowest=1)
         transport = one_of(tuple(_TRANSPORTS))("transport", transport)
         if not isinstance(model, str) or not model:
@@ -69,7 +86,7 @@ class Client:
         self._transport = getattr(module, _TRANSPORTS[transport])(self.address, model)
         self._signatures = None
 
-    def predict(self, x, lengths=None):
+    def predict(self, x: ArrayLike, lengths: ArrayLike | None = None) -> Arrays:
         """Outputs for whole sequences.
 
         Args:
@@ -82,15 +99,17 @@ class Client:
         x = np.asarray(x)
         return self.call("serving_default", x=x, lengths=_lengths(x, lengths))
 
-    def initial_state(self, rows=1):
+    def initial_state(self, rows: int = 1) -> np.ndarray:
         """The state before the first step, (rows, S)."""
         return self.call("initial_state", rows=np.zeros(rows, "int32"))["state"]
 
-    def step(self, x_t, state):
+    def step(self, x_t: ArrayLike, state: ArrayLike) -> Arrays:
         """One step: a dict with `y_t` (B, V), `next_state` (B, S), maybe `probabilities_t`."""
         return self.call("step", x_t=x_t, state=state)
 
-    def prefill(self, x, state=None, lengths=None):
+    def prefill(
+        self, x: ArrayLike, state: ArrayLike | None = None, lengths: ArrayLike | None = None
+    ) -> Arrays:
         """Many steps at once.
 
         Args:
@@ -105,7 +124,15 @@ class Client:
         state = self.initial_state(len(x)) if state is None else state
         return self.call("prefill", x=x, lengths=_lengths(x, lengths), state=state)
 
-    def generate(self, x_t, state, steps, *, temperature=1.0, seed=0):
+    def generate(
+        self,
+        x_t: ArrayLike,
+        state: ArrayLike,
+        steps: ArrayLike,
+        *,
+        temperature: ArrayLike = 1.0,
+        seed: ArrayLike = 0,
+    ) -> Arrays:
         """Samples that are fed back.
 
         Args:
@@ -124,7 +151,9 @@ class Client:
         parts = {k: np.broadcast_to(v, rows) if np.ndim(v) == 0 else v for k, v in parts.items()}
         return self.call("generate", x_t=x_t, state=state, **parts)
 
-    def stream(self, rows=1, *, state=None, version=None):
+    def stream(
+        self, rows: int = 1, *, state: ArrayLike | None = None, version: int | None = None
+    ) -> Stream:
         """A `Stream`: sequences that go on from call to call, with their state kept here.
 
         Args:
@@ -139,17 +168,17 @@ class Client:
         )
         return Stream(pinned, pinned.initial_state(rows) if state is None else state)
 
-    def status(self):
+    def status(self) -> dict[int, str]:
         """The state of each version by number, such as {1: "AVAILABLE"}."""
         return self._retried("status", self._transport.status, self.version)
 
-    def signatures(self):
+    def signatures(self) -> Specs:
         """Names, types and shapes of what each signature takes and returns."""
         if self._signatures is None:
             _, self._signatures = self._retried("metadata", self._transport.metadata, self.version)
         return self._signatures
 
-    def call(self, signature, /, **inputs):
+    def call(self, signature: str, /, **inputs: ArrayLike) -> Arrays:
         """The outputs of any signature, by name.
 
         Args:
@@ -169,17 +198,17 @@ class Client:
         }
         return self._retried(signature, self._transport.predict, signature, arrays, self.version)
 
-    def close(self):
+    def close(self) -> None:
         """Ends the connection."""
         self._transport.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _retried(self, what, method, *arguments):
+    def _retried(self, what: str, method: Callable[..., Any], *arguments: Any) -> Any:
         """What `method` returns, asked again while nobody is there."""
         deadline, wait = time.monotonic() + self.timeout, FIRST_WAIT
         while True:
@@ -193,7 +222,7 @@ class Client:
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _error(self, what, failure):
+    def _error(self, what: str, failure: Failure) -> Exception:
         reason = one_line(failure.reason).rstrip(".")
         if failure.code in _REFUSALS:
             return UserError(f"{self.model!r} at {self.address} refuses {what!r}: {reason}.")
@@ -205,13 +234,13 @@ class Client:
         return ServerError(f"{self.address} has failed in {what!r}: {reason}; its log tells more.")
 
 
-def _lengths(x, lengths):
+def _lengths(x: np.ndarray, lengths: ArrayLike | None) -> ArrayLike:
     if x.ndim not in (2, 3):
         raise UserError(f"`x` must be an array (B, T) or (B, T, D), got one of shape {x.shape}.")
     return np.full(x.shape[0], x.shape[1]) if lengths is None else lengths
 
 
-def _array(name, value, dtype):
+def _array(name: str, value: ArrayLike, dtype: str | None) -> np.ndarray:
     """An array of the signature's type, where that changes no integer."""
     array = np.asarray(value)
     if dtype is None:

@@ -1,14 +1,17 @@
 """Which models can be exported, and how one is called."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
 import keras
 
 from ..arguments import positive_integer
 from ..errors import UserError
-from ..networks import OneHot
 from ..layers import Plus
+from ..networks import OneHot
 
 
-def exportable(model):
+def exportable(model: keras.Model) -> None:
     """Raises a `UserError` that says why `model` cannot be exported, if it cannot."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
@@ -64,7 +67,7 @@ def exportable(model):
             )
 
 
-def _values_of(config, key):
+def _values_of(config: Any, key: str) -> Iterator[Any]:
     """Every value that `key` has in a config and in those that it contains."""
     if isinstance(config, dict):
         if key in config:
@@ -75,12 +78,12 @@ def _values_of(config, key):
             yield from _values_of(part, key)
 
 
-def takes_tokens(model):
+def takes_tokens(model: keras.Model) -> bool:
     """Whether the input of `model` is of integers."""
     return "int" in model.inputs[0].dtype
 
 
-def tokens_of(model):
+def tokens_of(model: keras.Model) -> int | None:
     """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
     names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Plus, "num_tokens"))
     sizes = [
@@ -92,19 +95,21 @@ def tokens_of(model):
     return min((size for size in sizes if size is not None), default=None)
 
 
-def read_vocabulary(vocabulary):
+def read_vocabulary(vocabulary: Sequence[str] | int | None) -> tuple[list[str] | None, int | None]:
     """The texts of the tokens or None, and their number or None, from either or None."""
     if vocabulary is None:
         return None, None
     if isinstance(vocabulary, str) or not hasattr(vocabulary, "__len__"):
         return None, positive_integer("vocabulary", vocabulary)
-    texts = list(vocabulary)
+    texts = list(cast("Sequence[str]", vocabulary))
     if not texts or not all(isinstance(text, str) for text in texts):
         raise UserError("`vocabulary` must be a list of texts or their number, got other items.")
     return texts, len(texts)
 
 
-def layers_in(layer, seen=None):
+def layers_in(
+    layer: keras.layers.Layer, seen: set[int] | None = None
+) -> Iterator[keras.layers.Layer]:
     """Every layer that `layer` is made of, itself included, each once."""
     seen = set() if seen is None else seen
     if id(layer) in seen:
@@ -118,7 +123,7 @@ def layers_in(layer, seen=None):
                 yield from layers_in(part, seen)
 
 
-def precision(model):
+def precision(model: keras.Model) -> str:
     """The coarsest type that a layer of `model` computes in: "bfloat16", "float16" or "float32".
 
     A functional model's own `compute_dtype` is that of the global policy, whatever its layers do.
@@ -127,11 +132,11 @@ def precision(model):
     return next((dtype for dtype in ("bfloat16", "float16") if dtype in computes_in), "float32")
 
 
-def _is_model(layer):
+def _is_model(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.Model)
 
 
-def call(model, x):
+def call(model: keras.Model, x: Any) -> Any:
     """The one output of `model` for its one input, in inference."""
     if not isinstance(model, keras.Sequential):
         # A functional model is called with the structure that it was made with.

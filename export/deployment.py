@@ -8,6 +8,7 @@
 A file that is there already stays as it is: it may have been edited.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -122,7 +123,7 @@ spec:
 """
 
 
-def write_deployment(path, name):
+def write_deployment(path: str | os.PathLike[str], name: str) -> list[str]:
     """Writes those of the files that are not there yet.
 
     Args:
@@ -146,7 +147,7 @@ def write_deployment(path, name):
     return written
 
 
-def service_name(model):
+def service_name(model: str) -> str:
     """A model's name as one of a service: small letters, digits and hyphens, at most 40.
 
     Example:

@@ -4,6 +4,11 @@ Bytes, so that a message that cannot be read gets a line of ours, and so that re
 the model runs and not on the event loop.
 """
 
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
 import grpc
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
@@ -15,12 +20,21 @@ from tensorflow_serving.apis import (
 from .status import Failure, one_line
 from .tensors import to_array, to_proto
 
+if TYPE_CHECKING:
+    from .served_model import ServedModel
+
 # What TF Serving cuts its messages to; a longer one does not fit the headers that carry it.
 LINE = 1024
 SIGNATURES = "signature_def"
+# Calls a function of the seconds that are left, which a caller may have bounded.
+Run = Callable[[Callable[[float], bytes], float | None], Awaitable[bytes]]
+# protobuf makes the classes of these modules when they are imported, unseen by type checkers.
+_predict: Any = predict_pb2
+_metadata: Any = get_model_metadata_pb2
+_status: Any = get_model_status_pb2
 
 
-def handlers(model, run):
+def handlers(model: ServedModel, run: Run) -> list[grpc.GenericRpcHandler]:
     """The generic handlers of both services.
 
     Args:
@@ -47,8 +61,12 @@ def handlers(model, run):
     ]
 
 
-def _method(work, model, run):
-    async def answer(data, context):
+def _method(
+    work: Callable[[ServedModel, bytes, float], bytes],
+    model: ServedModel,
+    run: Run,
+) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    async def answer(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             return await run(lambda left: work(model, data, left), context.time_remaining())
         except Failure as failure:
@@ -59,14 +77,14 @@ def _method(work, model, run):
     return answer
 
 
-def predict(model, data, seconds):
+def predict(model: ServedModel, data: bytes, seconds: float | None) -> bytes:
     """The bytes of a `PredictResponse` to those of a `PredictRequest`."""
-    request = _read(predict_pb2.PredictRequest, data)
+    request = _read(_predict.PredictRequest, data)
     _check(model, request)
     inputs = {key: to_array(proto) for key, proto in request.inputs.items()}
     name, _ = model.signature(request.model_spec.signature_name)
     outputs = model.run(name, inputs, tuple(request.output_filter), seconds)
-    response = predict_pb2.PredictResponse()
+    response = _predict.PredictResponse()
     _write_spec(model, response)
     response.model_spec.signature_name = name
     for key, array in outputs.items():
@@ -74,9 +92,9 @@ def predict(model, data, seconds):
     return response.SerializeToString()
 
 
-def metadata(model, data, seconds=None):
+def metadata(model: ServedModel, data: bytes, seconds: float | None = None) -> bytes:
     """The bytes of a `GetModelMetadataResponse`: the signatures."""
-    request = _read(get_model_metadata_pb2.GetModelMetadataRequest, data)
+    request = _read(_metadata.GetModelMetadataRequest, data)
     _check(model, request)
     fields = list(request.metadata_field)
     if not fields or set(fields) != {SIGNATURES}:
@@ -84,38 +102,38 @@ def metadata(model, data, seconds=None):
     return metadata_of(model).SerializeToString()
 
 
-def metadata_of(model):
+def metadata_of(model: ServedModel) -> Any:
     """The `GetModelMetadataResponse` of a model."""
-    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response = _metadata.GetModelMetadataResponse()
     _write_spec(model, response)
     response.metadata[SIGNATURES].Pack(signature_map(model))
     return response
 
 
-def signature_map(model):
+def signature_map(model: ServedModel) -> Any:
     """The `SignatureDefMap` of a model."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
+    signatures = _metadata.SignatureDefMap()
     for name, signature in model.signatures.items():
         signatures.signature_def[name].CopyFrom(signature)
     return signatures
 
 
-def status(model, data, seconds=None):
+def status(model: ServedModel, data: bytes, seconds: float | None = None) -> bytes:
     """The bytes of a `GetModelStatusResponse`: the one version is there."""
-    _check(model, _read(get_model_status_pb2.GetModelStatusRequest, data))
+    _check(model, _read(_status.GetModelStatusRequest, data))
     return status_of(model).SerializeToString()
 
 
-def status_of(model):
+def status_of(model: ServedModel) -> Any:
     """The `GetModelStatusResponse` of a model."""
-    response = get_model_status_pb2.GetModelStatusResponse()
-    state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+    response = _status.GetModelStatusResponse()
+    state = _status.ModelVersionStatus.AVAILABLE
     entry = response.model_version_status.add(version=model.version, state=state)
     entry.status.error_message = ""
     return response
 
 
-def _read(kind, data):
+def _read(kind: Any, data: bytes) -> Any:
     try:
         request = kind.FromString(data)
     except DecodeError:
@@ -126,12 +144,12 @@ def _read(kind, data):
     return request
 
 
-def _check(model, request):
+def _check(model: ServedModel, request: Any) -> None:
     spec = request.model_spec
     version = spec.version.value if spec.HasField("version") else None
     model.check(spec.name, version, spec.version_label)
 
 
-def _write_spec(model, response):
+def _write_spec(model: ServedModel, response: Any) -> None:
     response.model_spec.name = model.name
     response.model_spec.version.value = model.version

@@ -1,7 +1,11 @@
 """A client's calls over gRPC."""
 
+from collections.abc import Callable
+from typing import Any
+
 from ..errors import missing_extra
-from .signature_specs import specs
+from .check_suite import Arrays
+from .signature_specs import Specs, specs
 from .status import Failure
 
 try:
@@ -24,6 +28,10 @@ from google.protobuf.json_format import MessageToDict
 
 from .tensors import to_array, to_proto
 
+# protobuf makes the classes of these modules when they are imported, unseen by type checkers.
+_predict: Any = predict_pb2
+_metadata: Any = get_model_metadata_pb2
+_status: Any = get_model_status_pb2
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -44,51 +52,53 @@ class GrpcTransport:
         model: Name of the model.
     """
 
-    def __init__(self, address, model):
+    def __init__(self, address: str, model: str) -> None:
         self._model = model
         # The scheme keeps a host named `unix` or `ipv4` from being taken for one.
         self._channel = grpc.insecure_channel(f"dns:///{address}", _OPTIONS)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._status = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def predict(self, signature, inputs, version, timeout):
+    def predict(
+        self, signature: str, inputs: Arrays, version: int | None, timeout: float
+    ) -> Arrays:
         """The outputs by name; `Failure` where there are none."""
-        request = self._request(predict_pb2.PredictRequest, version)
+        request = self._request(_predict.PredictRequest, version)
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
             to_proto(array, request.inputs[name])
         response = self._call(self._prediction.Predict, request, timeout)
         return {name: to_array(proto) for name, proto in response.outputs.items()}
 
-    def metadata(self, version, timeout):
+    def metadata(self, version: int | None, timeout: float) -> tuple[int, Specs]:
         """The number of the version that is served, and its signatures."""
-        request = self._request(get_model_metadata_pb2.GetModelMetadataRequest, version)
+        request = self._request(_metadata.GetModelMetadataRequest, version)
         request.metadata_field.append("signature_def")
         response = self._call(self._prediction.GetModelMetadata, request, timeout)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
+        signatures = _metadata.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
         found = MessageToDict(signatures, preserving_proto_field_name=True)
         return response.model_spec.version.value, specs(found)
 
-    def status(self, version, timeout):
+    def status(self, version: int | None, timeout: float) -> dict[int, str]:
         """The state of each version, by number."""
-        request = self._request(get_model_status_pb2.GetModelStatusRequest, version)
+        request = self._request(_status.GetModelStatusRequest, version)
         response = self._call(self._status.GetModelStatus, request, timeout)
-        name = get_model_status_pb2.ModelVersionStatus.State.Name
+        name = _status.ModelVersionStatus.State.Name
         return {entry.version: name(entry.state) for entry in response.model_version_status}
 
-    def close(self):
+    def close(self) -> None:
         """Ends the connection."""
         self._channel.close()
 
-    def _request(self, kind, version):
+    def _request(self, kind: Callable[[], Any], version: int | None) -> Any:
         request = kind()
         request.model_spec.name = self._model
         if version is not None:
             request.model_spec.version.value = version
         return request
 
-    def _call(self, method, request, timeout):
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float) -> Any:
         try:
             return method(request, timeout=timeout)
         except grpc.RpcError as error:

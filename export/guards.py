@@ -5,15 +5,17 @@ answer with numbers: a token that wraps around, a state that is broadcast, a NaN
 a check gives is an operation that all others have to wait for.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def finite(name, x):
+def finite(name: str, x: tf.Tensor) -> tf.Tensor:
     """`x`, which must hold neither NaN nor infinity."""
     return tf.debugging.check_numerics(x, f"`{name}` must be finite")
 
 
-def within(name, values, highest):
+def within(name: str, values: tf.Tensor, highest: Any) -> tf.Operation:
     """The check that all integers in `values` lie between 0 and `highest`, both included."""
     # As unsigned numbers, the negative ones are larger than every bound: one comparison does.
     highest = tf.convert_to_tensor(highest, "int32")
@@ -22,12 +24,12 @@ def within(name, values, highest):
     return _require(tf.reduce_all(right), message)
 
 
-def not_negative(name, values):
+def not_negative(name: str, values: tf.Tensor) -> tf.Operation:
     """The check that none of `values` is below 0."""
     return _require(tf.reduce_all(values >= 0), [f"`{name}` must be at least 0, got", values])
 
 
-def same_rows(tensors):
+def same_rows(tensors: dict[str, tf.Tensor]) -> list[tf.Operation]:
     """The checks that all tensors, a dict by name, have as many rows as the first."""
     (first, x), *others = tensors.items()
     rows, checks = tf.shape(x)[0], []
@@ -38,12 +40,12 @@ def same_rows(tensors):
     return checks
 
 
-def some_steps(name, x):
+def some_steps(name: str, x: tf.Tensor) -> tf.Operation:
     """The check that `x`, (B, T) or (B, T, D), has a step of time."""
     steps = tf.shape(x)[1]
     return _require(steps > 0, [f"`{name}` must have at least one step of time, got", steps])
 
 
-def _require(condition, message):
+def _require(condition: tf.Tensor, message: list[Any]) -> tf.Operation:
     # The bare operation: tf.debugging's wraps it in a branch, which costs more than the check.
     return tf.raw_ops.Assert(condition=condition, data=message, summarize=8)

@@ -1,30 +1,36 @@
 """Writes a Keras model for LiteRT, which runs it on phones, in browsers and on small computers."""
 
+import os
 import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from ..arguments import one_of, optional
 from ..errors import missing_extra
 from ..recurrence import tensorflow as tensorflow_loop
+from .check_suite import Arrays
 from .contract import call
-from .signatures import WHOLE, Served
+from .signatures import WHOLE, Options, Served, Tensors
 from .targets import Target, export_target
 
 QUANTIZE = ("int8",)
 
 
 def export_litert(
-    model,
-    path,
+    model: keras.Model,
+    path: str | os.PathLike[str],
     *,
-    quantize=None,
-    version=None,
-    name=None,
-    probabilities=None,
-    vocabulary=None,
-    signatures=None,
-):
+    quantize: str | None = None,
+    version: int | None = None,
+    name: str | None = None,
+    probabilities: str | None = None,
+    vocabulary: Sequence[str] | int | None = None,
+    signatures: Sequence[str] | None = None,
+) -> Path:
     """Writes `model` as LiteRT files in a numbered folder of `path` and compares them with it.
 
     `step.tflite` takes any number of rows, `serving_default.tflite` one sequence of any length,
@@ -88,10 +94,10 @@ def export_litert(
 class OneSequence(Served):
     """What LiteRT can run: its loops need to know the number of rows."""
 
-    def __init__(self, model, options):
+    def __init__(self, model: keras.Model, options: Options) -> None:
         super().__init__(model, options, checked=False)
 
-    def _specified(self, name):
+    def _specified(self, name: str) -> dict[str, Tensors]:
         specified = super()._specified(name)
         if name != WHOLE:
             return specified
@@ -101,17 +107,19 @@ class OneSequence(Served):
             for way, tensors in (("inputs", given), ("outputs", specified["outputs"]))
         }
 
-    def _serving_default(self, x):
+    def _serving_default(  # pyright: ignore[reportIncompatibleMethodOverride]  has no lengths
+        self, x: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         return self._outputs(call(self.model, x))
 
 
-def load(path, signature):
+def load(path: Path, signature: str) -> Callable[[Arrays], Arrays]:
     """The function of {name: array} to {name: array} that LiteRT makes of a file."""
     runner = interpreter()(model_path=str(path)).get_signature_runner(signature)
     return lambda inputs: runner(**inputs)
 
 
-def interpreter():
+def interpreter() -> Any:
     """LiteRT's class of interpreters."""
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -120,8 +128,8 @@ def interpreter():
     return Interpreter
 
 
-def _converted(served, signature, quantize):
-    module = tf.Module()
+def _converted(served: Served, signature: str, quantize: str | None) -> bytes:
+    module: Any = tf.Module()
     module.kept = [variable.value for variable in served.model.variables]
     with tempfile.TemporaryDirectory() as folder:
         with tensorflow_loop.as_exported():

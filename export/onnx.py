@@ -1,23 +1,34 @@
 """Writes a Keras model as ONNX, for ONNX Runtime and what else reads it."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from ..errors import missing_extra
 from ..recurrence import tensorflow as tensorflow_loop
+from .check_suite import Arrays
 from .signatures import WHOLE, Served
 from .targets import Target, export_target
+
+if TYPE_CHECKING:
+    import keras
 
 OPSET = 18
 
 
 def export_onnx(
-    model,
-    path,
+    model: keras.Model,
+    path: str | os.PathLike[str],
     *,
-    version=None,
-    name=None,
-    probabilities=None,
-    vocabulary=None,
-    signatures=None,
-):
+    version: int | None = None,
+    name: str | None = None,
+    probabilities: str | None = None,
+    vocabulary: Sequence[str] | int | None = None,
+    signatures: Sequence[str] | None = None,
+) -> Path:
     """Writes `model` as ONNX files in a numbered folder of `path` and compares them with it.
 
     `serving_default.onnx`, `prefill.onnx` and `step.onnx` are as the signatures of a SavedModel,
@@ -51,7 +62,8 @@ def export_onnx(
     >>> sorted(file.name for file in folder.iterdir())
     ['export.json', 'prefill.onnx', 'serving_default.onnx', 'step.onnx']
     """
-    _converter(), _runtime()
+    _converter()
+    _runtime()
     target = Target(
         "ONNX",
         "onnx",
@@ -73,14 +85,14 @@ def export_onnx(
     )
 
 
-def load(path, signature=None):
+def load(path: Path, signature: str | None = None) -> Callable[[Arrays], Arrays]:
     """The function of {name: array} to {name: array} that ONNX Runtime makes of a file."""
     session = _runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, inputs)))
 
 
-def _converted(served, signature):
+def _converted(served: Served, signature: str) -> bytes:
     function = served.functions()[signature]
     with tensorflow_loop.as_exported():
         model, _ = _converter().from_function(
@@ -89,7 +101,7 @@ def _converted(served, signature):
     return model.SerializeToString()
 
 
-def _converter():
+def _converter() -> Any:
     try:
         from tf2onnx import convert
     except ModuleNotFoundError:
@@ -97,7 +109,7 @@ def _converter():
     return convert
 
 
-def _runtime():
+def _runtime() -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:

@@ -16,10 +16,15 @@
     files               {name: sha256} of the other files of the folder
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,13 +32,18 @@ import tensorflow as tf
 from ..errors import UserError
 from ..recurrence import tensorflow as tensorflow_loop
 from ..runs import versions
+from .check_suite import Arrays
 from .contract import call, precision
+
+if TYPE_CHECKING:
+    from .signatures import Served, Specification
+    from .version import Version
 
 RECORD = "export.json"
 BATCHES, LENGTHS = (1, 3), (2, 7)
 
 
-def record_of(served, version, vocabulary):
+def record_of(served: Served, version: Version, vocabulary: list[str] | None) -> dict[str, Any]:
     """The content of export.json, all but the files.
 
     Args:
@@ -61,7 +71,7 @@ def record_of(served, version, vocabulary):
     }
 
 
-def described(specification):
+def described(specification: Specification) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """`Served.specification` as JSON holds it."""
     return {
         signature: {
@@ -72,14 +82,14 @@ def described(specification):
     }
 
 
-def fits(shape, specified):
+def fits(shape: Sequence[int], specified: Sequence[int | None]) -> bool:
     """Whether an array's shape is one that a signature takes, in which None is any size."""
     return len(shape) == len(specified) and all(
         size in (None, got) for size, got in zip(specified, shape)
     )
 
 
-def golden(served):
+def golden(served: Served) -> Iterator[tuple[str, Arrays, Arrays]]:
     """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
 
     Whole sequences come in two batch sizes and two lengths. The other signatures have no equal in
@@ -96,7 +106,9 @@ def golden(served):
         yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
 
 
-def example(served, name, random, batch, length):
+def example(
+    served: Served, name: str, random: np.random.Generator, batch: int, length: int
+) -> Arrays:
     """Inputs of a signature: {name: array}."""
     inputs = {}
     for tensor, (shape, dtype) in served.specification[name]["inputs"].items():
@@ -115,7 +127,7 @@ def example(served, name, random, batch, length):
     return inputs
 
 
-def whole_by_keras(served, inputs):
+def whole_by_keras(served: Served, inputs: Arrays) -> Arrays:
     """What the model itself gives for the x of `serving_default`, all of whose steps count."""
     # Where T is known, Keras builds another loop.
     spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
@@ -130,12 +142,12 @@ def whole_by_keras(served, inputs):
     return arrays(outputs)
 
 
-def arrays(tensors):
+def arrays(tensors: Mapping[str, Any]) -> Arrays:
     """{name: array} of {name: tensor}."""
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def encoded_case(signature, inputs, outputs):
+def encoded_case(signature: str, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
     """A golden case as JSON holds it."""
     ways = {"inputs": inputs, "outputs": outputs}
     return {
@@ -144,7 +156,7 @@ def encoded_case(signature, inputs, outputs):
     }
 
 
-def encoded(array):
+def encoded(array: np.ndarray) -> dict[str, Any]:
     """An array as JSON holds it, bit for bit."""
     data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     return {
@@ -154,7 +166,7 @@ def encoded(array):
     }
 
 
-def hashes(folder):
+def hashes(folder: str | os.PathLike[str]) -> dict[str, str]:
     """{name: sha256} of every file below `folder` but export.json."""
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     return {
@@ -164,13 +176,13 @@ def hashes(folder):
     }
 
 
-def write_record(folder, record):
+def write_record(folder: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Writes export.json, last of all files of a version."""
     content = json.dumps({**record, "files": hashes(folder)}, indent=1)
     Path(folder, RECORD).write_text(content + "\n", encoding="utf-8")
 
 
-def read_record(folder):
+def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The content of export.json.
 
     Raises:

@@ -5,15 +5,20 @@ answered by `outputs`) hold each tensor whole.
 """
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from .check_suite import Arrays
 from .status import Failure
 
+# The keys of a request and of its answer.
+Form = tuple[str, str]
 ROWS, COLUMNS = ("instances", "predictions"), ("inputs", "outputs")
 
 
-def parse(body):
+def parse(body: bytes) -> tuple[str, Any, Form]:
     """The object of a body of JSON, with its format.
 
     Args:
@@ -45,7 +50,7 @@ def parse(body):
     return name, message[given[0][0]], given[0]
 
 
-def arrays(value, form, dtypes):
+def arrays(value: Any, form: Form, dtypes: Mapping[str, Any]) -> Arrays:
     """The tensors that a body holds.
 
     Args:
@@ -78,7 +83,7 @@ def arrays(value, form, dtypes):
     return {name: _array(name, part, dtypes[name]) for name, part in value.items()}
 
 
-def answer(outputs, form):
+def answer(outputs: Arrays, form: Form) -> bytes:
     """The body, as bytes, with the outputs of a signature by name.
 
     Raises:
@@ -101,7 +106,7 @@ def answer(outputs, form):
     return json.dumps({form[1]: value}).encode("ascii")
 
 
-def _columns(rows):
+def _columns(rows: Any) -> Any:
     """Rows of objects as one object, or rows of values as they are."""
     if not isinstance(rows, list) or not rows:
         raise _invalid("Expecting 'instances' to be a list with at least one value")
@@ -113,7 +118,7 @@ def _columns(rows):
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _array(name, value, dtype):
+def _array(name: str, value: Any, dtype: Any) -> np.ndarray:
     """Nested lists as an array; a number of another kind is refused, as TF Serving does."""
     dtype = np.dtype(dtype)
     try:
@@ -134,5 +139,5 @@ def _array(name, value, dtype):
         raise _invalid(f"{name}: a number is too large for {dtype}") from None
 
 
-def _invalid(reason):
+def _invalid(reason: str) -> Failure:
     return Failure("INVALID_ARGUMENT", reason)

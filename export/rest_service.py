@@ -1,15 +1,22 @@
 """TF Serving's REST API of one model, as an application of aiohttp."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
 from . import rest_format
-from .grpc_service import SIGNATURES, signature_map, status_of
+from .grpc_service import SIGNATURES, Run, signature_map, status_of
 from .status import Failure, one_line
+
+if TYPE_CHECKING:
+    from .served_model import ServedModel
 
 _PATH = re.compile(
     r"/v1/models/(?P<name>[^/:]+)"
@@ -20,7 +27,13 @@ _PATH = re.compile(
 _METHODS = {":predict": "POST", "/metadata": "GET", None: "GET"}
 
 
-def application(model, run, *, max_message_bytes, timeout):
+def application(
+    model: ServedModel,
+    run: Run,
+    *,
+    max_message_bytes: int,
+    timeout: float,
+) -> web.Application:
     """The application.
 
     Args:
@@ -33,7 +46,7 @@ def application(model, run, *, max_message_bytes, timeout):
         An `aiohttp.web.Application`.
     """
 
-    async def answer(request):
+    async def answer(request: web.Request) -> web.Response:
         what, found = _parsed(request)
         version = None if found["version"] is None else int(found["version"])
         model.check(found["name"], version, found["label"])
@@ -47,7 +60,7 @@ def application(model, run, *, max_message_bytes, timeout):
     return app
 
 
-def predict(model, body, seconds):
+def predict(model: ServedModel, body: bytes, seconds: float | None) -> bytes:
     """The body of the answer to the body of a request."""
     name, value, form = rest_format.parse(body)
     name, _ = model.signature(name)
@@ -55,7 +68,7 @@ def predict(model, body, seconds):
     return rest_format.answer(model.run(name, inputs, seconds=seconds), form)
 
 
-def metadata(model):
+def metadata(model: ServedModel) -> dict[str, Any]:
     """The model's signatures, as a dict."""
     return {
         "model_spec": {"name": model.name, "signature_name": "", "version": str(model.version)},
@@ -63,18 +76,18 @@ def metadata(model):
     }
 
 
-def status(model):
+def status(model: ServedModel) -> dict[str, Any]:
     """That the version is there, as a dict."""
     return _as_dict(status_of(model))
 
 
-def _as_dict(message):
+def _as_dict(message: Any) -> dict[str, Any]:
     return MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
 
 
-def _parsed(request):
+def _parsed(request: web.Request) -> tuple[str | None, re.Match[str]]:
     """What is asked for, with the names in the path."""
     found = _PATH.fullmatch(request.path)
     if not found or _METHODS[found["what"]] != request.method:
@@ -83,7 +96,7 @@ def _parsed(request):
     return found["what"], found
 
 
-async def _body(request, timeout):
+async def _body(request: web.Request, timeout: float) -> bytes:
     try:
         async with asyncio.timeout(timeout):
             return await request.read()
@@ -91,12 +104,14 @@ async def _body(request, timeout):
         raise Failure("DEADLINE_EXCEEDED", "the body has not arrived in time") from None
 
 
-def _json(body, status=200):
+def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json")
 
 
 @web.middleware
-async def _errors(request, handler):
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Whatever goes wrong is told as TF Serving does, {"error": reason}."""
     try:
         return await handler(request)

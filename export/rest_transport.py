@@ -2,11 +2,14 @@
 
 import json
 import threading
+import urllib.parse
+from typing import Any
 
 import numpy as np
 
 from ..errors import missing_extra
-from .signature_specs import specs
+from .check_suite import Arrays
+from .signature_specs import Specs, specs
 from .status import Failure, code_of_http
 
 try:
@@ -23,12 +26,14 @@ class RestTransport:
         model: Name of the model.
     """
 
-    def __init__(self, address, model):
-        self._url = f"http://{address}/v1/models/{requests.utils.quote(model, safe='')}"
+    def __init__(self, address: str, model: str) -> None:
+        self._url = f"http://{address}/v1/models/{urllib.parse.quote(model, safe='')}"
         self._threads = threading.local()
         self._signatures = {}
 
-    def predict(self, signature, inputs, version, timeout):
+    def predict(
+        self, signature: str, inputs: Arrays, version: int | None, timeout: float
+    ) -> Arrays:
         """The outputs by name; `Failure` where there are none."""
         if version not in self._signatures:  # JSON says neither the names of single outputs
             self._signatures[version] = self.metadata(version, timeout)[1]  # nor types
@@ -43,23 +48,25 @@ class RestTransport:
             for name, spec in outputs.items()
         }
 
-    def metadata(self, version, timeout):
+    def metadata(self, version: int | None, timeout: float) -> tuple[int, Specs]:
         """The number of the version that is served, and its signatures."""
         answer = self._call("GET", version, "/metadata", timeout)
         signatures = answer["metadata"]["signature_def"]
         return int(answer["model_spec"]["version"]), specs(signatures)
 
-    def status(self, version, timeout):
+    def status(self, version: int | None, timeout: float) -> dict[int, str]:
         """The state of each version, by number."""
         entries = self._call("GET", version, "", timeout)["model_version_status"]
         return {int(entry["version"]): entry["state"] for entry in entries}
 
-    def close(self):
+    def close(self) -> None:
         """Ends the connection of this thread; those of others end with their threads."""
         if hasattr(self._threads, "session"):
             self._threads.session.close()
 
-    def _call(self, method, version, what, timeout, body=None):
+    def _call(
+        self, method: str, version: int | None, what: str, timeout: float, body: str | None = None
+    ) -> Any:
         place = "" if version is None else f"/versions/{version}"
         try:
             answer = self._session().request(
@@ -80,7 +87,7 @@ class RestTransport:
             raise Failure("INTERNAL", "the answer is no JSON")
         return message
 
-    def _session(self):
+    def _session(self) -> requests.Session:
         """A session for each thread: requests does not say that one may be shared."""
         if not hasattr(self._threads, "session"):
             self._threads.session = requests.Session()
@@ -89,13 +96,13 @@ class RestTransport:
         return self._threads.session
 
 
-def _shape(value, spec):
+def _shape(value: Any, spec: dict[str, Any]) -> list[int]:
     """The shape of lists; where one is empty, JSON does not say what would be in it."""
     shape = list(np.shape(value))
     return shape + [max(size, 0) for size in spec["shape"][len(shape) :]]
 
 
-def _reason(error):
+def _reason(error: BaseException) -> str:
     """The system's reason in what requests and urllib3 have wrapped around it."""
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]

@@ -5,6 +5,8 @@ hash of the row's seed, the step and the unit. TensorFlow's own stateless genera
 whole tensor, and differently where XLA compiles them.
 """
 
+from typing import cast
+
 import tensorflow as tf
 
 # Odd constants with well-mixed bits: the golden ratio times 2**32, and those of the finalizer
@@ -13,7 +15,7 @@ GOLDEN = 0x9E3779B9
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B
 
 
-def uniform(seed, step, size):
+def uniform(seed: tf.Tensor, step: tf.Tensor, size: int) -> tf.Tensor:
     """Numbers strictly between 0 and 1, (B, size) float32.
 
     Args:
@@ -30,7 +32,9 @@ def uniform(seed, step, size):
     return (tf.cast(bits, "float32") + 0.5) * 2.0**-23
 
 
-def draw_tokens(logits, temperature, seed, step):
+def draw_tokens(
+    logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, step: tf.Tensor
+) -> tf.Tensor:
     """A token for each row, (B,) int32, from softmax(logits / temperature).
 
     The largest of the logits plus Gumbel noise times the temperature; temperature 0 takes the most
@@ -42,11 +46,13 @@ def draw_tokens(logits, temperature, seed, step):
         seed: As for `uniform`.
         step: As for `uniform`.
     """
-    noise = -tf.math.log(-tf.math.log(uniform(seed, step, logits.shape[-1])))
+    noise = -tf.math.log(-tf.math.log(uniform(seed, step, _width(logits))))
     return tf.argmax(logits + temperature[:, None] * noise, axis=-1, output_type="int32")
 
 
-def draw_frame(logits, temperature, seed, step):
+def draw_frame(
+    logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, step: tf.Tensor
+) -> tf.Tensor:
     """A frame of 0 and 1 for each row, (B, V) float32: each key from sigmoid(logit / temperature).
 
     Logistic noise times the temperature lifts the logit above 0 or not; temperature 0 takes what is
@@ -58,17 +64,21 @@ def draw_frame(logits, temperature, seed, step):
         seed: As for `uniform`.
         step: As for `uniform`.
     """
-    u = uniform(seed, step, logits.shape[-1])
+    u = uniform(seed, step, _width(logits))
     noise = tf.math.log(u) - tf.math.log(1 - u)
     return tf.cast(logits + temperature[:, None] * noise > 0, "float32")
 
 
-def _mixed(h):
+def _width(logits: tf.Tensor) -> int:
+    return cast(int, logits.shape[-1])  # V, which every model knows
+
+
+def _mixed(h: tf.Tensor) -> tf.Tensor:
     """Each bit of the result depends on every bit of `h`."""
     for shift, factor in ((16, FIRST), (15, SECOND)):
         h = tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, _uint32(shift))) * _uint32(factor)
     return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, _uint32(16)))
 
 
-def _uint32(value):
+def _uint32(value: int) -> tf.Tensor:
     return tf.constant(value, "uint32")

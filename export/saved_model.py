@@ -1,5 +1,12 @@
 """Writes a Keras model as a SavedModel that runs without Keras and without this package."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from ..arguments import flag, one_of, optional, positive_integer
 from ..errors import first_line
 from ..recurrence import tensorflow as tensorflow_loop
@@ -12,19 +19,22 @@ from .signatures import PROBABILITIES, Options, Served
 from .version import Version
 from .warmup import write_warmup
 
+if TYPE_CHECKING:
+    import keras
+
 
 def export_saved_model(
-    model,
-    path,
+    model: keras.Model,
+    path: str | os.PathLike[str],
     *,
-    version=None,
-    name=None,
-    probabilities=None,
-    vocabulary=None,
-    signatures=None,
-    max_steps=10_000,
-    jit_compile=False,
-):
+    version: int | None = None,
+    name: str | None = None,
+    probabilities: str | None = None,
+    vocabulary: Sequence[str] | int | None = None,
+    signatures: Sequence[str] | None = None,
+    max_steps: int = 10_000,
+    jit_compile: bool = False,
+) -> Path:
     """Writes `model` as a SavedModel in a numbered folder of `path` and checks it.
 
     The signatures are described in `signatures.py`. Each weight is stored once. The folder is
@@ -81,20 +91,20 @@ def export_saved_model(
         flag("jit_compile", jit_compile),
     )
     served = Served(model, options)
-    version = Version(path, version, name)
-    with version.written() as folder:
-        _write(served, folder, version, texts)
+    new = Version(path, version, name)
+    with new.written() as folder:
+        _write(served, folder, new, texts)
         check_export(folder)
-    write_deployment(version.path, version.name)
-    return version.folder
+    write_deployment(new.path, new.name)
+    return new.folder
 
 
-def _write(served, folder, version, texts):
+def _write(served: Served, folder: Path, version: Version, texts: list[str] | None) -> None:
     """Writes all files of a version."""
     import tensorflow as tf
 
     # A plain module that knows the variables and nothing else of the model stores them once.
-    module = tf.Module()
+    module: Any = tf.Module()
     module.kept = [variable.value for variable in served.model.variables]
     record = record_of(served, version, texts)
     try:

@@ -1,27 +1,35 @@
 """A version served by `tensorflow_model_server`, where that program is on PATH."""
 
+from __future__ import annotations
+
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ServerError, Unreachable, UserError
-from .check_suite import Rejected
+from .check_suite import Arrays, Rejected, Runner
+
+if TYPE_CHECKING:
+    from .client import Client
 
 BINARY = "tensorflow_model_server"
 SECONDS = 60
 
 
-def find_binary():
+def find_binary() -> str | None:
     """The path of the program; None where it is not there."""
     return shutil.which(BINARY)
 
 
 @contextlib.contextmanager
-def served_by_binary(folder, record):
+def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> Iterator[Runner]:
     """Serves a version on the loopback; gives what runs its signatures, as `Suite` takes it.
 
     Args:
@@ -42,13 +50,13 @@ def served_by_binary(folder, record):
         arguments = [f"--port={port}", f"--model_name={name}", f"--model_base_path={base}"]
         with open(log, "w") as output:
             server = subprocess.Popen(
-                [find_binary(), *arguments], stdout=output, stderr=subprocess.STDOUT
+                [find_binary() or BINARY, *arguments], stdout=output, stderr=subprocess.STDOUT
             )
         try:
             with Client(f"127.0.0.1:{port}", name, timeout=SECONDS) as client:
                 _wait_until_available(client, server, log)
 
-                def run(signature, inputs):
+                def run(signature: str, inputs: Arrays) -> Arrays:
                     try:
                         return client.call(signature, **inputs)
                     except UserError as error:
@@ -60,7 +68,7 @@ def served_by_binary(folder, record):
             server.wait()
 
 
-def _wait_until_available(client, server, log):
+def _wait_until_available(client: Client, server: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end and server.poll() is None:
         with contextlib.suppress(UserError, ServerError, Unreachable):
@@ -71,7 +79,7 @@ def _wait_until_available(client, server, log):
     raise UserError(f"check '{BINARY}' failed: it does not serve the version, it says: {said[-1]}")
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

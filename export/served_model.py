@@ -1,12 +1,17 @@
 """One version of an export, loaded and run as TF Serving does it: a session on its graph."""
 
 import contextlib
+import logging
+import os
 import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, first_line
 from .check_graph import check_operations, read_graph
+from .check_suite import Arrays
 from .record import RECORD, read_record
 from .status import Failure
 from .warmup import WARMUP, read_warmup
@@ -17,7 +22,7 @@ QUICK = ("step", "initial_state")
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def version_folder(path):
+def version_folder(path: str | os.PathLike[str]) -> pathlib.Path:
     """The folder of the highest version in `path`, or `path` itself if it is one.
 
     Raises:
@@ -52,7 +57,7 @@ class ServedModel:
         UserError: TensorFlow cannot load it, or it has operations that no served model may have.
     """
 
-    def __init__(self, folder, name=None):
+    def __init__(self, folder: str | os.PathLike[str], name: str | None = None) -> None:
         import tensorflow as tf
 
         self._tf, v1 = tf, tf.compat.v1
@@ -89,7 +94,7 @@ class ServedModel:
         }
         self._warm_up(folder)
 
-    def check(self, name, version=None, label=None):
+    def check(self, name: str, version: int | None = None, label: str | None = None) -> None:
         """Refuses another model or version, with TF Serving's words.
 
         Raises:
@@ -103,7 +108,7 @@ class ServedModel:
             wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
             raise Failure("NOT_FOUND", f"Servable not found for request: {wanted}")
 
-    def signature(self, name):
+    def signature(self, name: str) -> tuple[str, Any]:
         """The name of a signature, where "" is the default, and its `SignatureDef`.
 
         Raises:
@@ -118,11 +123,13 @@ class ServedModel:
             )
         return name, self.signatures[name]
 
-    def dtypes(self, name):
+    def dtypes(self, name: str) -> dict[str, np.dtype]:
         """The type of each input of a signature, by name."""
         return {key: expected.dtype for key, expected in self._expected[name].items()}
 
-    def run(self, name, inputs, wanted=(), seconds=None):
+    def run(
+        self, name: str, inputs: Arrays, wanted: Sequence[str] = (), seconds: float | None = None
+    ) -> Arrays:
         """The outputs of a signature.
 
         Args:
@@ -154,11 +161,11 @@ class ServedModel:
         outputs = dict(zip(signature.outputs, values))
         return {key: outputs[key] for key in wanted} if wanted else outputs
 
-    def close(self):
+    def close(self) -> None:
         """Frees the model's memory."""
         self._session.close()
 
-    def _warm_up(self, folder):
+    def _warm_up(self, folder: pathlib.Path) -> None:
         """Runs the requests that an export brings along, so that no user waits for the first."""
         if not (folder / WARMUP).is_file():
             return
@@ -169,14 +176,14 @@ class ServedModel:
             raise UserError(f"`path` cannot be warmed up, {str(folder)!r}: {error}.") from None
 
 
-def _code_name(code):
+def _code_name(code: Any) -> str:
     from tensorflow.core.protobuf import error_codes_pb2
 
     return error_codes_pb2.Code.Name(code)
 
 
 @contextlib.contextmanager
-def _quiet(logger):
+def _quiet(logger: logging.Logger) -> Iterator[None]:
     """Without the advice to load in a way that has no session."""
     level = logger.level
     logger.setLevel("ERROR")
@@ -189,14 +196,14 @@ def _quiet(logger):
 class _Expected:
     """What one input of a signature may be."""
 
-    def __init__(self, info):
+    def __init__(self, info: Any) -> None:
         import tensorflow as tf
 
         self.dtype = np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
         known = not info.tensor_shape.unknown_rank
         self.sizes = [dim.size for dim in info.tensor_shape.dim] if known else None
 
-    def check(self, name, array):
+    def check(self, name: str, array: np.ndarray) -> None:
         """TF Serving leaves the shape to the first operation that fails; here it is told."""
         if array.dtype != self.dtype:
             raise Failure("INVALID_ARGUMENT", f"{name} must be {self.dtype}, got {array.dtype}")
@@ -212,7 +219,7 @@ class _Expected:
             )
 
 
-def _check_inputs(expected, inputs):
+def _check_inputs(expected: Mapping[str, "_Expected"], inputs: Arrays) -> None:
     if set(inputs) != set(expected):
         extra, missing = set(inputs) - set(expected), set(expected) - set(inputs)
         raise Failure(
@@ -224,7 +231,7 @@ def _check_inputs(expected, inputs):
         expected[name].check(name, array)
 
 
-def _check_wanted(signature, wanted):
+def _check_wanted(signature: Any, wanted: Sequence[str]) -> None:
     for i, name in enumerate(wanted):
         if name not in signature.outputs:
             outputs = ",".join(sorted(signature.outputs))

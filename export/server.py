@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any, Self
 
 from ..addresses import check_address
 from ..errors import UserError, first_line, missing_extra
@@ -57,19 +59,24 @@ class Server:
     {1: 'AVAILABLE'}
     """
 
+    # What serves from a thread of its own, between `__enter__` and `__exit__`.
+    _thread: threading.Thread
+    _loop: asyncio.AbstractEventLoop
+    _stopped: asyncio.Event
+
     def __init__(
         self,
-        path,
+        path: str | os.PathLike[str],
         *,
-        host="127.0.0.1",
-        port=0,
-        rest_port=0,
-        name=None,
-        threads=None,
-        waiting=4096,
-        timeout=30.0,
-        max_message_bytes=MESSAGE_BYTES,
-    ):
+        host: str = "127.0.0.1",
+        port: int = 0,
+        rest_port: int = 0,
+        name: str | None = None,
+        threads: int | None = None,
+        waiting: int = 4096,
+        timeout: float = 30.0,
+        max_message_bytes: int = MESSAGE_BYTES,
+    ) -> None:
         _need_extra()
         from .served_model import ServedModel, version_folder
 
@@ -82,13 +89,13 @@ class Server:
         for listened in self._ports:
             check_address(f"{host}:{listened}")
         self._timeout, self._max_message_bytes = timeout, max_message_bytes
-        self._threads = threads or os.cpu_count()
+        self._threads = threads or os.cpu_count() or 1
         self._waiting, self._places = waiting, waiting + self._threads
         self.model = ServedModel(version_folder(path), name)
-        self.address = self.rest_address = None
-        self._thread = None
+        self.address: str = None  # pyright: ignore[reportAttributeAccessIssue]  known when it listens
+        self.rest_address: str = None  # pyright: ignore[reportAttributeAccessIssue]  the same
 
-    async def start(self):
+    async def start(self) -> None:
         """Listens, on the running event loop."""
         import grpc
         from aiohttp import web
@@ -118,7 +125,7 @@ class Server:
                 f"{first_line(error)}."
             ) from None
 
-    async def _listen(self, web):
+    async def _listen(self, web: Any) -> None:
         port, rest_port = self._ports
         self.address = f"{self._host}:{self._grpc.add_insecure_port(f'{self._host}:{port}')}"
         await self._rest.setup()
@@ -127,12 +134,12 @@ class Server:
         self.rest_address = f"{self._host}:{self._rest.addresses[0][1]}"
         await self._grpc.start()
 
-    async def stop(self, grace=GRACE):
+    async def stop(self, grace: float = GRACE) -> None:
         """Listens no more; requests that are being answered get `grace` seconds to end."""
         await asyncio.gather(self._grpc.stop(grace), self._rest.cleanup())
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, work, seconds):
+    async def _run(self, work: Callable[[float], bytes], seconds: float | None) -> bytes:
         """Calls `work(seconds left)` in a thread of the pool.
 
         Raises:
@@ -148,11 +155,11 @@ class Server:
         finally:
             self._places += 1
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         """Serves from a thread of its own."""
         started = concurrent.futures.Future()
 
-        async def life():
+        async def life() -> None:
             self._stopped, self._loop = asyncio.Event(), asyncio.get_running_loop()
             try:
                 await self.start()
@@ -168,27 +175,57 @@ class Server:
         started.result()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
         self.model.close()
 
 
-def serve(path, *, say=print, **arguments):
+def serve(
+    path: str | os.PathLike[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    rest_port: int = 0,
+    name: str | None = None,
+    threads: int | None = None,
+    waiting: int = 4096,
+    timeout: float = 30.0,
+    max_message_bytes: int = MESSAGE_BYTES,
+    say: Callable[[str], object] = print,
+) -> None:
     """Serves an export in this process until SIGINT or SIGTERM, then ends what is being answered.
 
     Args:
         path: As for `Server`.
+        host: As for `Server`.
+        port: As for `Server`.
+        rest_port: As for `Server`.
+        name: As for `Server`.
+        threads: As for `Server`.
+        waiting: As for `Server`.
+        timeout: As for `Server`.
+        max_message_bytes: As for `Server`.
         say: Called with each line for the user.
-        arguments: Those of `Server`.
 
     Raises:
         UserError: As for `Server`.
     """
-    asyncio.run(_serve(Server(path, **arguments), say))
+    server = Server(
+        path,
+        host=host,
+        port=port,
+        rest_port=rest_port,
+        name=name,
+        threads=threads,
+        waiting=waiting,
+        timeout=timeout,
+        max_message_bytes=max_message_bytes,
+    )
+    asyncio.run(_serve(server, say))
 
 
-async def _serve(server, say):
+async def _serve(server: Server, say: Callable[[str], object]) -> None:
     await server.start()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -209,7 +246,7 @@ async def _serve(server, say):
     say("Stopped.")
 
 
-def _call(work, deadline):
+def _call(work: Callable[[float], bytes], deadline: float) -> bytes:
     try:
         return work(deadline - time.monotonic())
     except Failure:
@@ -219,7 +256,7 @@ def _call(work, deadline):
         raise Failure("INTERNAL", f"{type(error).__name__}: {first_line(error)}") from None
 
 
-def _logger():
+def _logger() -> logging.Logger:
     """aiohttp's, without the traceback for each caller that does not speak HTTP."""
     from aiohttp.http_exceptions import HttpProcessingError
 
@@ -228,7 +265,7 @@ def _logger():
     return logger
 
 
-def _need_extra():
+def _need_extra() -> None:
     for module, package, extra in (
         ("tensorflow", "tensorflow", "export"),
         ("grpc", "grpcio", "serving"),

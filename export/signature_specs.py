@@ -1,9 +1,14 @@
 """The signatures of a served model as a plain dict, as in `export.json`."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+# {signature: {"inputs" or "outputs": {name: {"dtype": ..., "shape": [...]}}}}
+Specs = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
-def specs(signatures):
+def specs(signatures: Mapping[str, Any]) -> Specs:
     """Inputs and outputs of each signature.
 
     Args:
@@ -29,7 +34,7 @@ def specs(signatures):
     }
 
 
-def _spec(info):
+def _spec(info: Mapping[str, Any]) -> dict[str, Any]:
     dtype = re.sub("^DT_", "", info["dtype"]).lower()
     dtype = {"float": "float32", "double": "float64", "half": "float16"}.get(dtype, dtype)
     # protobuf leaves out what is 0.

@@ -12,7 +12,9 @@ no input has the name of an output.
 """
 
 import dataclasses
+from typing import Any, cast
 
+import keras
 import tensorflow as tf
 
 from ..errors import UserError
@@ -25,6 +27,9 @@ WHOLE = "serving_default"
 STREAMING = ("prefill", "step", "initial_state")
 GENERATE = "generate"
 SIGNATURES = (WHOLE, *STREAMING, GENERATE)
+# {name: (shape, dtype)}, and these of {signature: {"inputs" or "outputs": ...}}.
+Tensors = dict[str, tuple[tuple[int | None, ...], str]]
+Specification = dict[str, dict[str, Tensors]]
 # The functions that turn logits into probabilities, and how a sample of each is fed back.
 PROBABILITIES = {"sigmoid": draw_frame, "softmax": draw_tokens}
 
@@ -67,7 +72,9 @@ class Served:
         UserError: A signature was asked for that the model cannot have.
     """
 
-    def __init__(self, model, options=Options(), *, checked=True):
+    def __init__(
+        self, model: keras.Model, options: Options = Options(), *, checked: bool = True
+    ) -> None:
         self.model, self.options, self._checked = model, options, checked
         self.streamed = Streamed(model)
         self.is_text = takes_tokens(model)
@@ -79,7 +86,7 @@ class Served:
                 "`vocabulary` must be given for a model of tokens without an Embedding: how many "
                 "tokens it takes is not known."
             )
-        if self.is_text and known is not None and self.tokens > known:
+        if self.tokens is not None and known is not None and self.tokens > known:
             raise UserError(
                 f"`vocabulary` must have at most the {known} tokens that the model takes, got "
                 f"{self.tokens}."
@@ -87,22 +94,24 @@ class Served:
         self.names = self._names()
         self.specification = {name: self._specified(name) for name in self.names}
 
-    def functions(self):
+    def functions(self) -> dict[str, Any]:
         """{name: tf.function} of every signature."""
         return {name: self._function(name) for name in self.names}
 
     @property
-    def units(self):
+    def units(self) -> int:
         """V."""
         return self.model.outputs[0].shape[-1]
 
     @property
-    def features(self):
+    def features(self) -> int | None:
         """D, None for a model of tokens."""
         return None if self.is_text else self.model.inputs[0].shape[-1]
 
-    def _names(self):
-        why_not = dict.fromkeys((*STREAMING, GENERATE), self.streamed.why_not)
+    def _names(self) -> tuple[str, ...]:
+        why_not: dict[str, str | None] = dict.fromkeys(
+            (*STREAMING, GENERATE), self.streamed.why_not
+        )
         why_not[GENERATE] = why_not[GENERATE] or self._why_no_feedback()
         asked = self.options.signatures
         if asked is None:
@@ -120,7 +129,7 @@ class Served:
                 raise UserError(f"`signatures` cannot have {name!r}: {why_not[name]}.")
         return tuple(name for name in SIGNATURES if name in asked or name == WHOLE)
 
-    def _why_no_feedback(self):
+    def _why_no_feedback(self) -> str | None:
         """Why the outputs cannot be fed back as inputs; None if they can."""
         probabilities = self.options.probabilities
         if probabilities is None:
@@ -129,13 +138,13 @@ class Served:
             return "the model gives the last step alone"
         if self.is_text != (probabilities == "softmax"):
             return "what is drawn from y is not what the model takes"
-        if self.is_text and self.units > self.tokens:
+        if self.is_text and self.tokens is not None and self.units > self.tokens:
             return f"y has {self.units} units for {self.tokens} tokens"
         if not self.is_text and self.units != self.features:
             return f"y has {self.units} units for {self.features} features"
         return None
 
-    def _specified(self, name):
+    def _specified(self, name: str) -> dict[str, Tensors]:
         """What a signature takes and gives; see `specification`."""
         features = () if self.is_text else (self.features,)
         of_x = "int32" if self.is_text else "float32"
@@ -170,27 +179,27 @@ class Served:
             "outputs": {tensor: tensors[tensor] for tensor in returned},
         }
 
-    def _function(self, name):
+    def _function(self, name: str) -> Any:
         compute = getattr(self, f"_{name}")
         if self.options.jit_compile and name != GENERATE:
             # The checks stay outside: XLA leaves them out.
             compute = tf.function(compute, jit_compile=True, autograph=False)
         taken = self.specification[name]["inputs"]
 
-        def serve(*inputs):
-            inputs = dict(zip(taken, inputs))
+        def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            given = dict(zip(taken, inputs))
             if self._checked:
-                inputs = self._check(inputs)
-            return compute(**inputs)
+                given = self._check(given)
+            return compute(**given)
 
         specs = [tf.TensorSpec(shape, dtype, name=n) for n, (shape, dtype) in taken.items()]
         return tf.function(serve, input_signature=specs, autograph=False)
 
-    def _check(self, inputs):
+    def _check(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The inputs, which must be what `docs/export.md` says of each; see `guards`."""
         checks, finite = guards.same_rows(inputs), ["state", "temperature"]
         for name in ("x", "x_t"):
-            if name in inputs and self.is_text:
+            if name in inputs and self.is_text and self.tokens is not None:
                 checks.append(guards.within(name, inputs[name], self.tokens - 1))
         if not self.is_text:
             finite += ["x", "x_t"]
@@ -207,29 +216,39 @@ class Served:
                 for name, value in inputs.items()
             }
 
-    def _serving_default(self, x, lengths):
+    def _serving_default(self, x: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._outputs(self.streamed.whole(x, lengths), lengths)
 
-    def _prefill(self, x, lengths, state):
+    def _prefill(self, x: tf.Tensor, lengths: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         y, state = self.streamed.prefill(x, lengths, state)
         return {**self._outputs(y, lengths), "next_state": state}
 
-    def _step(self, x_t, state):
+    def _step(self, x_t: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         y, state = self.streamed.step(x_t, state)
         outputs = self._outputs(y)
         return {**{f"{name}_t": value for name, value in outputs.items()}, "next_state": state}
 
-    def _initial_state(self, rows):
+    def _initial_state(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"state": self.streamed.initial_state(tf.shape(rows)[0])}
 
-    def _generate(self, x_t, state, steps, temperature, seed):
-        draw = PROBABILITIES[self.options.probabilities]
+    def _generate(
+        self,
+        x_t: tf.Tensor,
+        state: tf.Tensor,
+        steps: tf.Tensor,
+        temperature: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        # There is no `generate` without them.
+        draw = PROBABILITIES[cast(str, self.options.probabilities)]
         most = tf.reduce_max(tf.concat([steps, [0]], 0))
         # Of no elements at all nothing could be stacked.
         samples = tf.TensorArray(x_t.dtype, size=most + 1, element_shape=x_t.shape)
         samples = samples.write(most, tf.zeros_like(x_t))
 
-        def one_step(i, x_t, state, samples):
+        def one_step(
+            i: tf.Tensor, x_t: tf.Tensor, state: tf.Tensor, samples: Any
+        ) -> tuple[Any, ...]:
             y, new_state = self.streamed.step(x_t, state)
             drawn = draw(tf.cast(y, "float32"), temperature, seed, i)
             goes_on = i < steps
@@ -244,7 +263,7 @@ class Served:
         axes = [1, 0] if self.is_text else [1, 0, 2]
         return {"samples": tf.transpose(samples.stack()[:most], axes), "next_state": state}
 
-    def _outputs(self, y, lengths=None):
+    def _outputs(self, y: tf.Tensor, lengths: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """y and its probabilities, 0 beyond each row's length."""
         y = tf.cast(y, "float32")
         outputs = {"y": y}

@@ -35,17 +35,17 @@ class Failure(Exception):
         reason: What was wrong, in words.
     """
 
-    def __init__(self, code, reason):
+    def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
         self.code, self.reason = code, reason
 
     @property
-    def http(self):
+    def http(self) -> int:
         """The code of HTTP that TF Serving answers with."""
         return HTTP.get(self.code, 500)
 
 
-def code_of_http(number):
+def code_of_http(number: int) -> str:
     """The status code of gRPC for one of HTTP.
 
     Example:
@@ -56,7 +56,7 @@ def code_of_http(number):
     return _NAMES.get(number, "INTERNAL")
 
 
-def one_line(reason):
+def one_line(reason: str) -> str:
     """The message of TensorFlow about an operation, without the operation's place in the graph.
 
     Example:

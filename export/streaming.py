@@ -5,6 +5,8 @@ Shapes: B batch, T time steps, D input features, S the states of all recurrent l
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -35,7 +37,7 @@ class Streamed:
         why_not: Why the model has no states that a step could hand on, a sentence; None if it has.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
         self._recurrent = [part for part in layers_in(model) if _is_recurrent(part)]
         self._in_order = []
@@ -44,11 +46,11 @@ class Streamed:
         self.widths = None if self.why_not else [int(n) for n in keras.tree.flatten(sizes)]
 
     @property
-    def size(self):
+    def size(self) -> int:
         """S."""
-        return sum(self.widths)
+        return sum(self.widths or ())
 
-    def initial_state(self, rows):
+    def initial_state(self, rows: Any) -> tf.Tensor:
         """The states before the first step, (rows, S) float32."""
         states = [
             state
@@ -57,7 +59,7 @@ class Streamed:
         ]
         return _side_by_side(states)
 
-    def whole(self, x, lengths):
+    def whole(self, x: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """The model's output for whole sequences, from its own first states.
 
         Args:
@@ -65,14 +67,23 @@ class Streamed:
             lengths: int32 (B,): how many steps of each row count. The rest is masked.
         """
 
-        def own_states(layer, own, sequences, initial_state=None, mask=None, **_):
+        def own_states(
+            layer: Any,
+            own: Callable[..., Any],
+            sequences: tf.Tensor,
+            initial_state: Any = None,
+            mask: Any = None,
+            **_: Any,
+        ) -> Any:
             counts = _counted(sequences, lengths, mask)
             return own(sequences, initial_state=initial_state, mask=counts)
 
         with self._replaced(own_states):
             return call(self.model, x)
 
-    def prefill(self, x, lengths, state):
+    def prefill(
+        self, x: tf.Tensor, lengths: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Whole sequences from given states.
 
         Args:
@@ -84,7 +95,9 @@ class Streamed:
             The model's output, and the states after each row's last step, (B, S) float32.
         """
 
-        def all_steps(layer, own, sequences, states):
+        def all_steps(
+            layer: Any, own: Callable[..., Any], sequences: tf.Tensor, states: list[Any]
+        ) -> tuple[Any, list[Any], list[Any]]:
             counts = _counted(sequences, lengths)
             with _attributes(layer, return_state=True):
                 y, *rest = own(sequences, initial_state=states, mask=counts)
@@ -92,7 +105,7 @@ class Streamed:
 
         return self._with_states(all_steps, x, state)
 
-    def step(self, x_t, state):
+    def step(self, x_t: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One time step.
 
         Args:
@@ -103,24 +116,28 @@ class Streamed:
             The model's output at this step, (B, V), and the new states (B, S) float32.
         """
 
-        def one_step(layer, own, sequences, states):
+        def one_step(
+            layer: Any, own: Callable[..., Any], sequences: tf.Tensor, states: list[Any]
+        ) -> tuple[Any, list[Any], list[Any]]:
             y, states = layer.cell(_at_step(sequences), states)
             states = list(states) if isinstance(states, (list, tuple)) else [states]
-            sequences = [tf.expand_dims(state, 1) for state in keras.tree.flatten(states)]
-            return (tf.expand_dims(y, 1) if layer.return_sequences else y), states, sequences
+            over_time = [tf.expand_dims(state, 1) for state in keras.tree.flatten(states)]
+            return (tf.expand_dims(y, 1) if layer.return_sequences else y), states, over_time
 
         with self._without_time():
             y, state = self._with_states(one_step, tf.expand_dims(x_t, 1), state)
         return (_at_step(y) if len(y.shape) == 3 else y), state
 
     @contextlib.contextmanager
-    def _without_time(self):
+    def _without_time(self) -> Iterator[None]:
         """In the block, layers that compute every step alike get one without the axis of time.
 
         A product with a matrix takes nine more operations for that axis, as long as the product.
         """
 
-        def one_step(rank, own, x, *arguments, **options):
+        def one_step(
+            rank: int, own: Callable[..., Any], x: tf.Tensor, *arguments: Any, **options: Any
+        ) -> Any:
             if len(x.shape) != rank:
                 return own(x, *arguments, **options)
             return tf.expand_dims(own(_at_step(x), *arguments, **options), 1)
@@ -133,12 +150,15 @@ class Streamed:
                     stack.enter_context(_attributes(layer, call=own))
             yield
 
-    def _with_states(self, run, x, state):
+    def _with_states(
+        self, run: Callable[..., tuple[Any, list[Any], list[Any]]], x: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Runs the model with `run(layer, own call, sequences, states)` for recurrent layers."""
-        before = iter(tf.split(state, self.widths, axis=-1) if len(self.widths) > 1 else [state])
+        widths = self.widths or ()
+        before = iter(tf.split(state, widths, axis=-1) if len(widths) > 1 else [state])
         after = []
 
-        def from_states(layer, own, sequences, **_):
+        def from_states(layer: Any, own: Callable[..., Any], sequences: tf.Tensor, **_: Any) -> Any:
             states = keras.tree.map_structure(
                 lambda _: tf.cast(next(before), layer.cell.compute_dtype), list(layer.state_size)
             )
@@ -156,7 +176,7 @@ class Streamed:
         return y, _side_by_side(after)
 
     @contextlib.contextmanager
-    def _replaced(self, run):
+    def _replaced(self, run: Callable[..., Any]) -> Iterator[None]:
         """In the block, a recurrent layer is `run(layer, its own call, sequences, ...)`."""
         with contextlib.ExitStack() as stack:
             for layer in self._recurrent:
@@ -168,14 +188,21 @@ class Streamed:
             stack.enter_context(tensorflow_loop.as_exported())
             yield
 
-    def _let_a_step_through(self):
+    def _let_a_step_through(self) -> str | None:
         """Sees which recurrent layers a step meets in which order; gives the first `why_not`."""
         for part in layers_in(self.model):
             if isinstance(part, keras.layers.Bidirectional):
                 return f"{part.name!r} is Bidirectional and needs the end of a sequence"
         reasons = []
 
-        def seen(layer, own, sequences, initial_state=None, mask=None, **_):
+        def seen(
+            layer: Any,
+            own: Callable[..., Any],
+            sequences: tf.Tensor,
+            initial_state: Any = None,
+            mask: Any = None,
+            **_: Any,
+        ) -> Any:
             self._in_order.append(layer)
             reasons.append(_why_no_step(layer, initial_state, mask))
             return own(sequences)
@@ -189,7 +216,7 @@ class Streamed:
 
 
 @contextlib.contextmanager
-def _attributes(layer, **values):
+def _attributes(layer: Any, **values: Any) -> Iterator[None]:
     """In the block, a layer has these attributes of its own; afterwards those that it had."""
     before = vars(layer).copy()
     vars(layer).update(values)
@@ -203,15 +230,15 @@ def _attributes(layer, **values):
                 del vars(layer)[name]
 
 
-def _no_mask(values):
+def _no_mask(values: Any) -> None:
     """No units are dropped in inference."""
 
 
-def _is_recurrent(layer):
+def _is_recurrent(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.layers.RNN)
 
 
-def _why_no_step(layer, initial_state, mask):
+def _why_no_step(layer: Any, initial_state: Any, mask: Any) -> str | None:
     """Why a recurrent layer cannot do online what it does with a whole sequence; None if it can."""
     if layer.go_backwards:
         return f"{layer.name!r} has go_backwards=True and needs the end of a sequence"
@@ -225,14 +252,14 @@ def _why_no_step(layer, initial_state, mask):
     return None
 
 
-def _counted(sequences, lengths, mask=None):
+def _counted(sequences: tf.Tensor, lengths: tf.Tensor, mask: Any = None) -> tf.Tensor:
     """The mask (B, T): the steps within each row's length, of which a mask may take more."""
     counts = tf.sequence_mask(lengths, tf.shape(sequences)[1])
     counts.set_shape(sequences.shape[:2])
     return counts if mask is None else tf.logical_and(counts, tf.cast(mask, "bool"))
 
 
-def _at_step(x):
+def _at_step(x: Any) -> Any:
     """The one step in x, (B, 1, ...).
 
     Where the axis of time has just been put there, that is undone instead of followed by one more
@@ -243,6 +270,6 @@ def _at_step(x):
     return tf.squeeze(x, 1)
 
 
-def _side_by_side(states):
+def _side_by_side(states: Iterable[Any]) -> tf.Tensor:
     states = [tf.cast(state, "float32") for state in states]
     return states[0] if len(states) == 1 else tf.concat(states, axis=-1)

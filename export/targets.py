@@ -9,16 +9,25 @@ The converters report success for files that do not run: what counts is that the
 runtime loads the file and that its answers are those of the model.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import one_of, optional
 from ..errors import UserError, first_line
 from .agreement import Disagree, differences
+from .check_suite import Arrays
 from .contract import exportable, precision, read_vocabulary
 from .record import described, fits, record_of, write_record
 from .signatures import PROBABILITIES, Options, Served
 from .version import Version
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +49,23 @@ class Target:
     suffix: str
     signatures: tuple[str, ...]
     precisions: tuple[str, ...]
-    served: Callable
-    convert: Callable
-    load: Callable
+    served: Callable[[keras.Model, Options], Served]
+    convert: Callable[[Served, str], bytes]
+    load: Callable[[Path, str], Callable[[Arrays], Arrays]]
     quantize: str | None = None
 
 
-def export_target(target, model, path, *, version, name, probabilities, vocabulary, signatures):
+def export_target(
+    target: Target,
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    version: int | None,
+    name: str | None,
+    probabilities: str | None,
+    vocabulary: Sequence[str] | int | None,
+    signatures: Sequence[str] | None,
+) -> Path:
     """Writes the files of a version, compares each with the model and renames the folder.
 
     The arguments beside `target`, a `Target`, what comes back and the errors are those of
@@ -70,17 +89,19 @@ def export_target(target, model, path, *, version, name, probabilities, vocabula
             )
     options = Options(asked, probabilities, tokens)
     plain, served = Served(model, options, checked=False), target.served(model, options)
-    version = Version(path, version, name)
-    with version.written() as folder:
+    new = Version(path, version, name)
+    with new.written() as folder:
         folder.mkdir()
         compared = {s: _write(target, plain, served, folder, s) for s in served.names}
         about = {"format": target.suffix, "quantize": target.quantize, "compared": compared}
-        record = record_of(plain, version, texts)
+        record = record_of(plain, new, texts)
         write_record(folder, {**_fitted(record, served), **about})
-    return version.folder
+    return new.folder
 
 
-def _write(target, plain, served, folder, signature):
+def _write(
+    target: Target, plain: Served, served: Served, folder: Path, signature: str
+) -> dict[str, float | None]:
     """Writes the file of a signature and gives what the comparison has found."""
     try:
         content = target.convert(served, signature)
@@ -102,13 +123,13 @@ def _write(target, plain, served, folder, signature):
         raise UserError(_cannot(target, signature, "run", error)) from error
 
 
-def _cannot(target, signature, what, error):
+def _cannot(target: Target, signature: str, what: str, error: Exception) -> str:
     # The first line of a converter's error can be a whole stack of places in the code.
     reason = first_line(error)[:300]
     return f"check '{target.name}, {signature}' failed: it cannot {what}: {reason}"
 
 
-def _fitted(record, served):
+def _fitted(record: dict[str, Any], served: Served) -> dict[str, Any]:
     """The record of the plain signatures, for what the format has of them."""
     golden = []
     for case in record["golden"]:

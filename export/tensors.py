@@ -1,6 +1,7 @@
 """Arrays as TensorFlow's protobuf messages, and back."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,7 @@ from .status import Failure
 MAX_ELEMENTS = 2**24
 
 
-def to_proto(array, proto=None):
+def to_proto(array: np.ndarray, proto: Any = None) -> Any:
     """Writes an array of numbers into a `TensorProto`, a new one unless given, and returns it.
 
     Example:
@@ -21,7 +22,8 @@ def to_proto(array, proto=None):
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
-    proto = tensor_pb2.TensorProto() if proto is None else proto
+    messages: Any = tensor_pb2  # whose content protobuf makes when it is imported
+    proto = messages.TensorProto() if proto is None else proto
     proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -29,7 +31,7 @@ def to_proto(array, proto=None):
     return proto
 
 
-def to_array(proto):
+def to_array(proto: Any) -> np.ndarray:
     """The array of a `TensorProto`, whichever of its fields holds the values.
 
     Raises:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..arguments import optional, positive_integer
@@ -26,7 +27,9 @@ class Version:
         UserError: The version exists, or an argument is not what it must be.
     """
 
-    def __init__(self, path, number=None, name=None):
+    def __init__(
+        self, path: str | os.PathLike[str], number: int | None = None, name: str | None = None
+    ) -> None:
         self.path = Path(path).expanduser()
         self.number = optional(positive_integer)("version", number) or next_version(self.path)
         self.name = _checked_name(self.path, name)
@@ -38,12 +41,12 @@ class Version:
             raise UserError(f"`version` {self.number} exists already: {self.folder}.")
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Its place."""
         return self.path / str(self.number)
 
     @contextlib.contextmanager
-    def written(self):
+    def written(self) -> Iterator[Path]:
         """Gives a folder to make and fill, which then takes its place in one step.
 
         It lies beside `path`, so that who serves `path` never sees half a version; nothing is left
@@ -70,7 +73,7 @@ class Version:
             shutil.rmtree(beside, ignore_errors=True)
 
 
-def next_version(path):
+def next_version(path: Path) -> int:
     """The number after the highest version in `path`."""
     if path.exists() and not path.is_dir():
         raise UserError(f"`path` must be a folder, got the file {path}.")
@@ -78,7 +81,7 @@ def next_version(path):
     return max((int(folder.name) for folder in folders if folder.name.isdecimal()), default=0) + 1
 
 
-def _checked_name(path, name):
+def _checked_name(path: Path, name: str | None) -> str:
     """The name of the model, which must be one for TF Serving's configuration and its URLs."""
     of, where = ("path", " at its end") if name is None else ("name", "")
     name = path.resolve().name if name is None else name

@@ -4,16 +4,22 @@ TF Serving replays assets.extra/tf_serving_warmup_requests, a TFRecord file of P
 that the first user does not wait for what happens once.
 """
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from ..errors import missing_extra
+from .check_suite import Arrays
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
-def write_warmup(folder, name, cases):
+def write_warmup(
+    folder: str | os.PathLike[str], name: str, cases: Iterable[tuple[str, Arrays]]
+) -> None:
     """Writes the warm-up file of a version.
 
     Args:
@@ -35,7 +41,7 @@ def write_warmup(folder, name, cases):
             writer.write(log.SerializeToString())
 
 
-def read_warmup(folder):
+def read_warmup(folder: str | os.PathLike[str]) -> list[tuple[str, str, Arrays]]:
     """The requests in the warm-up file: a list of (model, signature, {input: array}).
 
     Raises:
@@ -54,7 +60,7 @@ def read_warmup(folder):
     return requests
 
 
-def _protos():
+def _protos() -> Any:
     try:
         from tensorflow_serving.apis import prediction_log_pb2
     except ModuleNotFoundError:

@@ -4,11 +4,14 @@ Spaces and budgets need neither Keras Tuner nor Optuna; each is imported where i
 """
 
 import importlib
+from typing import Any
 
 from .entry import Entry
 from .job import Job
 from .space import SearchSpace
 
+# `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
+# pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "Entry",
     "HyperDeepRNN",
@@ -34,8 +37,12 @@ _LATE = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """What needs Keras comes when it is asked for."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

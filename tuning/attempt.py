@@ -1,9 +1,13 @@
 """One attempt at a trial: a training run in a folder of its own, from where an earlier one was."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import time
 import traceback
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from ..callbacks import Backup
 from ..errors import DivergedError, UserError, first_line
@@ -14,10 +18,23 @@ from ..training import fit_and_measure
 from ..writing import one_line, remove
 from .report import train_command
 
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from .job import Job
+    from .project import Project
+    from .trial import Trial
+
 SPLIT = "validation"
 
 
-def run_attempt(trial, job, project, dataset, *, say=print):
+def run_attempt(
+    trial: Trial,
+    job: Job,
+    project: Project,
+    dataset: Dataset,
+    *,
+    say: Callable[[str], object] = print,
+) -> dict[str, Any]:
     """Trains and measures the network of a trial in `trial.folder`.
 
     It goes on after the last whole epoch of the latest earlier attempt that had the same settings,
@@ -39,7 +56,7 @@ def run_attempt(trial, job, project, dataset, *, say=print):
     """
     began = time.monotonic()
     try:
-        with one_line(project / trial.folder):
+        with one_line(project / cast(str, trial.folder)):
             metrics = _trained(trial, project, dataset, say)
     except Exception as error:
         if isinstance(error, UserError) and str(error).startswith("Cannot write "):
@@ -55,13 +72,13 @@ def run_attempt(trial, job, project, dataset, *, say=print):
     }
 
 
-def settings_of_trial(trial):
+def settings_of_trial(trial: Trial) -> Settings:
     """The `Settings` of a trial."""
     lists = {name: tuple(v) for name, v in trial.settings.items() if isinstance(v, list)}
     return Settings(**{**trial.settings, **lists})
 
 
-def _failure(error):
+def _failure(error: BaseException) -> dict[str, str]:
     """What is told of an attempt that failed; a diverged loss is no error of the program."""
     if isinstance(error, DivergedError):
         return {"error": first_line(error)}
@@ -71,15 +88,17 @@ def _failure(error):
     return {"error": told, "traceback": "".join(traceback.format_exception(error))}
 
 
-def _of_layer(error):
+def _of_layer(error: BaseException) -> str | None:
     """What went wrong in a layer; Keras says it in bold, below a line that only names the layer."""
     found = re.search(r"\x1b\[1m(.+?)\x1b\[0m", str(error), re.DOTALL)
     return found and found[1].splitlines()[0]
 
 
-def _trained(trial, project, dataset, say):
+def _trained(
+    trial: Trial, project: Project, dataset: Dataset, say: Callable[[str], object]
+) -> dict[str, Any]:
     """Trains the network, unless an earlier attempt has; the content of metrics.json."""
-    run = Run(project / trial.folder)
+    run = Run(project / cast(str, trial.folder))
     run.path.mkdir(parents=True, exist_ok=True)
     settings = settings_of_trial(trial).complete(dataset)
     _inherit(run, trial, project, settings)
@@ -100,7 +119,7 @@ def _trained(trial, project, dataset, say):
     )
 
 
-def _inherit(run, trial, project, settings):
+def _inherit(run: Run, trial: Trial, project: Project, settings: Settings) -> None:
     """Copies what an earlier run of the same training has left, if there is one."""
     for folder in reversed(project.attempts(trial.id)):
         if folder != run.path and _copied(Run(folder), run, CONTENTS, settings):
@@ -109,7 +128,7 @@ def _inherit(run, trial, project, settings):
         _copied(Run(project / trial.continues), run, (BACKUP, HISTORY), settings)
 
 
-def _copied(source, run, names, settings):
+def _copied(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bool:
     """Copies files of a run, if it had these settings; whether training can go on with them."""
     try:
         if source.settings() != settings:

@@ -4,9 +4,17 @@ The number of parameters has a closed form, so the width is found by bisection w
 network.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 from ..arguments import positive_integer
 from ..errors import UserError
 from .paper import DEPTHS, SIZES, settings_of
+
+if TYPE_CHECKING:
+    from .space import SearchSpace
 
 # Networks are compared at sizes within this share of the budget.
 TOLERANCE = 0.02
@@ -19,7 +27,9 @@ STRUCTURE = ("network", *DEPTHS, "input_to", "skip")
 _SHORTCUT = ("dts_rnn", "dots_rnn")
 
 
-def count_parameters(settings, *, features, outputs=None):
+def count_parameters(
+    settings: Mapping[str, Any], *, features: int, outputs: int | Callable[[int], int] | None = None
+) -> int:
     """The number of parameters of a network, as `count_params` of the built model gives it.
 
     With D features, and for every layer its width and the widths that feed it, it adds up one
@@ -43,7 +53,7 @@ def count_parameters(settings, *, features, outputs=None):
     """
     network, units = settings["network"], settings["units"]
 
-    def widths(depth):
+    def widths(depth: str) -> tuple[int, ...]:
         default = (units,) if network in DEPTHS[depth] else ()
         return settings.get(SIZES[depth]) or default
 
@@ -70,7 +80,13 @@ def count_parameters(settings, *, features, outputs=None):
     return total + (y + 1) * (features if outputs is None else outputs)
 
 
-def units_for_budget(values, budget, *, features, outputs=None):
+def units_for_budget(
+    values: Mapping[str, Any],
+    budget: int,
+    *,
+    features: int,
+    outputs: int | Callable[[int], int] | None = None,
+) -> dict[str, int]:
     """The widths at which a network has about `budget` parameters.
 
     All layers are equally wide if a whole width comes within 2 % of the budget. If none does, as
@@ -102,11 +118,11 @@ def units_for_budget(values, budget, *, features, outputs=None):
     """
     budget = positive_integer("budget", budget)
 
-    def count(units, deep_units):
+    def count(units: int, deep_units: int) -> int:
         wide = settings_of({**values, "units": units, "deep_units": deep_units})
         return count_parameters(wide, features=features, outputs=outputs)
 
-    def off(widths):
+    def off(widths: tuple[int, int]) -> float:
         return abs(count(*widths) / budget - 1)
 
     units = _nearest(lambda width: count(width, width), budget)
@@ -127,7 +143,14 @@ def units_for_budget(values, budget, *, features, outputs=None):
     return dict(zip(names, best))
 
 
-def check_budget(space, budget, *, features, outputs=None, fixed=None):
+def check_budget(
+    space: SearchSpace,
+    budget: int,
+    *,
+    features: int,
+    outputs: int | Callable[[int], int] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+) -> None:
     """Refuses a budget that some network and depth of a space cannot meet.
 
     Args:
@@ -149,7 +172,7 @@ def check_budget(space, budget, *, features, outputs=None, fixed=None):
         units_for_budget({**fixed, **values}, budget, features=features, outputs=outputs)
 
 
-def _nearest(count, budget):
+def _nearest(count: Callable[[int], int], budget: int) -> int:
     """The width of at least 1 whose growing `count` is nearest to the budget."""
     low, high = 1, 2
     while count(high) < budget:

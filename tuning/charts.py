@@ -1,13 +1,23 @@
 """What a search has found, as charts: on a page for the browser, and as pictures for documents."""
 
+from __future__ import annotations
+
 import math
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from ..plots import GREY, INK, ORANGE, require
 from ..writing import one_line, replacing
 from .findings import by_network, compared, depths_of, ranking_table, scores, wide, window
 from .project import REPORT
-from .trial import best_of
+from .trial import Trial, best_of, score_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .job import Job
 
 PAGE, SCRIPT, RANKING = "index.html", "plotly.min.js", "ranking.md"
 # Colours that colour-blind readers tell apart (Okabe and Ito's), signs of plotly and of matplotlib.
@@ -25,7 +35,7 @@ LOOKS = {
 RING = {"mfc": "none", "mec": ORANGE, "mew": 1.5, "clip_on": False}
 
 
-def write_page(folder, job, trials):
+def write_page(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
     """Writes PROJECT/report/index.html, and beside it the script that draws its charts.
 
     Args:
@@ -48,7 +58,7 @@ def write_page(folder, job, trials):
             partial.write_text(text, encoding="utf-8")
 
 
-def write_pictures(folder, job, trials):
+def write_pictures(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> list[Path]:
     """Writes what a document shows of a search.
 
     depth.png and size.png draw the score against the depth of each network and against its size;
@@ -80,14 +90,14 @@ def write_pictures(folder, job, trials):
     return [folder / name for name in (*figures, RANKING)]
 
 
-def _ranking(trials):
+def _ranking(trials: Sequence[Trial]) -> str:
     """The ranking as a table of Markdown."""
     columns, rows = ranking_table(trials)
     lines = [columns, ["---"] * len(columns), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def panels(trials):
+def panels(trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, list[Trial]]]:
     """What the score is drawn against: {(network, name of a depth): {depth: trials}}."""
     found = {}
     for network, of_network in by_network(trials).items():
@@ -98,24 +108,24 @@ def panels(trials):
     return found
 
 
-def spread(depth, trials):
+def spread(depth: int, trials: Sequence[Trial]) -> list[float]:
     """Places beside each other for the trials of a depth; the best is in the middle."""
     step = min(0.1, 0.6 / len(trials))
     places = {
         trial.id: depth + step * (i // 2 + i % 2) * (-1) ** i
-        for i, trial in enumerate(sorted(trials, key=lambda trial: trial.score))
+        for i, trial in enumerate(sorted(trials, key=score_of))
     }
     return [places[trial.id] for trial in trials]
 
 
-def ends(job, name, by_depth):
+def ends(job: Job, name: str, by_depth: Iterable[int]) -> tuple[int, int]:
     """The smallest and the largest depth that there could be in a panel."""
     possible = job.space[name].choices if name in job.space else None
     every = [*by_depth, *(possible or ())]
     return min(every), max(every)
 
 
-def _depth_picture(job, trials):
+def _depth_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     from matplotlib.figure import Figure
 
     drawn, best = panels(trials), best_of(trials)
@@ -134,7 +144,7 @@ def _depth_picture(job, trials):
             x = spread(depth, same)
             axes.plot(x, scores(same), sign, color=colour, ms=5, mec="white", mew=0.5)
             if best in same:
-                axes.plot(depth, best.score, "o", ms=11, **RING)
+                axes.plot(depth, score_of(best), "o", ms=11, **RING)
         axes.set_title(network, fontsize=10, color=INK)
         low, high = ends(job, name, by_depth)
         axes.set_xticks(range(low, high + 1))
@@ -147,7 +157,7 @@ def _depth_picture(job, trials):
     return figure
 
 
-def _size_picture(job, trials):
+def _size_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -158,8 +168,8 @@ def _size_picture(job, trials):
         axes.plot(
             sizes, scores(same), sign, color=colour, ms=7, mec="white", mew=0.5, label=network
         )
-    best = best_of(trials)
-    axes.plot(best.parameters, best.score, "o", ms=13, **RING, label="best")
+    best = cast(Trial, best_of(trials))
+    axes.plot(best.parameters, score_of(best), "o", ms=13, **RING, label="best")
     if wide(trials):
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -170,14 +180,14 @@ def _size_picture(job, trials):
     return figure
 
 
-def _dress(axes, trials):
+def _dress(axes: Any, trials: Sequence[Trial]) -> None:
     axes.set_ylim(*window(trials)[:2])
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _tell_beyond(figure, trials):
+def _tell_beyond(figure: Figure, trials: Sequence[Trial]) -> None:
     beyond = window(trials)[2]
     if beyond:
         text = f"{beyond} of {len(trials)} trials are far worse and not shown"

@@ -5,19 +5,28 @@ goes on where it was. A worker that is silent for `lease` seconds is given up, a
 handed out again as a new attempt; what an old attempt still says is not listened to.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import datetime
 import statistics
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import UserError, first_line
 from ..runs import BACKUP
 from ..writing import one_line, remove
-from .oracles import WAIT, Sampler
+from .oracles import Choice, Sampler
 from .report import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial
+
+if TYPE_CHECKING:
+    from .hypermodel import HyperDeepRNN
+    from .job import Job
+    from .project import Project
 
 # Seconds between two signs of life of a worker, and between two questions of one without a trial.
 BEAT = 2.0
@@ -69,25 +78,26 @@ class Chief:
 
     def __init__(
         self,
-        job,
-        hyper,
-        project,
+        job: Job,
+        hyper: HyperDeepRNN,
+        project: Project,
         *,
-        say=print,
-        lease=LEASE,
-        keep_running=True,
-        clock=time.monotonic,
-    ):
+        say: Callable[[str], object] = print,
+        lease: float = LEASE,
+        keep_running: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.job, self._hyper, self._project = job, hyper, project
         self._say, self._lease, self._clock = say, lease, clock
         self._lock = threading.RLock()
         self._sampler = Sampler(job, hyper.space)
         self._exhausted = False
         self._failures_in_a_row = 0
-        self._members = {}
+        self._members: dict[str, Member] = {}
         self._began = clock()
-        self.trials = {}
-        self.over, self.error = None, None
+        self.trials: dict[str, Trial] = {}
+        self.over: str | None = None
+        self.error: Exception | None = None
         state, note = project.load()
         if note:
             say(note)
@@ -100,16 +110,16 @@ class Chief:
         self._check_over()
 
     @property
-    def handlers(self):
+    def handlers(self) -> dict[str, Callable[..., dict[str, Any]]]:
         """What workers can call, by name."""
         names = ("hello", "join", "ask", "beat", "tell", "give_up", "leave")
         return {name: getattr(self, name) for name in names}
 
-    def hello(self):
+    def hello(self) -> dict[str, Any]:
         """Where the folder of the search is."""
         return {"project": str(self._project.path)}
 
-    def join(self, worker, session, nonce):
+    def join(self, worker: str, session: str, nonce: str) -> dict[str, Any]:
         """A worker comes, or comes back: then its trial was lost with the process it was before."""
         if not self._project.sees(worker, nonce):
             raise UserError(
@@ -123,7 +133,7 @@ class Chief:
             self._members[worker] = Member(session, self._clock())
         return {"job": self.job.get_config(), "beat": BEAT}
 
-    def ask(self, worker, session):
+    def ask(self, worker: str, session: str) -> dict[str, Any]:
         """The next trial for a worker, or how long to wait, or why there is nothing more."""
         with self._lock:
             member = self._member(worker, session)
@@ -141,7 +151,9 @@ class Chief:
                 return {"end": self.over}
             return {"wait": ASK_AGAIN}
 
-    def beat(self, worker, session, trial=None, attempt=None):
+    def beat(
+        self, worker: str, session: str, trial: str | None = None, attempt: int | None = None
+    ) -> dict[str, Any]:
         """A worker is alive, perhaps with a trial; whether it shall go on, or why all shall end."""
         with self._lock:
             member = self._member(worker, session)
@@ -153,18 +165,22 @@ class Chief:
                 self._hold(self.trials[trial], worker)
             return {"go_on": go_on}
 
-    def tell(self, worker, session, trial, attempt, outcome):
+    def tell(
+        self, worker: str, session: str, trial: str, attempt: int, outcome: dict[str, Any]
+    ) -> dict[str, Any]:
         """A worker has ended an attempt; whether that was still the one to listen to."""
         with self._lock:
             self._member(worker, session)
             if self.error is not None or not self._is_current(trial, attempt):
                 return {"accepted": False}
-            trial = self.trials[trial]
-            self._hold(trial, worker)
-            self._end(trial, outcome)
+            known = self.trials[trial]
+            self._hold(known, worker)
+            self._end(known, outcome)
             return {"accepted": self.error is None}
 
-    def give_up(self, worker, session, trial, attempt, reason):
+    def give_up(
+        self, worker: str, session: str, trial: str, attempt: int, reason: str
+    ) -> dict[str, Any]:
         """A worker cannot write into the folder of the search; then nobody can for long."""
         with self._lock:
             self._member(worker, session)
@@ -172,25 +188,25 @@ class Chief:
                 self._fail(UserError(reason))
         return {}
 
-    def leave(self, worker, session):
+    def leave(self, worker: str, session: str) -> dict[str, Any]:
         """A worker goes, and its trial is free for others."""
         with self._lock:
             self._member(worker, session).left = True
             self._lose(worker, "has left", blame=False)
         return {}
 
-    def lost(self, worker, how):
+    def lost(self, worker: str, how: str) -> None:
         """Somebody who can tell knows that a worker is dead; `how` says it in words."""
         with self._lock:
             self._members.pop(worker, None)
             self._lose(worker, how)
 
-    def asked(self, worker):
+    def asked(self, worker: str) -> bool:
         """Whether a worker has come so far as to ask for a trial."""
         with self._lock:
             return worker in self._members and self._members[worker].asked
 
-    def look(self):
+    def look(self) -> None:
         """Gives up silent workers, and ends the search when its time is over."""
         with self._lock:
             now = self._clock()
@@ -207,17 +223,17 @@ class Chief:
                 self.stop(f"stopped after {limit:g} minutes")
             self._check_over()
 
-    def stop(self, reason):
+    def stop(self, reason: str) -> None:
         """Ends the search before its end."""
         with self._lock:
             self.over = self.over or reason
 
-    def gone(self):
+    def gone(self) -> bool:
         """Whether no worker is left that would still ask."""
         with self._lock:
             return all(member.left for member in self._members.values())
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Deletes what a finished search needs no more: lost attempts, what trainings go on with.
 
         Workers never delete anything outside the folder of their attempt.
@@ -226,26 +242,27 @@ class Chief:
             return
         for trial in self.trials.values():
             for folder in self._project.attempts(trial.id):
-                remove(folder / BACKUP if folder == self._project / trial.folder else folder)
+                last = folder == self._project / cast(str, trial.folder)
+                remove(folder / BACKUP if last else folder)
 
     @property
-    def failed(self):
+    def failed(self) -> bool:
         """Whether the search has ended because of failures, or nothing has come out of it."""
         return not self._with(COMPLETED) or self._failures_in_a_row >= FAILURES_IN_A_ROW
 
-    def _fail(self, error):
+    def _fail(self, error: Exception) -> None:
         self.error = self.error or error
         self.stop(first_line(error))
 
     @contextlib.contextmanager
-    def _ended_by_errors(self):
+    def _ended_by_errors(self) -> Iterator[None]:
         """An error of the chief is no worker's fault: no other one would fare better."""
         try:
             yield
         except Exception as error:
             self._fail(error)
 
-    def _member(self, worker, session):
+    def _member(self, worker: str, session: str) -> Member:
         """The worker that speaks; one that this chief does not know was with an earlier one."""
         member = self._members.setdefault(worker, Member(session, 0.0))
         if member.session != session:
@@ -255,17 +272,17 @@ class Chief:
         member.seen = self._clock()
         return member
 
-    def _with(self, *statuses):
+    def _with(self, *statuses: str) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.status in statuses]
 
-    def _is_current(self, trial, attempt):
+    def _is_current(self, trial: str, attempt: int | None) -> bool:
         known = self.trials.get(trial)
         return known is not None and known.attempt == attempt and known.status not in ENDED
 
-    def _hold(self, trial, worker):
+    def _hold(self, trial: Trial, worker: str) -> None:
         trial.status, trial.worker = RUNNING, worker
 
-    def _next(self, worker):
+    def _next(self, worker: str) -> Trial | None:
         """The trial that a worker shall run, or None where it has to wait."""
         for trial in [*self._with(RUNNING), *self._with(WAITING)]:
             if trial.status == WAITING or trial.worker == worker:
@@ -275,9 +292,9 @@ class Chief:
             return None
         choice = self._sampler.ask()
         self._exhausted = choice is None
-        return None if choice in (None, WAIT) else self._made(choice)
+        return self._made(choice) if isinstance(choice, Choice) else None
 
-    def _made(self, choice):
+    def _made(self, choice: Choice) -> Trial:
         continues = choice.continues and self.trials[choice.continues].folder
         trial = Trial(choice.id, choice.values, {}, 0, until=choice.until, continues=continues)
         trial.settings = self._settings(trial)
@@ -285,7 +302,7 @@ class Chief:
         self.trials[trial.id] = trial
         return trial
 
-    def _settings(self, trial):
+    def _settings(self, trial: Trial) -> dict[str, Any]:
         """What decides the training of a trial; each retry has a seed of its own."""
         self._hyper.trial = f"retry {trial.retries}" if trial.retries else None
         places = {name: getattr(self.job, name) for name in ("data", "data_path", "data_dir")}
@@ -295,7 +312,7 @@ class Chief:
             "seed": self._hyper.seed_of(trial.values),
         }
 
-    def _start(self, trial, worker):
+    def _start(self, trial: Trial, worker: str) -> None:
         trial.attempt = self._project.next_attempt(trial.id)
         trial.folder = str(self._project.attempt_folder(trial.id, trial.attempt))
         # Also if this worker is never heard of again, nobody else gets this folder.
@@ -305,11 +322,11 @@ class Chief:
         self._hold(trial, worker)
         self._save()
 
-    def _end(self, trial, outcome):
+    def _end(self, trial: Trial, outcome: dict[str, Any]) -> None:
         with self._ended_by_errors():
             self._record(trial, outcome)
 
-    def _record(self, trial, outcome):
+    def _record(self, trial: Trial, outcome: dict[str, Any]) -> None:
         for name, value in outcome.items():
             setattr(trial, name, value)
         if trial.error is not None and trial.retries < self.job.retries:
@@ -331,7 +348,7 @@ class Chief:
         self._say(progress_line(self.job, trial, list(self.trials.values()), self._time_left()))
         self._check_over()
 
-    def _lose(self, worker, how, *, blame=True):
+    def _lose(self, worker: str, how: str, *, blame: bool = True) -> None:
         """Frees the trials of a worker that is gone."""
         for trial in self._with(RUNNING):
             if trial.worker == worker:
@@ -345,7 +362,7 @@ class Chief:
                     told = f"{LOSSES} workers were lost in it, the last one {how}"
                     self._end(trial, {"error": told, "traceback": f"{told}\n"})
 
-    def _check_over(self):
+    def _check_over(self) -> None:
         if self.over is None and self._failures_in_a_row >= FAILURES_IN_A_ROW:
             self.over = f"{FAILURES_IN_A_ROW} trials in a row have failed"
         size = self.job.size()
@@ -353,19 +370,20 @@ class Chief:
         if self.over is None and done and not self._with(RUNNING, WAITING):
             self.over = FINISHED
 
-    def _time_left(self):
+    def _time_left(self) -> float | None:
         """Seconds that the trials to come will take, as far as those that ended tell."""
-        size, seconds = self.job.size(), [t.seconds for t in self._with(COMPLETED)]
+        size = self.job.size()
+        seconds = [t.seconds for t in self._with(COMPLETED) if t.seconds is not None]
         if size is None or not seconds:
             return None
         left = size - len(self._with(*ENDED))
         at_once = max(1, sum(not member.left for member in self._members.values()))
         return statistics.mean(seconds) * left / at_once
 
-    def _save(self):
+    def _save(self) -> None:
         trials = [dataclasses.asdict(trial) for trial in self.trials.values()]
         self._project.save({"trials": trials, "sampler": self._sampler.get_state()})
 
 
-def _now():
+def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,13 +1,22 @@
 """`Entry`: one hyper-parameter of a search space, with its range and its condition."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
 import numbers
 import sys
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, cast
 
 from ..errors import UserError, nearest
+
+if TYPE_CHECKING:
+    import optuna
+    from keras_tuner import HyperParameters
+    from optuna.distributions import BaseDistribution
 
 # What each kind of entry is described by, beside `default` and `when`.
 KINDS = {
@@ -54,16 +63,16 @@ class Entry:
 
     name: str
     kind: str
-    values: tuple | None = None
+    values: list[Any] | tuple[Any, ...] | None = None
     low: float | None = None
     high: float | None = None
     step: float | None = None
     log: bool = False
-    value: object = None
-    default: object = None
-    when: dict | None = None
+    value: Any = None
+    default: Any = None
+    when: dict[str, Any] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise UserError(f"`name` of an entry must be a text, got {self.name!r}.")
         if not isinstance(self.kind, str) or self.kind not in KINDS:
@@ -87,33 +96,34 @@ class Entry:
             self._set("when", self._checked_condition())
 
     @functools.cached_property
-    def choices(self):
+    def choices(self) -> Sequence[Any] | None:
         """Every possible value, in order; None where the numbers have no steps between them."""
         if self.kind == "choice":
             return self.values
         if self.kind in ("fixed", "boolean"):
             return (self.value,) if self.kind == "fixed" else (False, True)
         if self.kind == "int":
-            return range(self.low, self.high + 1, self.step or 1)
+            low, high = self._range
+            return range(low, high + 1, self._step)
         if self.step is None:
             return None
         low, step = Decimal(str(self.low)), Decimal(str(self.step))
         count = int((Decimal(str(self.high)) - low) / step) + 1
         return tuple(float(low + i * step) for i in range(count))
 
-    def exact(self, value):
+    def exact(self, value: Any) -> Any:
         """`value` as the possible value that it stands for.
 
         Raises:
             UserError: It stands for none.
         """
-        number = _is_number(value)
+        number, (low, high) = _is_number(value), self._range
         if self.choices is None:
-            if number and math.isclose(value, self.low, rel_tol=SINGLE_PRECISION):
-                return self.low
-            if number and math.isclose(value, self.high, rel_tol=SINGLE_PRECISION):
-                return self.high
-            if number and self.low < value < self.high:
+            if number and math.isclose(value, low, rel_tol=SINGLE_PRECISION):
+                return low
+            if number and math.isclose(value, high, rel_tol=SINGLE_PRECISION):
+                return high
+            if number and low < value < high:
                 return float(value)
         elif isinstance(self.choices, range):
             if number and value == int(value) and int(value) in self.choices:
@@ -127,14 +137,14 @@ class Entry:
                         return choice
         return self._refuse(f"be {self._possible()}", repr(value))
 
-    def applies(self, active):
+    def applies(self, active: Mapping[str, Any]) -> bool:
         """Whether the entry is active, given the active values of the entries before it."""
         conditions = (self.when or {}).items()
         return all(name in active and active[name] in allowed for name, allowed in conditions)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The entry without its name as a plain dict, without what is as it is by itself."""
-        config = {"kind": self.kind}
+        config: dict[str, Any] = {"kind": self.kind}
         for field in KINDS[self.kind]:
             value = getattr(self, field)
             if (value is not None and value is not False) or field == "value":
@@ -145,7 +155,7 @@ class Entry:
             config["when"] = {name: list(allowed) for name, allowed in self.when.items()}
         return config
 
-    def from_keras_tuner(self, hp):
+    def from_keras_tuner(self, hp: HyperParameters) -> Any:
         """The value in `keras_tuner.HyperParameters`, None in a scope that does not apply."""
         if self.kind == "fixed":
             return hp.Fixed(self.name, self.value)
@@ -153,38 +163,50 @@ class Entry:
             return hp.Boolean(self.name, default=self.default)
         if self.kind == "choice" or (self.kind == "float" and self.step):
             # hp.Float leaves out the last step where floats do not divide (0.5 // 0.1 is 4).
-            return hp.Choice(self.name, list(self.choices), default=self.default)
+            return hp.Choice(self.name, list(self._choices), default=self.default)
         kind = hp.Int if self.kind == "int" else hp.Float
         sampling = "log" if self.log else "linear"
-        value = kind(
-            self.name, self.low, self.high, self.step, sampling=sampling, default=self.default
-        )
+        low, high = self._range
+        value = kind(self.name, low, high, self.step, sampling=sampling, default=self.default)
         # hp.Int gives high + 1 at the upper end of a logarithm, which Bayesian search visits.
-        return value if value is None else min(value, self.high)
+        return value if value is None else min(value, high)
 
-    def from_optuna(self, trial):
+    def from_optuna(self, trial: optuna.trial.BaseTrial) -> Any:
         """The value that an Optuna trial chooses."""
         if self.kind in ("choice", "fixed", "boolean"):
-            return trial.suggest_categorical(self.name, self.choices)
+            return trial.suggest_categorical(self.name, self._choices)
+        low, high = self._range
         if self.kind == "int":
-            return trial.suggest_int(self.name, self.low, self.high, step=self._step, log=self.log)
-        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
+            return trial.suggest_int(self.name, low, high, step=self._step, log=self.log)
+        return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
 
-    def to_optuna(self):
+    def to_optuna(self) -> BaseDistribution:
         """The Optuna distribution that `from_optuna` chooses from."""
         from optuna import distributions
 
         if self.kind in ("choice", "fixed", "boolean"):
-            return distributions.CategoricalDistribution(self.choices)
+            return distributions.CategoricalDistribution(self._choices)
+        low, high = self._range
         if self.kind == "int":
-            return distributions.IntDistribution(self.low, self.high, self.log, self._step)
-        return distributions.FloatDistribution(self.low, self.high, self.log, self.step)
+            return distributions.IntDistribution(low, high, self.log, self._step)
+        return distributions.FloatDistribution(low, high, self.log, self.step)
 
     @property
-    def _step(self):
-        return self.step or 1
+    def _step(self) -> int:
+        """The step of integers."""
+        return cast(int, self.step or 1)
 
-    def _possible(self):
+    @property
+    def _range(self) -> tuple[Any, Any]:
+        """`low` and `high`, which are numbers of one kind where the entry has a range."""
+        return self.low, self.high
+
+    @property
+    def _choices(self) -> Sequence[Any]:
+        """The choices of an entry that has some."""
+        return cast("Sequence[Any]", self.choices)
+
+    def _possible(self) -> str:
         if self.choices is None:
             return f"a number from {self.low} to {self.high}"
         if isinstance(self.choices, range):
@@ -192,7 +214,7 @@ class Entry:
             return f"an integer from {self.low} to {self.high}{steps}"
         return ("one of " if len(self.choices) > 1 else "") + ", ".join(map(repr, self.choices))
 
-    def _checked_values(self):
+    def _checked_values(self) -> tuple[Any, ...]:
         given = self.values
         if not isinstance(given, (list, tuple)) or not given:
             self._refuse("have a non-empty list `values`", repr(given))
@@ -204,7 +226,7 @@ class Entry:
         whole = texts or all(isinstance(v, numbers.Integral) for v in given)
         return tuple(given) if whole else tuple(float(v) for v in given)
 
-    def _check_range(self):
+    def _check_range(self) -> None:
         whole = self.kind == "int"
         for field in ("low", "high", "step"):
             value = getattr(self, field)
@@ -217,22 +239,23 @@ class Entry:
             self._set(field, int(value) if whole else float(value))
         if not isinstance(self.log, bool):
             self._refuse("have true or false as `log`", repr(self.log))
-        if self.low > self.high:
-            self._refuse("have `low` not above `high`", f"low {self.low}, high {self.high}")
-        if self.log and self.low <= 0:
-            self._refuse("have `low` above 0 with `log`", f"{self.low}")
+        least, most = self._range
+        if least > most:
+            self._refuse("have `low` not above `high`", f"low {least}, high {most}")
+        if self.log and least <= 0:
+            self._refuse("have `low` above 0 with `log`", f"{least}")
         if self.step is None:
             return
         if self.log:
             self._refuse("have either `step` or `log`", f"step {self.step} and log")
-        low, high, step = (Decimal(str(v)) for v in (self.low, self.high, self.step))
+        low, high, step = (Decimal(str(v)) for v in (least, most, self.step))
         got = f"step {self.step} from {self.low} to {self.high}"
         if not whole and step > 0 and (high - low) / step > MOST_STEPS:
             self._refuse(f"have at most {MOST_STEPS:,} steps from `low` to `high`", got)
         if step <= 0 or (high - low) % step:
             self._refuse("have a `step` above 0 that goes from `low` to `high`", got)
 
-    def _checked_condition(self):
+    def _checked_condition(self) -> dict[str, tuple[Any, ...]]:
         if not isinstance(self.when, dict) or not self.when:
             self._refuse("have a `when` from names of entries to values", repr(self.when))
         checked = {}
@@ -242,16 +265,17 @@ class Entry:
                 self._refuse(f"have a `when` with a value of `{name}`", repr(allowed))
         return checked
 
-    def _set(self, field, value):
+    def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)  # a frozen dataclass completes itself
 
-    def _refuse(self, expected, got):
+    def _refuse(self, expected: str, got: str) -> NoReturn:
         got = got if len(got) <= 300 else f"{got[:300]}..."
         end = "" if got.endswith(("?", "...")) else "."
         raise UserError(f"`{self.name}` must {expected}, got {got}{end}")
 
 
-def _is_number(value):
+def _is_number(value: Any) -> TypeGuard[float]:
     """Whether `value` is a finite number, an integer no larger than samplers can calculate with."""
     most = LARGEST_INTEGER if isinstance(value, numbers.Integral) else sys.float_info.max
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= most
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and cast(Any, abs(value)) <= most

@@ -1,20 +1,30 @@
 """The trials of a search for TensorBoard: its HParams, and the epochs of every trial."""
 
+from __future__ import annotations
+
 import contextlib
 import datetime
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import missing_extra
 from ..runs import Run
 from ..writing import remove, replacing
 from .findings import measured
 from .project import REPORT
-from .trial import COMPLETED, FAILED, RUNNING
+from .trial import COMPLETED, FAILED, RUNNING, Trial
+
+if TYPE_CHECKING:
+    from .entry import Entry
+    from .job import Job
 
 EVENTS = "tensorboard"
+# Modules of protobuf are Any below: it makes their classes at run time, unseen by type checkers.
 
 
-def write_event_logs(folder, job, trials):
+def write_event_logs(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
     """Writes PROJECT/report/tensorboard/ anew, for `tensorboard --logdir`.
 
     The folder itself holds the ranges of the hyper-parameters, and a folder for each trial its
@@ -33,6 +43,7 @@ def write_event_logs(folder, job, trials):
     except ImportError:
         raise missing_extra("tensorboard", "tuning") from None
 
+    api: Any = api_pb2
     path = Path(folder, REPORT, EVENTS)
     metrics = [summary_v2.Metric(job.objective), summary_v2.Metric("parameters")]
     ranges = [summary_v2.HParam(entry.name, _domain(entry, summary_v2)) for entry in job.space]
@@ -42,15 +53,17 @@ def write_event_logs(folder, job, trials):
         _write(partial, [(began, 0, config)])
         for trial in trials:
             status = {
-                COMPLETED: api_pb2.STATUS_SUCCESS,
-                FAILED: api_pb2.STATUS_FAILURE,
-                RUNNING: api_pb2.STATUS_RUNNING,
-            }.get(trial.status, api_pb2.STATUS_UNKNOWN)
+                COMPLETED: api.STATUS_SUCCESS,
+                FAILED: api.STATUS_FAILURE,
+                RUNNING: api.STATUS_RUNNING,
+            }.get(trial.status, api.STATUS_UNKNOWN)
             _write(partial / trial.id, _events(folder, job, trial, status, summary_v2))
         remove(path)  # a folder does not take the place of another one
 
 
-def _events(folder, job, trial, status, summary_v2):
+def _events(
+    folder: str | os.PathLike[str], job: Job, trial: Trial, status: Any, summary_v2: Any
+) -> Iterator[tuple[float, int, Any]]:
     """Time, step and summary of everything that is told of a trial."""
     start = _seconds(trial.started) if trial.started else 0.0
     values = summary_v2.hparams_pb(trial.values, trial_id=trial.id, start_time_secs=start)
@@ -62,43 +75,48 @@ def _events(folder, job, trial, status, summary_v2):
         curves = {name: value for name, value in row.items() if name != "epoch"}
         yield now, step, _scalars({f"epoch/{name}": value for name, value in curves.items()})
     end = _seconds(trial.ended) if trial.ended else now
-    result = {"parameters": trial.parameters}
+    result: dict[str, Any] = {"parameters": trial.parameters}
     if measured([trial]):
-        result[job.objective] = trial.score
+        result[cast(str, job.objective)] = trial.score
     yield end, trial.best_epoch or 0, _scalars(result)
     if trial.ended:
         yield end, 0, _session_end(status, end)
 
 
-def _write(folder, summaries):
-    from tensorboard.compat.proto.event_pb2 import Event
+def _write(folder: str | os.PathLike[str], summaries: Iterable[tuple[float, int, Any]]) -> None:
+    from tensorboard.compat.proto import event_pb2
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+    protos: Any = event_pb2
     with contextlib.closing(EventFileWriter(str(folder))) as writer:
         for wall_time, step, summary in summaries:
-            writer.add_event(Event(wall_time=wall_time, step=step, summary=summary))
+            writer.add_event(protos.Event(wall_time=wall_time, step=step, summary=summary))
 
 
-def _scalars(values):
-    from tensorboard.compat.proto.summary_pb2 import Summary
+def _scalars(values: Mapping[str, Any]) -> Any:
+    summary = _summary()
+    return summary(value=[summary.Value(tag=n, simple_value=v) for n, v in values.items()])
 
-    return Summary(value=[Summary.Value(tag=n, simple_value=v) for n, v in values.items()])
 
-
-def _session_end(status, end):
+def _session_end(status: Any, end: float) -> Any:
     """How a trial ended; tensorboard makes this one with TensorFlow only."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=end)
-    data = metadata.create_summary_metadata(
-        plugin_data_pb2.HParamsPluginData(session_end_info=info)
-    )
-    tag = metadata.SESSION_END_INFO_TAG
-    return Summary(value=[Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)])
+    protos: Any = plugin_data_pb2
+    info = protos.SessionEndInfo(status=status, end_time_secs=end)
+    data = metadata.create_summary_metadata(protos.HParamsPluginData(session_end_info=info))
+    tag, summary = metadata.SESSION_END_INFO_TAG, _summary()
+    return summary(value=[summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)])
 
 
-def _domain(entry, summary_v2):
+def _summary() -> Any:
+    from tensorboard.compat.proto import summary_pb2
+
+    protos: Any = summary_pb2
+    return protos.Summary
+
+
+def _domain(entry: Entry, summary_v2: Any) -> Any:
     """What TensorBoard is told that an entry can be."""
     if entry.kind in ("choice", "fixed", "boolean"):
         return summary_v2.Discrete(entry.choices)
@@ -106,5 +124,5 @@ def _domain(entry, summary_v2):
     return interval(entry.low, entry.high)
 
 
-def _seconds(moment):
+def _seconds(moment: str) -> float:
     return datetime.datetime.fromisoformat(moment).timestamp()

@@ -1,11 +1,15 @@
 """The charts of a search that a browser draws, by plotly; what matters, by Optuna."""
 
+from __future__ import annotations
+
 import contextlib
 import html
 import itertools
 import math
 import textwrap
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import missing_extra
 from ..plots import BLUE, INK, ORANGE
@@ -21,7 +25,10 @@ from .findings import (
     wide,
     window,
 )
-from .trial import ENDED, FAILED, best_of
+from .trial import ENDED, FAILED, Trial, best_of, score_of
+
+if TYPE_CHECKING:
+    from .job import Job
 
 try:
     import optuna
@@ -42,7 +49,7 @@ LAYOUT = {
 }
 
 
-def depths(job, trials):
+def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
     """The score against each depth of each network; the line goes through the best."""
     drawn, best = panels(trials), best_of(trials)
     columns = min(5, len(drawn))
@@ -56,7 +63,7 @@ def depths(job, trials):
         vertical_spacing=0.24 if rows > 1 else 0,
     )
     for i, ((network, name), by_depth) in enumerate(drawn.items()):
-        place = {"row": i // columns + 1, "col": i % columns + 1}
+        place: dict[str, Any] = {"row": i // columns + 1, "col": i % columns + 1}
         x = list(by_depth)
         lowest = [min(scores(same)) for same in by_depth.values()]
         line = {"color": LOOKS[network][0], "width": 2}
@@ -69,7 +76,7 @@ def depths(job, trials):
         figure.add_scatter(**_points(job, network, points), **place)
         for at, trial in points:
             if trial is best:
-                figure.add_scatter(**_ring(at, trial.score), **place)
+                figure.add_scatter(**_ring(at, score_of(trial)), **place)
         low, high = ends(job, name, by_depth)
         span = [low - 0.5, high + 0.5]
         figure.update_xaxes(title_text=name.replace("_", " "), dtick=1, range=span, **place)
@@ -78,13 +85,13 @@ def depths(job, trials):
     return figure.update_layout(**LAYOUT, height=80 + 270 * rows, showlegend=False)
 
 
-def sizes(job, trials):
+def sizes(job: Job, trials: Sequence[Trial]) -> go.Figure:
     """The score against the number of parameters, by network."""
-    figure, best = go.Figure(), best_of(trials)
+    figure, best = go.Figure(), cast(Trial, best_of(trials))
     for network, same in by_network(trials).items():
         points = [(trial.parameters, trial) for trial in same]
         figure.add_scatter(**_points(job, network, points))
-    figure.add_scatter(**_ring(best.parameters, best.score))
+    figure.add_scatter(**_ring(best.parameters, score_of(best)))
     figure.update_xaxes(title_text="parameters", tickformat=",")
     if wide(trials):
         figure.update_xaxes(type="log", dtick="D2")  # ticks at 1, 2, 5 times the powers of ten
@@ -92,7 +99,7 @@ def sizes(job, trials):
     return figure.update_layout(**LAYOUT, height=420)
 
 
-def parallel(job, trials):
+def parallel(job: Job, trials: Sequence[Trial]) -> go.Figure:
     """Every trial as a line through its values; what a network does not have is at the bottom."""
     high = window(trials)[1]
     shown = [min(score, high) for score in scores(trials)]
@@ -110,7 +117,7 @@ def parallel(job, trials):
     return go.Figure(chart).update_layout(**{**LAYOUT, "margin": margin}, height=460)
 
 
-def importances(job, trials):
+def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
     """What decides the order of the trials, by fANOVA; None where too few or equal ones tell it."""
     if len(trials) < ENOUGH or len(set(scores(trials))) < 2:
         return None
@@ -123,7 +130,7 @@ def importances(job, trials):
     ranges["layers"] = optuna.distributions.IntDistribution(1, max(v["layers"] for v in values))
     chosen = {name: ranges[name] for name in names}
     # Ranks, as a network that learnt nothing would outweigh all differences between the others.
-    order = sorted(range(len(trials)), key=lambda i: trials[i].score)
+    order = sorted(range(len(trials)), key=lambda i: score_of(trials[i]))
     with _quiet():
         study = optuna.create_study()
         for rank, i in enumerate(order):
@@ -151,7 +158,7 @@ def importances(job, trials):
     return figure.update_yaxes(automargin=True)
 
 
-def course(job, trials):
+def course(job: Job, trials: Sequence[Trial]) -> go.Figure:
     """The scores in the order in which trials ended, the best so far, and failures."""
     ended = sorted((t for t in trials if t.status in ENDED), key=lambda t: (t.ended or "", t.id))
     number = {trial.id: i for i, trial in enumerate(ended, start=1)}
@@ -186,7 +193,7 @@ def course(job, trials):
     return figure.update_yaxes(title_text=job.objective, range=[low, high])
 
 
-def _points(job, network, points):
+def _points(job: Job, network: str, points: Sequence[tuple[float, Trial]]) -> dict[str, Any]:
     """Marks of trials of one network, each with its place on the x axis."""
     colour, sign, _ = LOOKS[network]
     return {
@@ -205,7 +212,7 @@ def _points(job, network, points):
     }
 
 
-def _ring(x, y):
+def _ring(x: float, y: float) -> dict[str, Any]:
     """The mark of the best trial."""
     look = {"symbol": "circle-open", "size": 17, "color": ORANGE, "line": {"width": 2.5}}
     return {
@@ -218,14 +225,14 @@ def _ring(x, y):
     }
 
 
-def _hover(job, trial):
+def _hover(job: Job, trial: Trial) -> str:
     told = f"{trial.score:.4f}" if measured([trial]) else textwrap.shorten(trial.error or "", 80)
     lines = [f"{job.objective} {told}", *describe(job, trial).split(", ")]
     lines.append(f"{trial.parameters:,} parameters")
     return f"<b>{trial.id}</b><br>" + "<br>".join(map(html.escape, lines))
 
 
-def _axis(name, values, *, log=False):
+def _axis(name: str, values: Sequence[Any], *, log: bool = False) -> dict[str, Any]:
     """An axis of the parallel coordinates; None among the values gets a place of its own below."""
     given = [value for value in values if value is not None]
     texts = any(isinstance(value, (str, bool)) for value in given)
@@ -236,7 +243,7 @@ def _axis(name, values, *, log=False):
         shares = [i / 4 for i in range(5 if high > low else 1)]
         distinct = [low * (high / low) ** i if log else low + (high - low) * i for i in shares]
 
-    def place(value):
+    def place(value: Any) -> float:
         if value is None:
             return below
         return distinct.index(value) if texts else math.log10(value) if log else value
@@ -253,7 +260,7 @@ def _axis(name, values, *, log=False):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Keeps Optuna from logging and from warning, and leaves its settings as they are."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,12 +1,20 @@
 """What the trials of a search say: which are comparable, how deep each is, which depth is best."""
 
+from __future__ import annotations
+
 import collections
 import math
 import statistics
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from ..networks import PAPER_NETWORKS
 from .paper import DEPTHS, SIZES
-from .trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
+from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
+
+if TYPE_CHECKING:
+    from .entry import Entry
+    from .job import Job
 
 # Where one line has to hold all values of a trial.
 SHORT = {
@@ -21,7 +29,7 @@ SHORT = {
 DROPOUTS = ("dropout", "recurrent_dropout", "output_dropout")
 
 
-def describe(job, trial):
+def describe(job: Job, trial: Trial) -> str:
     """The network and all else in which trials differ, in few words."""
     values = {**trial.values, **solved(job, trial)}
     first = (*DEPTHS, "units", "deep_units")
@@ -37,7 +45,7 @@ def describe(job, trial):
     return f"{trial.settings.get('network', '')} {', '.join(told)}".strip()
 
 
-def brief(value):
+def brief(value: Any) -> str:
     """A value for a reader: of a number no more digits than one remembers.
 
     Example:
@@ -50,12 +58,12 @@ def brief(value):
     return str(value)
 
 
-def varies(entry):
+def varies(entry: Entry) -> bool:
     """Whether an entry of a space leaves something to choose."""
     return entry.choices is None or len(entry.choices) > 1
 
 
-def solved(job, trial):
+def solved(job: Job, trial: Trial) -> dict[str, int]:
     """The widths that the budget of a job has left to a trial, by name."""
     if job.budget is None or "units" not in trial.settings:
         return {}
@@ -64,31 +72,31 @@ def solved(job, trial):
     return {"units": units, **({"deep_units": max(deep)} if deep - {units} else {})}
 
 
-def measured(trials):
+def measured(trials: Iterable[Trial]) -> list[Trial]:
     """The completed trials whose score is a finite number."""
     return [t for t in trials if t.status == COMPLETED and _is_finite(t.score)]
 
 
-def rank(trial):
+def rank(trial: Trial) -> tuple[int, float, str]:
     """What trials are sorted by for a reader: the best first, failures last."""
     order = (COMPLETED, RUNNING, WAITING, FAILED).index(trial.status)
-    return order, trial.score if measured([trial]) else math.inf, trial.id
+    return order, score_of(trial) if measured([trial]) else math.inf, trial.id
 
 
-def count(trials):
+def count(trials: Iterable[Trial]) -> dict[str, int]:
     """How many trials have each status."""
     found = collections.Counter(trial.status for trial in trials)
     return {status: found[status] for status in (COMPLETED, FAILED, RUNNING, WAITING)}
 
 
-def compared(job, trials):
+def compared(job: Job, trials: Iterable[Trial]) -> list[Trial]:
     """The completed trials that had as many epochs as any: Hyperband stops most of them before."""
     done = measured(trials)
     given = [trial.until or job.epochs or 0 for trial in done]
     return [trial for trial, epochs in zip(done, given) if epochs == max(given)]
 
 
-def depths_of(trial):
+def depths_of(trial: Trial) -> dict[str, int]:
     """The depths that the network of a trial has, by name."""
     settings, found = trial.settings, {}
     for name, networks in DEPTHS.items():
@@ -98,19 +106,19 @@ def depths_of(trial):
     return found
 
 
-def layers(trial):
+def layers(trial: Trial) -> int:
     """The number of layers from x(t) to the classes: one of a plain network."""
     depths = depths_of(trial)
     return depths.pop("levels", 1) + sum(depths.values())
 
 
-def by_network(trials):
+def by_network(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """{network: trials}, in the order of the paper."""
     found = {name: [t for t in trials if t.settings["network"] == name] for name in PAPER_NETWORKS}
     return {name: of_network for name, of_network in found.items() if of_network}
 
 
-def ranking(trials):
+def ranking(trials: Iterable[Trial]) -> list[tuple[str, dict[str, int], list[Trial]]]:
     """Network, depths and trials of each depth that was tried, the one with the best first."""
     groups = {}
     for trial in trials:
@@ -119,11 +127,11 @@ def ranking(trials):
     return sorted(found, key=lambda row: min(scores(row[2])))
 
 
-def ranking_table(trials):
+def ranking_table(trials: Iterable[Trial]) -> tuple[list[str], list[list[str]]]:
     """The ranking as titles of columns and rows of strings."""
     rows = []
     for network, depths, same in ranking(trials):
-        best = best_of(same)
+        best = cast(Trial, best_of(same))
         told = ", ".join(f"{name.removesuffix('_depth')} {n}" for name, n in depths.items())
         median = statistics.median(scores(same))
         numbers = [layers(best), len(same), f"{best.score:.4f}", f"{median:.4f}"]
@@ -131,12 +139,12 @@ def ranking_table(trials):
     return ["network", "depth", "layers", "trials", "best", "median", "trial of the best"], rows
 
 
-def scores(trials):
+def scores(trials: Iterable[Trial]) -> list[float]:
     """The score of each trial."""
-    return [trial.score for trial in trials]
+    return [score_of(trial) for trial in trials]
 
 
-def window(trials):
+def window(trials: Iterable[Trial]) -> tuple[float, float, int]:
     """The range of scores to draw, and how many are worse.
 
     Networks that learnt next to nothing would press all others together.
@@ -149,16 +157,16 @@ def window(trials):
     return best - room, seen[-1] + room, len(found) - len(seen)
 
 
-def wide(trials):
+def wide(trials: Iterable[Trial]) -> bool:
     """Whether sizes differ so much that only a logarithm shows them."""
     sizes = [trial.parameters for trial in trials]
     return max(sizes) > 4 * min(sizes)
 
 
-def dropouts(job):
+def dropouts(job: Job) -> list[str]:
     """The dropouts in which trials differ, in the order in which `describe` has them."""
     return [name for name in DROPOUTS if name in job.space and varies(job.space[name])]
 
 
-def _is_finite(score):
+def _is_finite(score: float | None) -> bool:
     return score is not None and math.isfinite(score)

@@ -1,9 +1,14 @@
 """`HyperDeepRNN`: the networks of a search space as a `HyperModel` of Keras Tuner."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
+import os
 import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
@@ -15,6 +20,9 @@ from .budget import check_budget, count_parameters, units_for_budget
 from .paper import SIZES, paper_space, settings_of
 from .space import SearchSpace
 
+if TYPE_CHECKING:
+    from ..data import Dataset
+
 try:
     import keras_tuner
 except ModuleNotFoundError:
@@ -23,7 +31,7 @@ except ModuleNotFoundError:
 from .problem import DatasetProblem, OwnProblem
 
 
-def seed_from(*parts):
+def seed_from(*parts: Any) -> int:
     """A seed of 31 bits, never 0, that any change of the parts changes altogether.
 
     Neighbouring seeds of Keras Tuner choose nearly the same configurations, and 0 stands for a
@@ -95,21 +103,21 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def __init__(
         self,
-        data=None,
-        space=None,
+        data: str | os.PathLike[str] | Dataset | None = None,
+        space: SearchSpace | None = None,
         *,
-        budget=None,
-        seed=1,
-        settings=None,
-        data_path=None,
-        data_dir=None,
-        input_shape=None,
-        output=None,
-        loss=None,
-        metric=None,
-        direction="min",
-        return_sequences=True,
-    ):
+        budget: int | None = None,
+        seed: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        data_path: str | os.PathLike[str] | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        output: keras.layers.Layer | None = None,
+        loss: Any = None,
+        metric: str | keras.metrics.Metric | None = None,
+        direction: str = "min",
+        return_sequences: bool = True,
+    ) -> None:
         super().__init__(name="deep_rnn")
         own = (input_shape, output, loss, metric)
         if (data is None) == all(part is None for part in own):
@@ -130,7 +138,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         if seed is None:
             raise UserError("`seed` must be a non-negative integer, got None.")
         self.seed = checked_seed("seed", seed)
-        self.trial = None
+        self.trial: str | None = None
         self._fixed = dict(settings or {})
         self._check_names()
         if budget is not None:
@@ -139,9 +147,9 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self._settings(space.defaults())  # an impossible fixed value is told before the first trial
         problem = self._problem
         self.objective = keras_tuner.Objective(problem.objective, problem.direction)
-        self.dataset = getattr(problem, "dataset", None)
+        self.dataset: Dataset | None = getattr(problem, "dataset", None)
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Declares every hyper-parameter and builds the network of their values, compiled.
 
         Args:
@@ -149,14 +157,16 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         """
         return self.network(self.space.sample_keras_tuner(hp))
 
-    def network(self, values):
+    def network(self, values: Mapping[str, Any]) -> keras.Model:
         """The compiled network of a dict of values, with its first weights."""
         model = self._problem.build(self._settings(self.space.active(values)))
         # A tuner loads checkpoints with the state of the optimizer, for which it must be there.
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         """Trains the network of `build` until its validation result gets no better.
 
         Args:
@@ -185,7 +195,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             model.optimizer.iterations.assign(initial_epoch * len(batches))
         stopping = keras.callbacks.EarlyStopping(
             self.objective.name,
-            patience=settings.patience,
+            patience=cast(int, settings.patience),
             mode=self.objective.direction,
             restore_best_weights=True,
         )
@@ -198,17 +208,17 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         _check_finite(history, stopping, settings)
         return history
 
-    def seed_of(self, values):
+    def seed_of(self, values: Mapping[str, Any]) -> int:
         """The seed of the trial that has these values."""
         values = self.space.active(values)
         return seed_from(self.seed, values if self.trial is None else [values, self.trial])
 
-    def parameters(self, values):
+    def parameters(self, values: Mapping[str, Any]) -> int:
         """The number of parameters of the network that has these values."""
         settings = self.settings_of(values)
         return count_parameters(settings, **self._sizes())
 
-    def settings_of(self, values):
+    def settings_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides the trial of these values, as settings of `deep-rnn train`.
 
         Args:
@@ -223,13 +233,13 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             values.update(units_for_budget(values, self.budget, **self._sizes()))
         return settings_of(values)
 
-    def _settings(self, values):
+    def _settings(self, values: Mapping[str, Any]) -> Settings:
         return self._problem.complete({**self.settings_of(values), "seed": self.seed_of(values)})
 
-    def _sizes(self):
+    def _sizes(self) -> dict[str, Any]:
         return {"features": self._problem.features, "outputs": self._problem.outputs}
 
-    def _check_names(self):
+    def _check_names(self) -> None:
         known = (*self._problem.known, *SIZES, "deep_units")
         for name in (*(entry.name for entry in self.space), *self._fixed):
             if name not in known:
@@ -239,7 +249,9 @@ class HyperDeepRNN(keras_tuner.HyperModel):
                 raise UserError(f"`{name}` must be either searched or fixed, got both.")
 
 
-def _check_finite(history, stopping, settings):
+def _check_finite(
+    history: keras.callbacks.History, stopping: keras.callbacks.EarlyStopping, settings: Settings
+) -> None:
     """Fails the trial whose training diverged."""
     losses = history.history["loss"]
     what = None

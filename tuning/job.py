@@ -1,14 +1,21 @@
 """`Job`: a search as a TOML file describes it, checked before anything runs."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..data import catalogue
 from ..errors import UserError, argument_is, nearest
 from .job_checks import CHECKS, MOST_TRIALS, check_networks, check_values, one_of
 from .space import SearchSpace
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from .hypermodel import HyperDeepRNN
 
 # What one tuner alone has a use for.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
@@ -58,7 +65,7 @@ class Job:
     data: str
     project: str
     space: SearchSpace
-    settings: dict = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     data_path: str | None = None
     data_dir: str | None = None
     tuner: str = "random"
@@ -73,7 +80,7 @@ class Job:
     initial_points: int | None = None
     factor: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value is not None or field.default is not None:
@@ -92,7 +99,7 @@ class Job:
                 object.__setattr__(self, name, value)  # a frozen dataclass completes itself
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | os.PathLike[str]) -> Job:
         """The job of a TOML file.
 
         Relative paths start at the folder of the file. Neither the data nor the project folder
@@ -109,7 +116,7 @@ class Job:
         return read_job(path)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The job of what `get_config` gave.
 
         Raises:
@@ -122,12 +129,12 @@ class Job:
             raise UserError(f"`config` must have the keys {', '.join(names)}, got {got}.")
         return cls(**{**config, "space": SearchSpace.from_config(config["space"])})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The job as a dict that strict JSON can hold."""
         config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {**config, "settings": dict(self.settings), "space": self.space.get_config()}
 
-    def size(self):
+    def size(self) -> int | None:
         """How many trials end, if none is lost: `trials`, or those of one pass of Hyperband.
 
         A bracket s of Hyperband begins with many trials of few epochs and keeps, s times, the best
@@ -141,18 +148,19 @@ class Job:
             return self.trials
         if self.epochs is None:
             raise UserError("`epochs` must be known for the size of a Hyperband search, got none.")
+        factor = cast(int, self.factor)  # `__post_init__` has completed it
         largest = 0
-        while self.factor ** (largest + 1) <= self.epochs:
+        while factor ** (largest + 1) <= self.epochs:
             largest += 1
-        last = math.ceil(1 + math.log(self.epochs, self.factor))
+        last = math.ceil(1 + math.log(self.epochs, factor))
         total = sum(
-            math.ceil(last / (bracket + 1) * self.factor**halvings)
+            math.ceil(last / (bracket + 1) * factor**halvings)
             for bracket in range(largest + 1)
             for halvings in range(bracket + 1)
         )
         return min(total, self.trials or MOST_TRIALS)
 
-    def difference(self, other):
+    def difference(self, other: Job) -> str:
         """What changed from this job to another that a search cannot go on with; empty if nothing.
 
         Places, and how much is searched by how many workers, may change.
@@ -171,7 +179,7 @@ class Job:
         ]
         return "; ".join([*told, *filter(None, [self.space.difference(other.space)])])
 
-    def prepare(self):
+    def prepare(self) -> tuple[Job, HyperDeepRNN]:
         """Loads the data and checks all that depends on it, before the first trial.
 
         Returns:
@@ -202,7 +210,7 @@ class Job:
         check_networks(hyper)
         return job, hyper
 
-    def hypermodel(self, dataset=None):
+    def hypermodel(self, dataset: Dataset | None = None) -> HyperDeepRNN:
         """The `HyperDeepRNN` of the job.
 
         Args:
@@ -210,7 +218,7 @@ class Job:
         """
         from .hypermodel import HyperDeepRNN
 
-        settings = {} if self.epochs is None else {"epochs": self.epochs}
+        settings: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
         for name, value in self.settings.items():
             settings[name] = tuple(value) if isinstance(value, list) else value
         return HyperDeepRNN(
@@ -224,7 +232,7 @@ class Job:
         )
 
 
-def _cores():
+def _cores() -> int:
     """Number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -1,18 +1,26 @@
 """What a job must be: its values one by one and, before the first trial, its networks."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, nearest
 from .space import SearchSpace
+
+if TYPE_CHECKING:
+    from .entry import Entry
+    from .hypermodel import HyperDeepRNN
 
 TUNERS = ("random", "bayesian", "hyperband")
 # Ids of trials have four digits.
 MOST_TRIALS = 9999
 
 
-def check_values(settings, space):
+def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
     """Refuses values that no training run takes.
 
     Args:
@@ -40,14 +48,14 @@ def check_values(settings, space):
             raise UserError(f"`settings.{sizes}` must be left out: `{depth}` decides it.")
 
 
-def _ends(entry):
+def _ends(entry: Entry) -> Sequence[Any]:
     """The values of an entry that tell whether all are possible."""
     if entry.choices is None:
         return entry.low, entry.high
     return (entry.choices[0], entry.choices[-1]) if entry.kind == "int" else entry.choices
 
 
-def check_networks(hyper):
+def check_networks(hyper: HyperDeepRNN) -> None:
     """Refuses settings that some network of the space does not have.
 
     Args:
@@ -68,7 +76,7 @@ def check_networks(hyper):
 
 
 @contextlib.contextmanager
-def within(section):
+def within(section: str) -> Iterator[None]:
     """Errors about a name become errors about that name in a section.
 
     Example:
@@ -84,7 +92,7 @@ def within(section):
         raise UserError(str(error).replace("`", f"`{section}.", 1)) from None
 
 
-def plain(name, value):
+def plain(name: str, value: Any) -> None:
     """Refuses what JSON cannot hold, at any depth of tables and lists."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -96,16 +104,16 @@ def plain(name, value):
         raise UserError(f"`{name}` must be a text, a finite number, true or false, got {value!r}.")
 
 
-def text(name, value):
+def text(name: str, value: Any) -> None:
     """Refuses what is no text that a path can be."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise UserError(f"`{name}` must be a text, got {value!r}.")
 
 
-def one_of(choices):
+def one_of(choices: Collection[str]) -> Callable[[str, Any], None]:
     """A check that a text is among `choices`."""
 
-    def check(name, value):
+    def check(name: str, value: Any) -> None:
         text(name, value)
         if value not in choices:
             hint = nearest(value, choices) or "."
@@ -114,11 +122,11 @@ def one_of(choices):
     return check
 
 
-def whole(low, high=None):
+def whole(low: int, high: int | None = None) -> Callable[[str, Any], None]:
     """A check for an integer."""
     range_ = f"of at least {low}" if high is None else f"from {low} to {high}"
 
-    def check(name, value):
+    def check(name: str, value: Any) -> None:
         integer = isinstance(value, int) and not isinstance(value, bool)
         if not integer or value < low or value > (2**63 if high is None else high):
             got = "none" if value is None else repr(value)
@@ -127,7 +135,7 @@ def whole(low, high=None):
     return check
 
 
-def _settings(name, value):
+def _settings(name: str, value: Any) -> None:
     if not isinstance(value, dict):
         raise UserError(f"`{name}` must be a dict, got {value!r}.")
     for key, given in value.items():
@@ -136,17 +144,17 @@ def _settings(name, value):
         plain(f"{name}.{key}", given)
 
 
-def _space(name, value):
+def _space(name: str, value: Any) -> None:
     if not isinstance(value, SearchSpace):
         raise UserError(f"`{name}` must be a SearchSpace, got {value!r}.")
 
 
-def _positive(name, value):
+def _positive(name: str, value: Any) -> None:
     if not _is_number(value) or value <= 0:
         raise UserError(f"`{name}` must be a number above 0, got {value!r}.")
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     # What TOML promises of integers.

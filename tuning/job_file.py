@@ -5,6 +5,7 @@ import inspect
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from ..data import catalogue
 from ..errors import UserError, first_line, nearest
@@ -18,7 +19,7 @@ DEFAULT = "default"
 KEYS = tuple(name for name in CHECKS if name not in ("name", "space", "settings"))
 
 
-def read_job(path):
+def read_job(path: str | os.PathLike[str]) -> Job:
     """See `Job.read`."""
     path = Path(os.path.abspath(os.path.expanduser(path)))
     try:
@@ -34,7 +35,7 @@ def read_job(path):
         raise UserError(f"{path.name}: {' '.join(str(error).split())}") from None
 
 
-def arguments(path, table):
+def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `Job` that the content of a file stands for.
 
     Args:
@@ -69,7 +70,7 @@ def arguments(path, table):
     return {"name": path.stem, **given, "settings": settings, "space": space}
 
 
-def _check_section(section, content):
+def _check_section(section: str, content: Any) -> None:
     """Refuses keys of a section that belong to the top, and values that JSON cannot hold."""
     if not isinstance(content, dict):
         raise UserError(f"`{section}` must be a table, [{section}], got {content!r}.")
@@ -79,7 +80,7 @@ def _check_section(section, content):
     plain(section, content)
 
 
-def _check_keys(table):
+def _check_keys(table: dict[str, Any]) -> None:
     """Refuses keys at the top of a file that do not belong there."""
     for name in table:
         if name not in KEYS:
@@ -95,7 +96,9 @@ def _check_keys(table):
         raise UserError("`data` must be the name of a data set or a path, got none.")
 
 
-def _ready_space(table, settings, *, budget):
+def _ready_space(
+    table: dict[str, Any], settings: dict[str, Any], *, budget: bool
+) -> tuple[SearchSpace, dict[str, Any]]:
     """The space of arguments of `paper_space`, and the settings that stay outside of it.
 
     What the settings decide is left out, except the network and what only some networks have: it
@@ -129,7 +132,7 @@ def _ready_space(table, settings, *, budget):
         return paper_space(**given), settings
 
 
-def _ranges():
+def _ranges() -> tuple[str, ...]:
     """What [space] can hold where it holds no entries."""
     from .paper import paper_space
 

@@ -1,12 +1,20 @@
 """`LocalWorkers`: the workers of a search on one machine, each on cores or a GPU of its own."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .project import LOGS
+
+if TYPE_CHECKING:
+    from .chief import Chief
+    from .project import Project
 
 # A worker that ends by itself so often without a trial in between will not do better.
 STARTS = 3
@@ -23,7 +31,7 @@ class LocalWorkers:
         project: The `Project`.
     """
 
-    def __init__(self, count, address, project):
+    def __init__(self, count: int, address: str, project: Project) -> None:
         self._address, self._project = address, project
         self._places = dict(zip((f"local-{i}" for i in range(count)), _places(count)))
         self._processes = {}
@@ -32,7 +40,7 @@ class LocalWorkers:
         for id in self._places:
             self._start(id)
 
-    def look(self, chief):
+    def look(self, chief: Chief) -> None:
         """Tells the chief which workers have died, and starts them again.
 
         Raises:
@@ -55,7 +63,7 @@ class LocalWorkers:
                 raise UserError(f"Worker {id} cannot start, see {str(log)!r}: {''.join(last)}")
             self._start(id)
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends all workers; what they have trained is on the disk."""
         for process in self._processes.values():
             process.terminate()
@@ -67,10 +75,10 @@ class LocalWorkers:
                 process.wait()
         self._processes = {}
 
-    def _log(self, id):
+    def _log(self, id: str) -> Path:
         return self._project / LOGS / f"{id}.log"
 
-    def _start(self, id):
+    def _start(self, id: str) -> None:
         self._starts[id] += 1
         options, environment = self._places[id]
         command = [
@@ -89,7 +97,7 @@ class LocalWorkers:
             )
 
 
-def _places(count):
+def _places(count: int) -> list[tuple[tuple[str, ...], dict[str, str]]]:
     """Options and environment of each worker: GPUs where there are some, else cores, in turn."""
     gpus = _gpus()
     if gpus:
@@ -101,7 +109,7 @@ def _places(count):
     return [(("--cores", ",".join(map(str, share))), {}) for share in shares]
 
 
-def _gpus():
+def _gpus() -> list[str]:
     """Names of the GPUs that may be used, as CUDA_VISIBLE_DEVICES takes them."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:

@@ -4,14 +4,21 @@ Whatever touches private names of Keras Tuner is here. Its oracles are used as s
 retries, failures and lost workers are the chief's.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import missing_extra
 from .hypermodel import seed_from
 from .job import MOST_TRIALS
+
+if TYPE_CHECKING:
+    from .job import Job
+    from .space import SearchSpace
 
 try:
     import keras_tuner
@@ -36,7 +43,7 @@ class Choice:
     """
 
     id: str
-    values: dict
+    values: dict[str, Any]
     until: int | None = None
     continues: str | None = None
 
@@ -61,7 +68,7 @@ class Sampler:
     ('0000', '0001', True)
     """
 
-    def __init__(self, job, space):
+    def __init__(self, job: Job, space: SearchSpace) -> None:
         self._space = space
         hp = keras_tuner.HyperParameters()
         space.sample_keras_tuner(hp)
@@ -69,7 +76,7 @@ class Sampler:
         self._oracle.verbose = 0
         self._oracle.max_trials = MOST_TRIALS
 
-    def ask(self):
+    def ask(self) -> Choice | str | None:
         """The next `Choice`, `WAIT`, or None where there is nothing left to try."""
         # To an oracle every trial is a tuner's of its own, so that none is given out twice.
         trial = self._oracle.create_trial(f"tuner of {len(self._oracle.trials)}")
@@ -82,7 +89,7 @@ class Sampler:
         values = self._space.sample_keras_tuner(hp)
         return Choice(trial.trial_id, values, special["epochs"], special["trial_id"])
 
-    def tell(self, id, score):
+    def tell(self, id: str, score: float | None) -> None:
         """Says how a trial ended.
 
         Args:
@@ -95,12 +102,12 @@ class Sampler:
         trial.status = "FAILED" if score is None else "COMPLETED"
         self._oracle.end_trial(trial)
 
-    def get_state(self):
+    def get_state(self) -> dict[str, Any]:
         """Everything that the next choice depends on, as JSON can hold it."""
         trials = {id: trial.get_state() for id, trial in self._oracle.trials.items()}
         return {"trials": trials, "oracle": self._oracle.get_state()}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, Any]) -> None:
         """Goes on where `get_state` was called."""
         from_state = keras_tuner.engine.trial.Trial.from_state
         self._oracle.trials = {id: from_state(trial) for id, trial in state["trials"].items()}
@@ -110,13 +117,13 @@ class Sampler:
 class _Bare:
     """An oracle that writes nothing and does not end the search when trials fail."""
 
-    def save(self):
+    def save(self) -> None:
         pass
 
-    def _save_trial(self, trial):
+    def _save_trial(self, trial: Any) -> None:
         pass
 
-    def _check_consecutive_failures(self):
+    def _check_consecutive_failures(self) -> None:
         pass
 
 
@@ -131,7 +138,7 @@ class _Hyperband(_Bare, keras_tuner.oracles.HyperbandOracle):
 class _Bayesian(_Bare, keras_tuner.oracles.BayesianOptimizationOracle):
     """Bayesian search whose choices follow from seed and results alone, also after a resume."""
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         self._random_state = np.random.RandomState(seed_from(self.seed, trial_id))
         with warnings.catch_warnings():
             # It fits a length scale that reaches its bound where few trials are known.
@@ -143,7 +150,7 @@ class _Bayesian(_Bare, keras_tuner.oracles.BayesianOptimizationOracle):
             return self._random_populate_space()
         return found
 
-    def _fit_completed(self):
+    def _fit_completed(self) -> None:
         """Fits what the results of running trials are guessed from.
 
         An oracle that was not fitted yet guesses 0 for them, better than anything that is measured.
@@ -155,7 +162,7 @@ class _Bayesian(_Bare, keras_tuner.oracles.BayesianOptimizationOracle):
         self.trials = every
 
 
-def _common(job, hp):
+def _common(job: Job, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
     return {
         "objective": keras_tuner.Objective(SCORE, "min"),
         "hyperparameters": hp,

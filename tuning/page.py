@@ -1,8 +1,12 @@
 """The page of a search: its facts, its charts and every trial, in one HTML file."""
 
+from __future__ import annotations
+
 import html
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..callbacks import duration
 from ..evaluation import COLUMNS
@@ -20,7 +24,12 @@ from .findings import (
     window,
 )
 from .report import command_of
-from .trial import COMPLETED, FAILED, best_of
+from .trial import COMPLETED, FAILED, Trial, best_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from .job import Job
 
 STYLE = """
 :root { color-scheme: light; }
@@ -58,7 +67,7 @@ summary { cursor: pointer; color: #2f5f9e; }
 """
 
 
-def page(job, trials, *, script):
+def page(job: Job, trials: Sequence[Trial], *, script: str) -> str:
     """The page as HTML.
 
     Args:
@@ -100,7 +109,7 @@ def page(job, trials, *, script):
 """
 
 
-def _facts(job, trials):
+def _facts(job: Job, trials: Sequence[Trial]) -> str:
     best, counts = best_of(measured(trials)), count(trials)
     size = job.size()
     of_all = f"{counts[COMPLETED]} of {size}" if size else f"{counts[COMPLETED]}"
@@ -128,7 +137,7 @@ def _facts(job, trials):
     return _section("The search", note, _list(facts) + more)
 
 
-def _findings(job, trials, equal):
+def _findings(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> Iterator[str]:
     """The sections that compare trials with each other."""
     note = (
         "For each network and depth that was tried, the best and the median of its trials. "
@@ -164,7 +173,7 @@ def _findings(job, trials, equal):
     yield _section("What matters", note, "" if found is None else _chart("importances", found))
 
 
-def _trials(job, trials):
+def _trials(job: Job, trials: Sequence[Trial]) -> str:
     """Every trial in a row, and in a row below why it failed."""
     best = best_of(measured(trials))
     names = [entry.name for entry in job.space if varies(entry)]
@@ -186,11 +195,11 @@ def _trials(job, trials):
     return _table(columns, rows, "", below)
 
 
-def _section(title, note, content):
+def _section(title: str, note: str, content: str) -> str:
     return f"<section><h2>{_text(title)}</h2><p>{_text(note)}</p>{content}</section>\n"
 
 
-def _list(facts):
+def _list(facts: Sequence[tuple[str, str, str]]) -> str:
     items = [
         f'<div class="{kind}"><dt>{_text(name)}</dt><dd>{_text(told)}</dd></div>'
         for name, told, kind in facts
@@ -198,7 +207,12 @@ def _list(facts):
     return f"<dl>{''.join(items)}</dl>"
 
 
-def _table(columns, rows, kind, below=None):
+def _table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    kind: str,
+    below: Mapping[int, str] | None = None,
+) -> str:
     """A table; columns of numbers are right-aligned, `below` has HTML to put below some rows."""
     kinds = [
         ' class="number"' if all(re.fullmatch(r"[\d.,/e-]*", row[i]) for row in rows) else ""
@@ -218,11 +232,11 @@ def _table(columns, rows, kind, below=None):
     return f'<div class="scroll {kind}"><table><tr>{"".join(head)}</tr>\n{body}</table></div>'
 
 
-def _details(title, content):
+def _details(title: str, content: str) -> str:
     return f"<details><summary>{title}</summary><pre>{_text(content)}</pre></details>"
 
 
-def _chart(name, figure):
+def _chart(name: str, figure: go.Figure) -> str:
     return figure.to_html(
         full_html=False,
         include_plotlyjs=False,
@@ -231,5 +245,5 @@ def _chart(name, figure):
     )
 
 
-def _text(text):
+def _text(text: object) -> str:
     return html.escape(str(text))

@@ -1,5 +1,8 @@
 """The ready search space: the paper's networks, each as deep as it can be, and how they train."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..arguments import one_of
 from ..errors import UserError
 from ..networks import PAPER_NETWORKS
@@ -23,19 +26,19 @@ SIZES = {
 
 def paper_space(
     *,
-    network=PAPER_NETWORKS,
-    input_depth=(1, 3),
-    transition_depth=(1, 3),
-    output_depth=(1, 3),
-    levels=(2, 4),
-    units=(32, 512),
-    dropout=(0.0, 0.2),
-    recurrent_dropout=(0.0, 0.5),
-    output_dropout=(0.0, 0.5),
-    learning_rate=(3e-4, 1e-2),
-    clipnorm=(0.1, 10.0),
-    batch_size=(8, 16, 32),
-):
+    network: str | Sequence[str] = PAPER_NETWORKS,
+    input_depth: int | Sequence[int] | None = (1, 3),
+    transition_depth: int | Sequence[int] | None = (1, 3),
+    output_depth: int | Sequence[int] | None = (1, 3),
+    levels: int | Sequence[int] | None = (2, 4),
+    units: int | Sequence[int] | None = (32, 512),
+    dropout: float | Sequence[float] | None = (0.0, 0.2),
+    recurrent_dropout: float | Sequence[float] | None = (0.0, 0.5),
+    output_dropout: float | Sequence[float] | None = (0.0, 0.5),
+    learning_rate: float | Sequence[float] | None = (3e-4, 1e-2),
+    clipnorm: float | Sequence[float] | None = (0.1, 10.0),
+    batch_size: int | Sequence[int] | None = (8, 16, 32),
+) -> SearchSpace:
     """The search space of the paper's family of networks.
 
     Every name is that of a setting of `deep-rnn train`, but for the depths; `settings_of` turns
@@ -103,7 +106,7 @@ def paper_space(
     return SearchSpace([entry for entry in entries if entry is not None])
 
 
-def settings_of(values):
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Sampled values as settings of `deep-rnn train`: depths become widths of layers.
 
     All layers are `units` wide; where `deep_units` is given, as a budget may need it, the layers
@@ -130,7 +133,7 @@ def settings_of(values):
     return settings
 
 
-def _entry(name, given, kind, **more):
+def _entry(name: str, given: Any, kind: str, **more: Any) -> Entry | None:
     """An entry from a range or choices, from one value that is fixed, or none from None."""
     if given is None:
         return None

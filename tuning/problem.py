@@ -1,6 +1,9 @@
 """What a search trains on: a data set of the package, or data of the user's own."""
 
 import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import keras
 
@@ -42,24 +45,33 @@ class DatasetProblem:
     outputs = None
     direction = "min"
 
-    def __init__(self, name, data_path=None, data_dir=None):
-        self.dataset = name
-        if not isinstance(name, data.Dataset):
+    def __init__(
+        self,
+        name: str | os.PathLike[str] | data.Dataset,
+        data_path: str | os.PathLike[str] | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.dataset: data.Dataset
+        if isinstance(name, data.Dataset):
+            self.dataset = name
+        else:
             with argument_is("name", "data"):
                 self.dataset = data.load(name, data_path=data_path, data_dir=data_dir)
         check_lengths(self.dataset)
         self.features = self.dataset.features
         self.objective = f"val_{PRIMARY[self.dataset.kind]}"
 
-    def complete(self, settings):
+    def complete(self, settings: Mapping[str, Any]) -> Settings:
         """A dict of settings as complete `Settings`."""
         return Settings(self.dataset.name, **settings).complete(self.dataset)
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> keras.Model:
         """The compiled network of complete `Settings`."""
         return prepare(settings, self.dataset, network_arguments(settings, self.dataset))[0]
 
-    def fit_arguments(self, settings, args, kwargs):
+    def fit_arguments(
+        self, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
         """What `Model.fit` takes for the data, and the batches whose order follows the epoch.
 
         Args:
@@ -103,7 +115,15 @@ class OwnProblem:
     }
     known = tuple(name for name in SETTINGS if name not in _OF_DATA_SETS)
 
-    def __init__(self, input_shape, output, loss, metric, direction, return_sequences):
+    def __init__(
+        self,
+        input_shape: Sequence[int | None] | None,
+        output: keras.layers.Layer | None,
+        loss: Any,
+        metric: str | keras.metrics.Metric | None,
+        direction: str,
+        return_sequences: bool,
+    ) -> None:
         shape = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else ()
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 1:
             raise UserError(f"`input_shape` must be (T, D), T or None, got {input_shape!r}.")
@@ -118,9 +138,9 @@ class OwnProblem:
         if metric is not None and name is None:
             raise UserError(f"`metric` must be a name or a Keras metric, got {metric!r}.")
         self.objective = f"val_{name or 'loss'}"
-        self._outputs = {}
+        self._outputs: dict[int, int] = {}
 
-    def outputs(self, width):
+    def outputs(self, width: int) -> int:
         """The number of parameters of the output layer upon a recurrent layer of this width."""
         if width not in self._outputs:
             layer = _copy(self.output)
@@ -129,11 +149,11 @@ class OwnProblem:
             self._outputs[width] = layer.count_params()
         return self._outputs[width]
 
-    def complete(self, settings):
+    def complete(self, settings: Mapping[str, Any]) -> Settings:
         """A dict of settings as complete `Settings`."""
         return Settings("the user's own", **{**self.defaults, "truncate": 0, **settings})
 
-    def build(self, settings):
+    def build(self, settings: Settings) -> keras.Model:
         """The compiled network of complete `Settings`."""
         arguments = {
             name: getattr(settings, name)
@@ -152,7 +172,7 @@ class OwnProblem:
             y = keras.layers.Dropout(settings.output_dropout, seed=settings.seed)(y)
         model = keras.Model(x, _copy(self.output)(y), name=settings.network)
         optimizer = keras.optimizers.AdamW(
-            settings.learning_rate,
+            cast(float, settings.learning_rate),
             weight_decay=settings.weight_decay,
             global_clipnorm=settings.clipnorm,
         )
@@ -160,7 +180,9 @@ class OwnProblem:
         model.compile(optimizer, _copy(self.loss), metrics=metrics)
         return model
 
-    def fit_arguments(self, settings, args, kwargs):
+    def fit_arguments(
+        self, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], None]:
         """See `DatasetProblem.fit_arguments`; the data is what the search was given."""
         if not {"validation_data", "validation_split"} & set(kwargs):
             raise UserError("`validation_data` must be given to the search, got none.")
@@ -171,6 +193,6 @@ class OwnProblem:
         return args, {"batch_size": settings.batch_size} if arrays else {}, None
 
 
-def _copy(part):
+def _copy(part: Any) -> Any:
     """A new layer, metric or loss like `part`: what has been used by one network stays with it."""
     return type(part).from_config(part.get_config()) if hasattr(part, "get_config") else part

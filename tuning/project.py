@@ -15,19 +15,26 @@ Only the process that leads writes job.json, the states and the token; anyone ma
 time. Each appears whole or not at all and is on the disk when its function returns.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, missing_extra
 from ..writing import PARTIAL, one_line, remove
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import Trial
+
+if TYPE_CHECKING:
+    from .job import Job
 
 JOB, TOKEN, LOCK = "job.json", "token", "lock"
 WORKERS, LOGS, TRIALS, REPORT, BEST = "workers", "logs", "trials", "report", "best.json"
@@ -50,13 +57,13 @@ class Project:
     False
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser().absolute()  # workers may stand elsewhere
 
-    def __truediv__(self, name):
+    def __truediv__(self, name: str | os.PathLike[str]) -> Path:
         return self.path / name
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether a search was begun here."""
         try:
             self._begun()
@@ -64,7 +71,7 @@ class Project:
             return False
         return True
 
-    def check(self, *, resume=False, overwrite=False):
+    def check(self, *, resume: bool = False, overwrite: bool = False) -> None:
         """Refuses a folder in which a search cannot begin, or go on, and writes nothing.
 
         Args:
@@ -87,7 +94,7 @@ class Project:
                 "pass --resume to go on with it or --overwrite to replace it."
             )
 
-    def _check_place(self):
+    def _check_place(self) -> None:
         """Refuses a folder that holds something else than a search."""
         where = repr(str(self.path))
         with one_line(self.path):
@@ -103,7 +110,7 @@ class Project:
             )
 
     @contextlib.contextmanager
-    def lead(self):
+    def lead(self) -> Iterator[None]:
         """Keeps every other process from leading the search in this folder.
 
         The lock is the system's (`flock`): it ends with the process, however that ends.
@@ -131,7 +138,7 @@ class Project:
         finally:
             lock.release()
 
-    def begin(self, job, *, resume=False, overwrite=False):
+    def begin(self, job: Job, *, resume: bool = False, overwrite: bool = False) -> None:
         """Prepares the folder for a search; only within `lead`.
 
         Args:
@@ -161,7 +168,7 @@ class Project:
             for name in (WORKERS, LOGS, TRIALS):
                 (self / name).mkdir(exist_ok=True)
 
-    def _begun(self):
+    def _begun(self) -> dict[str, Any]:
         """The configuration of the job that began the search."""
         line = f"`job` must be a job file or the folder of a search, got {str(self.path)!r}"
         try:
@@ -176,7 +183,7 @@ class Project:
             raise UserError(line) from None
         return config
 
-    def job(self):
+    def job(self) -> Job:
         """The `Job` of the search.
 
         Raises:
@@ -186,7 +193,7 @@ class Project:
 
         return Job.from_config(self._begun())
 
-    def token(self):
+    def token(self) -> str:
         """The secret of those who take part in the search.
 
         Raises:
@@ -202,21 +209,21 @@ class Project:
             raise UserError(f"{str(self / TOKEN)!r} is damaged: --resume makes a new one.")
         return text
 
-    def _has_token(self):
+    def _has_token(self) -> bool:
         try:
             return bool(self.token())
         except UserError:
             return False
 
-    def save(self, state):
+    def save(self, state: dict[str, Any]) -> None:
         """See `state.save`; `trials` is a list of `Trial` as dicts. Only within `lead`."""
         saved.save(self.path, state)
 
-    def load(self):
+    def load(self) -> tuple[dict[str, Any] | None, str | None]:
         """See `state.load`."""
         return saved.load(self.path)
 
-    def trials(self):
+    def trials(self) -> list[Trial]:
         """Every `Trial` of the search, as the state knows it; also while another process leads."""
         state, _ = self.load()
         if state is None:
@@ -226,7 +233,7 @@ class Project:
         except (KeyError, TypeError):
             raise UserError(f"{str(self / STATE)!r} was written by another version.") from None
 
-    def attempt_folder(self, trial_id, attempt):
+    def attempt_folder(self, trial_id: str, attempt: int) -> Path:
         """The run folder of an attempt, relative to this folder.
 
         Example:
@@ -236,17 +243,17 @@ class Project:
         """
         return Path(TRIALS, _checked("trial_id", trial_id), f"{attempt:d}")
 
-    def attempts(self, trial_id):
+    def attempts(self, trial_id: str) -> list[Path]:
         """The run folders of all attempts at a trial that were begun, in their order."""
         folder = self / TRIALS / _checked("trial_id", trial_id)
         found = [path for path in folder.glob("*") if path.name.isdecimal()]
         return sorted(found, key=lambda path: int(path.name))
 
-    def next_attempt(self, trial_id):
+    def next_attempt(self, trial_id: str) -> int:
         """A number that no attempt at the trial has had: one more than the highest, from 0."""
         return max((int(path.name) for path in self.attempts(trial_id)), default=-1) + 1
 
-    def show_shared(self, worker_id, nonce):
+    def show_shared(self, worker_id: str, nonce: str) -> None:
         """Writes what a worker and the process that leads agreed on, for `sees`.
 
         Args:
@@ -261,7 +268,7 @@ class Project:
             path.parent.mkdir(exist_ok=True)
         write_to_disk(path, json.dumps({"nonce": nonce}) + "\n")
 
-    def sees(self, worker_id, nonce, patience=10.0):
+    def sees(self, worker_id: str, nonce: str, patience: float = 10.0) -> bool:
         """Whether the worker wrote the nonce into this folder, so that both have one and the same.
 
         Args:
@@ -280,11 +287,11 @@ class Project:
                 return False
             time.sleep(0.2)
 
-    def _shown(self, worker_id):
+    def _shown(self, worker_id: str) -> Path:
         return self / WORKERS / f"{check_worker_id(worker_id)}.json"
 
 
-def check_worker_id(id):
+def check_worker_id(id: str) -> str:
     """The id of a worker, which names its files.
 
     Raises:
@@ -300,7 +307,7 @@ def check_worker_id(id):
     return _checked("id", id)
 
 
-def _checked(argument, name):
+def _checked(argument: str, name: str) -> str:
     """A name that stays in its folder."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         got = repr(name if not isinstance(name, str) else name[:80])

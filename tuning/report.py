@@ -1,11 +1,16 @@
 """The report of a search: for spreadsheets, for programs, for the terminal, and the best so far."""
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import json
 import math
+import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from ..callbacks import duration
 from ..errors import UserError
@@ -14,12 +19,15 @@ from ..runs import Run, versions
 from ..writing import one_line, replacing, write_json
 from .findings import count, describe, dropouts, measured, rank, solved, varies
 from .project import BEST, REPORT
-from .trial import ENDED, FAILED, best_of
+from .trial import ENDED, FAILED, Trial, best_of
+
+if TYPE_CHECKING:
+    from .job import Job
 
 TABLE, RECORDS = "trials.csv", "trials.json"
 
 
-def write_report(folder, job, trials):
+def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
     """Writes PROJECT/report/ anew, and best.json.
 
     trials.csv and trials.json hold every trial, index.html shows them, and tensorboard/ has them
@@ -48,7 +56,7 @@ def write_report(folder, job, trials):
     write_event_logs(folder, job, trials)
 
 
-def write_best(folder, job, trials):
+def write_best(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
     """Writes PROJECT/best.json: the best trial so far, how it was made and how to make it again.
 
     Args:
@@ -61,7 +69,7 @@ def write_best(folder, job, trials):
         return
     counts = count(trials)
     try:
-        made_by = Run(folder / best.folder).config["versions"]
+        made_by = Run(folder / cast(str, best.folder)).config["versions"]
     except (UserError, KeyError, TypeError):
         made_by = versions()
     content = {
@@ -88,14 +96,14 @@ def write_best(folder, job, trials):
         write_json(folder / BEST, content)
 
 
-def command_of(job, trial):
+def command_of(job: Job, trial: Trial) -> str:
     """The command line that trains a trial again, on the data where the job has it now."""
     config = job.get_config()
     places = {name: config.get(name) for name in ("data_path", "data_dir")}
     return train_command({**trial.settings, "data": job.data, **places})
 
 
-def train_command(settings):
+def train_command(settings: Mapping[str, Any]) -> str:
     """The command line that trains a network with these settings.
 
     Args:
@@ -118,7 +126,7 @@ def train_command(settings):
     return shlex.join(words)
 
 
-def table(job, trials):
+def table(job: Job, trials: Sequence[Trial]) -> tuple[str, list[str], list[list[str]], list[str]]:
     """The trials as a table, the best first, then those that run, wait and failed.
 
     Args:
@@ -152,7 +160,7 @@ def table(job, trials):
         notes[0] += f": {COLUMNS[job.objective][1]}"
     if any(trial.epochs is not None for trial in trials):
         notes.append("epochs: the one whose weights were kept/all that were trained")
-    fixed = [f"{entry.name} {entry.choices[0]}" for entry in job.space if not varies(entry)]
+    fixed = [f"{entry.name} {entry.default}" for entry in job.space if not varies(entry)]
     if fixed:
         notes.append(f"the same for every network that has it: {', '.join(fixed)}")
     if dropouts(job):
@@ -162,7 +170,9 @@ def table(job, trials):
     return title, columns, rows, notes
 
 
-def progress_line(job, trial, trials, left=None):
+def progress_line(
+    job: Job, trial: Trial, trials: Sequence[Trial], left: float | None = None
+) -> str:
     """The line that is shown when a trial has ended.
 
     Args:
@@ -191,7 +201,7 @@ def progress_line(job, trial, trials, left=None):
     return "  ".join(parts)
 
 
-def finite(value):
+def finite(value: Any) -> Any:
     """What JSON can hold: None in place of numbers that are not finite.
 
     Example:
@@ -206,7 +216,7 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_table(path, job, trials):
+def _write_table(path: Path, job: Job, trials: Sequence[Trial]) -> None:
     names = [entry.name for entry in job.space]
     widths = [] if job.budget is None else ["units", "deep_units"]
     last = ("worker", "started", "ended", "folder", "error")
@@ -220,7 +230,7 @@ def _write_table(path, job, trials):
             writer.writerow(finite({**record, **trial.values, **solved(job, trial)}))
 
 
-def _records(job, trials):
+def _records(job: Job, trials: Sequence[Trial]) -> Any:
     best = best_of(measured(trials))
     content = {
         "job": job.get_config(),
@@ -232,12 +242,12 @@ def _records(job, trials):
     return finite(content)
 
 
-def _holds(path, content):
+def _holds(path: Path, content: Any) -> bool:
     try:
         return json.loads(path.read_text(encoding="utf-8")) == content
     except (OSError, ValueError):
         return False
 
 
-def _score(trial):
+def _score(trial: Trial) -> str:
     return f"{trial.score:.4f}" if measured([trial]) else ""

@@ -1,14 +1,22 @@
 """A search from its beginning to its report: the chief in this process, workers where they are."""
 
+from __future__ import annotations
+
 import contextlib
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
+from ..addresses import check_address
 from ..errors import UserError
 from .chief import LEASE, Chief
 from .local import LocalWorkers
 from .project import Project
 from .report import write_report
-from .wire import Server, check_address
+from .wire import Server
+
+if TYPE_CHECKING:
+    from .job import Job
 
 LOOPBACK = "127.0.0.1:0"
 PAUSE = 0.2
@@ -17,15 +25,15 @@ FAREWELL = 20.0
 
 
 def run_search(
-    job,
+    job: Job,
     *,
-    workers=None,
-    address=LOOPBACK,
-    resume=False,
-    overwrite=False,
-    lease=LEASE,
-    say=print,
-):
+    workers: int | None = None,
+    address: str = LOOPBACK,
+    resume: bool = False,
+    overwrite: bool = False,
+    lease: float = LEASE,
+    say: Callable[[str], object] = print,
+) -> Chief:
     """Leads a search and writes its report.
 
     Args:
@@ -58,7 +66,8 @@ def run_search(
         try:
             say(f"Chief at {server.address}, project folder {project.path}")
             if local and chief.over is None:
-                helpers = LocalWorkers(workers or job.workers, server.address, project)
+                count = workers or cast(int, job.workers)
+                helpers = LocalWorkers(count, server.address, project)
             while chief.over is None:
                 time.sleep(PAUSE)
                 chief.look()
@@ -78,7 +87,7 @@ def run_search(
     return chief
 
 
-def _report(project, job, chief):
+def _report(project: Project, job: Job, chief: Chief) -> None:
     """Writes the report of what was saved; where an error has ended the search, if it can."""
     try:
         write_report(project.path, job, project.trials())
@@ -87,7 +96,7 @@ def _report(project, job, chief):
             raise
 
 
-def _farewell(chief, helpers):
+def _farewell(chief: Chief, helpers: LocalWorkers | None) -> None:
     """Waits until the workers know that it is over."""
     end = time.monotonic() + FAREWELL
     while not chief.gone() and time.monotonic() < end:

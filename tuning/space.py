@@ -5,11 +5,19 @@ active only where that value is among those that it names. Both samplers give th
 the values of the active entries by name, and nothing else.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import UserError, nearest
 from .entry import Entry
+
+if TYPE_CHECKING:
+    import optuna
+    from keras_tuner import HyperParameters
 
 
 class SearchSpace:
@@ -34,7 +42,7 @@ class SearchSpace:
     True
     """
 
-    def __init__(self, entries):
+    def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {}
         for entry in entries:
             conditions = {}
@@ -66,7 +74,7 @@ class SearchSpace:
             raise UserError("`entries` must hold at least one entry, got none.")
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, dict[str, Any]]) -> Self:
         """The space of a plain dict, such as a table of a TOML file: {name: {"kind": ...}}.
 
         Args:
@@ -88,29 +96,29 @@ class SearchSpace:
             entries.append(Entry(name, **table))
         return cls(entries)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, dict[str, Any]]:
         """The space as a plain dict that JSON and TOML can hold; `from_config` reads it."""
         return {entry.name: entry.get_config() for entry in self}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return name in self._entries
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Entry:
         return self._entries[name]
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and list(self) == list(other)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SearchSpace({list(self)})"
 
-    def sample_keras_tuner(self, hp):
+    def sample_keras_tuner(self, hp: HyperParameters) -> dict[str, Any]:
         """Declares the space in Keras Tuner's `HyperParameters` and gives its active values.
 
         Args:
@@ -129,7 +137,7 @@ class SearchSpace:
                 active[entry.name] = hp.values[entry.name] = entry.exact(value)
         return active
 
-    def sample_optuna(self, trial):
+    def sample_optuna(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         """Asks an Optuna trial for the active values.
 
         Args:
@@ -140,7 +148,9 @@ class SearchSpace:
         """
         return self._active(lambda entry: entry.from_optuna(trial))
 
-    def to_optuna_distributions(self, values):
+    def to_optuna_distributions(
+        self, values: Mapping[str, Any]
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
         """The Optuna distributions of the active values, for `optuna.trial.create_trial`.
 
         Args:
@@ -148,7 +158,7 @@ class SearchSpace:
         """
         return {name: self[name].to_optuna() for name in self.active(values)}
 
-    def active(self, values):
+    def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The active ones among `values`, in the order of the space, each made exact.
 
         Args:
@@ -158,18 +168,18 @@ class SearchSpace:
             UserError: An active value is missing or impossible.
         """
 
-        def given(entry):
+        def given(entry: Entry) -> Any:
             if entry.name not in values:
                 raise UserError(f"`{entry.name}` must have a value, got none.")
             return values[entry.name]
 
         return self._active(given)
 
-    def defaults(self):
+    def defaults(self) -> dict[str, Any]:
         """The active values where nothing is searched."""
         return self._active(lambda entry: entry.default)
 
-    def summary(self, values):
+    def summary(self, values: Mapping[str, Any]) -> str:
         """The active values in one line.
 
         Example:
@@ -184,7 +194,7 @@ class SearchSpace:
             for name, value in self.active(values).items()
         )
 
-    def difference(self, other):
+    def difference(self, other: SearchSpace) -> str:
         """What changed from this space to another, in words; empty if nothing did.
 
         Example:
@@ -209,7 +219,7 @@ class SearchSpace:
             told = ["the order of the entries"]
         return "; ".join(told)
 
-    def combinations(self, names):
+    def combinations(self, names: Collection[str]) -> list[dict[str, Any]]:
         """Every way in which the entries of these names can be chosen, as dicts of active values.
 
         Args:
@@ -230,14 +240,14 @@ class SearchSpace:
                 ]
         return found
 
-    def _conditions(self, entry):
+    def _conditions(self, entry: Entry) -> list[tuple[str, Collection[Any]]]:
         """The conditions of an entry and of those that it depends on, outermost first."""
         conditions = []
         for name, allowed in (entry.when or {}).items():
             conditions += [*self._conditions(self[name]), (name, allowed)]
         return conditions
 
-    def _active(self, value_of):
+    def _active(self, value_of: Callable[[Entry], Any]) -> dict[str, Any]:
         active = {}
         for entry in self:
             if entry.applies(active):

@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..writing import replacing
@@ -14,7 +16,7 @@ from ..writing import replacing
 STATE, BACKUP = "state.json", "state.backup.json"
 
 
-def save(folder, state):
+def save(folder: Path, state: dict[str, Any]) -> None:
     """Replaces the state; the one before becomes the backup.
 
     Args:
@@ -32,7 +34,7 @@ def save(folder, state):
     write_to_disk(folder / STATE, text)
 
 
-def load(folder):
+def load(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
     """The state that was saved last.
 
     Args:
@@ -71,7 +73,7 @@ def load(folder):
     )
 
 
-def write_to_disk(path, text, mode=0o666):
+def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
     """Writes a file whole or not at all; it is on the disk when this returns.
 
     Args:
@@ -97,12 +99,12 @@ def write_to_disk(path, text, mode=0o666):
             os.close(folder)
 
 
-def unreadable(path, error):
+def unreadable(path: Path, error: OSError) -> UserError:
     """The line for a file that the system does not read."""
     return UserError(f"Cannot read {str(path)!r}: {error.strerror}.")
 
 
-def _read(path):
+def _read(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     """The state in a file, and what is wrong with it; one of both is None."""
     try:
         content = json.loads(path.read_text(encoding="ascii"))
@@ -117,16 +119,16 @@ def _read(path):
     return None, "damaged"
 
 
-def _sealed(state):
+def _sealed(state: Any) -> str:
     """The text of a state with its checksum."""
     text = _canonical(state)
     return f'{{"checksum": "{_checksum(text)}", "state": {text}}}\n'
 
 
-def _canonical(state):
+def _canonical(state: Any) -> str:
     """The one text of a state."""
     return json.dumps(state, allow_nan=False, separators=(",", ":"))
 
 
-def _checksum(text):
+def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,6 +1,8 @@
 """`Trial`: one network of a search, from the moment its values are chosen to its result."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any, cast
 
 # A trial waits for a worker, also again after its worker was lost; then it runs; then it has ended.
 WAITING, RUNNING, COMPLETED, FAILED = "WAITING", "RUNNING", "COMPLETED", "FAILED"
@@ -38,8 +40,8 @@ class Trial:
     """
 
     id: str
-    values: dict
-    settings: dict
+    values: dict[str, Any]
+    settings: dict[str, Any]
     parameters: int
     status: str = WAITING
     until: int | None = None
@@ -53,19 +55,24 @@ class Trial:
     ended: str | None = None
     seconds: float | None = None
     score: float | None = None
-    metrics: dict | None = None
+    metrics: dict[str, float] | None = None
     epochs: int | None = None
     best_epoch: int | None = None
     error: str | None = None
     traceback: str | None = None
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """Seed of its weights, dropout and order of the data."""
         return self.settings["seed"]
 
 
-def best_of(trials):
+def score_of(trial: Trial) -> float:
+    """The score of a trial that has one."""
+    return cast(float, trial.score)
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
     """The completed trial with the smallest score, the earliest of equals; None without one."""
     completed = [trial for trial in trials if trial.status == COMPLETED]
     return min(completed, key=lambda trial: (trial.score, trial.id), default=None)

@@ -12,6 +12,8 @@ import json
 import math
 import sys
 import traceback
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Self
 
 from ..addresses import check_address, parse_address
 from ..errors import ServerError, Unreachable, UserError, first_line, missing_extra
@@ -75,7 +77,15 @@ class Server:
     {'result': 42}
     """
 
-    def __init__(self, address, handlers, *, token=None, open_methods=(), threads=16):
+    def __init__(
+        self,
+        address: str,
+        handlers: Mapping[str, Callable[..., dict[str, Any]]],
+        *,
+        token: str | None = None,
+        open_methods: Collection[str] = (),
+        threads: int = 16,
+    ) -> None:
         host, port = check_address(address)
         self._token, self._open = token, frozenset(open_methods)
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, "wire")
@@ -94,18 +104,25 @@ class Server:
         self.address = f"{host}:{port}"
         self._server.start()
 
-    def stop(self, grace=1.0):
+    def stop(self, grace: float = 1.0) -> None:
         """Listens no more; calls that are being answered get `grace` seconds to end."""
         self._server.stop(grace).wait()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
-    def _answer(self, name, handler, signature, data, context):
+    def _answer(
+        self,
+        name: str,
+        handler: Callable[..., dict[str, Any]],
+        signature: inspect.Signature,
+        data: bytes,
+        context: grpc.ServicerContext,
+    ) -> bytes:
         """The reply to a call as bytes; empty beside a code and a line."""
         try:
             self._admit(name, context)
@@ -122,11 +139,11 @@ class Server:
         context.set_details(line[:_LINE])
         return b""
 
-    def _admit(self, name, context):
+    def _admit(self, name: str, context: grpc.ServicerContext) -> None:
         """Refuses a caller that does not know the token."""
         if self._token is None or name in self._open:
             return
-        given = dict(context.invocation_metadata()).get(_TOKEN, "")
+        given: Any = dict(context.invocation_metadata()).get(_TOKEN, "")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             line = "`token` must be that of the search; one that was replaced has a new one."
             raise _Refusal(_CODES.PERMISSION_DENIED, line)
@@ -136,7 +153,7 @@ class _Refusal(Exception):
     """A call that does not get as far as its handler: code and line."""
 
 
-def _bound(name, signature, data):
+def _bound(name: str, signature: inspect.Signature, data: bytes) -> inspect.BoundArguments:
     """The arguments of a handler that a message holds."""
     try:
         return signature.bind(**_decoded(data))
@@ -156,11 +173,11 @@ class Client:
         UserError: The address is malformed.
     """
 
-    def __init__(self, address, *, token=None):
+    def __init__(self, address: str, *, token: str | None = None) -> None:
         host, port = parse_address(address, lowest=1)
         self.address, self.token = f"{host}:{port}", token
 
-    def call(self, method, /, *, timeout=30.0, **message):
+    def call(self, method: str, /, *, timeout: float = 30.0, **message: Any) -> dict[str, Any]:
         """The server's reply.
 
         Args:
@@ -177,7 +194,7 @@ class Client:
             ServerError: The server has failed in the call.
         """
         data = _encoded(message)
-        metadata = [] if self.token is None else [(_TOKEN, self.token)]
+        metadata = () if self.token is None else ((_TOKEN, self.token),)
         # The scheme keeps a host named `unix` or `ipv4` from being taken for one.
         with grpc.insecure_channel(f"dns:///{self.address}", _CLIENT_OPTIONS) as channel:
             remote = channel.unary_unary(f"/{_SERVICE}/{method}")
@@ -190,7 +207,9 @@ class Client:
         except (ValueError, TypeError, RecursionError) as error:
             raise ServerError(f"{self.address} does not speak as a chief: {error}.") from None
 
-    def _error(self, method, timeout, code, details):
+    def _error(
+        self, method: str, timeout: float, code: grpc.StatusCode, details: str | None
+    ) -> Exception:
         line = " ".join((details or code.name).split())
         if code is _CODES.DEADLINE_EXCEEDED:
             line = f"no reply within {timeout:g} seconds"
@@ -203,14 +222,14 @@ class Client:
         return ServerError(f"{self.address} has failed in {method!r}: {line}; its log tells more.")
 
 
-def _encoded(message):
+def _encoded(message: dict[str, Any]) -> bytes:
     """The bytes of a dict."""
     if not isinstance(message, dict):
         raise TypeError(f"a message must be a dict, got {type(message).__name__}")
     return json.dumps(message, allow_nan=False).encode("ascii")
 
 
-def _decoded(data):
+def _decoded(data: bytes) -> dict[str, Any]:
     """The dict that bytes hold."""
     message = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     if not isinstance(message, dict):
@@ -218,7 +237,7 @@ def _decoded(data):
     return message
 
 
-def _finite(text):
+def _finite(text: str) -> float:
     """A number of a message; JSON has no NaN, and 1e999 would become an infinity."""
     number = float(text)
     if not math.isfinite(number):

@@ -1,5 +1,7 @@
 """A worker of a search: asks the chief for trials, trains them, tells what came out."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import os
@@ -8,16 +10,24 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..errors import UserError
+from ..errors import Unreachable, UserError
 from ..writing import one_line
 from .attempt import run_attempt
 from .job import Job
 from .project import Project, check_worker_id
 from .trial import Trial
-from .wire import Client, Unreachable
+from .wire import Client
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ..data import Dataset
+    from .hypermodel import HyperDeepRNN
 
 try:
     import psutil
@@ -48,19 +58,28 @@ class Worker:
         say: Function that shows a line.
     """
 
-    def __init__(self, address, id, *, restart, connect_timeout=300.0, project=None, say=print):
+    def __init__(
+        self,
+        address: str,
+        id: str,
+        *,
+        restart: Callable[[], object],
+        connect_timeout: float = 300.0,
+        project: str | os.PathLike[str] | None = None,
+        say: Callable[[str], object] = print,
+    ) -> None:
         self.id = check_worker_id(id)
         self._client = Client(address)
         self._address, self._timeout = address, connect_timeout
         self._restart, self._say = restart, say
         self._session = secrets.token_hex(8)
-        self._trial = None
+        self._trial: dict[str, Any] | None = None
         self._heard = time.monotonic()
         path = self._call("hello", who=False)["project"] if project is None else project
         self._project = Project(path)
         self._join()
 
-    def run(self):
+    def run(self) -> str:
         """Trains trials until the chief has no more; the reason why it ended.
 
         Raises:
@@ -76,8 +95,8 @@ class Worker:
         finally:
             ended.set()
 
-    def _work(self, job, hyper):
-        memory = None
+    def _work(self, job: Job, hyper: HyperDeepRNN) -> str:
+        memory, dataset = None, cast("Dataset", hyper.dataset)
         while True:
             answer = self._call("ask")
             if "end" in answer:
@@ -90,7 +109,7 @@ class Worker:
             values = hyper.space.summary(trial.values)
             self._say(f"trial {trial.id}, attempt {trial.attempt}: {values}")
             try:
-                outcome = run_attempt(trial, job, self._project, hyper.dataset, say=self._say)
+                outcome = run_attempt(trial, job, self._project, dataset, say=self._say)
             except UserError as error:
                 self._call("give_up", **self._trial, reason=str(error))
                 raise
@@ -105,7 +124,7 @@ class Worker:
                 self._say(f"has grown by {(now - memory) / 2**20:.0f} MiB and begins anew")
                 self._restart()
 
-    def _join(self):
+    def _join(self) -> None:
         """Takes part, once the chief has seen that both look at the same folder."""
         nonce = secrets.token_hex(8)
         try:
@@ -120,7 +139,7 @@ class Worker:
         joined = self._call("join", nonce=nonce)
         self._job, self._pause = Job.from_config(joined["job"]), joined["beat"]
 
-    def _call(self, method, *, who=True, **message):
+    def _call(self, method: str, *, who: bool = True, **message: Any) -> dict[str, Any]:
         """An answer of the chief, who may be away for a while."""
         if who:
             message.update(worker=self.id, session=self._session)
@@ -134,14 +153,14 @@ class Worker:
                 self._heard = time.monotonic()
                 return answer
 
-    def _check_patience(self):
+    def _check_patience(self) -> None:
         if time.monotonic() - self._heard > self._timeout:
             raise UserError(
                 f"`connect` must be the address of a running chief: nobody has answered at "
                 f"{self._address} for {self._timeout:g} seconds."
             )
 
-    def _beat(self, ended):
+    def _beat(self, ended: threading.Event) -> None:
         """Tells the chief that this worker is alive, and ends it where that is of no use."""
         while not ended.wait(self._pause):
             trial = self._trial
@@ -154,25 +173,25 @@ class Worker:
             if "end" in answer:
                 self._say(answer["end"])
                 os._exit(0)
-            if not answer["go_on"] and trial == self._trial:
+            if trial is not None and not answer["go_on"] and trial == self._trial:
                 self._say(f"trial {trial['trial']} is no longer this worker's, which begins anew")
                 self._restart()
 
-    def _leave(self, signum, frame):
+    def _leave(self, signum: int, frame: FrameType | None) -> None:
         """Ends at once; others go on with the trial from what is on the disk."""
         with contextlib.suppress(Unreachable, UserError):
             self._client.call("leave", timeout=2.0, worker=self.id, session=self._session)
         os._exit(128 + signum)
 
 
-def die_with(parent):
+def die_with(parent: int) -> None:
     """Ends this process as soon as its parent is no longer there.
 
     Args:
         parent: Process id of the parent.
     """
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
