@@ -438,6 +438,8 @@ class Plus(Operator):
         activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
         input_activation: phi of the input layers; None takes `activation`.
         use_bias: Whether each layer has a bias.
+        normalization: Of each layer's pre-activation before phi: `"layer"` (Ba et al.,
+            arXiv:1607.06450), a Keras layer that is copied for each, or None.
         input_initializer: For each kernel that x(t) feeds. None: `kernel_initializer`. Glorot's
             distribution expects a sum of D numbers; where few of them are not 0, a Gaussian lets a
             network learn several times faster: measured, of deviation 1 for characters (unlike
@@ -523,7 +525,7 @@ class Plus(Operator):
         for number, units in enumerate(self.input_units or (), start=1):
             phi, width = self._own_activation(self.input_activation or self.activation, units)
             how = {} if layers else {"initializer": self.input_initializer}
-            kernel = self._weight(f"deep_input_{number}", "kernel", (features, width), **how)
+            kernel = self._weight(f"deep_input_to_hidden_{number}", "kernel", (features, width), **how)
             name = f"deep_input_bias_{number}"
             bias = self._weight(name, "bias", (width,)) if self.use_bias else None
             layers.append((kernel, bias, phi))

@@ -46,8 +46,8 @@ class DeepTransitionRNN(DeepRNN):
         shortcut_initializer: For every S_l. None: as `recurrent_initializer`, with S_l and the W_l
             beside it scaled by 1/sqrt(2), which keeps the gain of the two paths together at one.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -90,8 +90,8 @@ class DeepInputRNN(DeepRNN):
         input_units: Widths of the layers that x(t) goes through, for example `(400,)`.
         input_activation: phi of these layers; None takes `activation`.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -139,8 +139,8 @@ class DeepOutputRNN(DeepRNN):
         output_activation: phi of these layers; None takes `activation`.
         output_dropout: Share of the units of h(t) to drop before the output layers.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -187,8 +187,8 @@ class DeepOutputTransitionRNN(DeepRNN):
         output_dropout: Share of the units of h(t) to drop before the output layers.
         shortcut_initializer: For every S_l; see `DeepTransitionRNN`.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -237,17 +237,19 @@ class StackedRNN(DeepRNN):
         h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
 
     Args:
-        cells: List of cells, one a level, from below: cells of this package or of Keras. Give
-            either this or `units`.
-        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes what
-            follows; cells given by `cells` have their own.
-        transition_units, shortcut, input_to, shortcut_initializer: As in `DeepTransitionRNN`.
+        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes the options;
+            a list of cells is taken for `cells`.
+        cells: List of cells instead, one a level, from below: cells of this package, gated ones
+            among them, or of Keras.
         skip: None: y(t) is the output of the top level. `"residual"`: from the second level on, a
             level's input is added to its output. `"all_to_output"`: y(t) is the outputs of all
             levels side by side.
+        level_dropout: Dropout rate of the input of every level but the first, which drops units of
+            x at the rate `dropout`; None: that of `dropout` too.
+        transition_units, shortcut, input_to: Of each level, as in `DeepTransitionRNN`.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -310,8 +312,8 @@ class FastDropoutRNN(DeepRNN):
         dropout: p_x, the share of the units of x that is dropped.
         recurrent_dropout: p_h, the share of the units of h(t-1) that is dropped.
         **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`;
-            those of dropout and of the loop over time are those of `DeepRNN`.
+            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
+            of dropout and of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import sys
+import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ CHUNK = 64
 def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
     """See `loop`. The number of time steps may be unknown."""
 
+    def elements(carry: list) -> list[tuple]:
+        batch = carry[0].shape[0]
+        return [(batch, shape) if isinstance(shape, int) else shape for shape in shapes]
+
     def steps(first: Any, last: Any, carry: list, inputs: list, constants: list) -> tuple:
         """The steps from `first` to before `last`; the other rows of the outputs are 0."""
         length = tf.shape(inputs[0])[0]
@@ -27,14 +32,9 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
             tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x)
             for x in inputs
         ]
-        batch = carry[0].shape[0]
         writers = [
-            tf.TensorArray(
-                carry[0].dtype,
-                size=length,
-                element_shape=(batch, shape) if isinstance(shape, int) else shape,
-            )
-            for shape in shapes
+            tf.TensorArray(carry[0].dtype, size=length, element_shape=shape)
+            for shape in elements(carry)
         ]
 
         def one_step(i: Any, carry: list, writers: list) -> tuple:
@@ -60,25 +60,24 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
         carry = [tf.convert_to_tensor(value) for value in carry]
         # In a graph a known length is that of every call.
         known = inputs[0].shape[0] is not None and not tf.executing_eagerly()
-        if xla and not known:
-            return _by_chunks(steps_of_chunk, carry, inputs, constants, len(shapes), reverse)
+        if xla and not known and not _compiled_whole():
+            return _by_chunks(steps_of_chunk, carry, inputs, constants, elements(carry), reverse)
         return all_steps(carry, list(inputs), constants)
 
     return loop
 
 
 def _by_chunks(
-    program: Callable, carry: list, inputs: list, constants: list, count: int, reverse: bool
+    program: Callable, carry: list, inputs: list, constants: list, elements: list, reverse: bool
 ) -> tuple[list, list]:
     """Runs `program` on chunks of `CHUNK` steps, the last of them shorter."""
     length = tf.shape(inputs[0])[0]
     missing = tf.maximum(CHUNK - length, 0)
     inputs = [tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)) for x in inputs]
     chunks = (length + CHUNK - 1) // CHUNK
-    types = [carry[0].dtype] * count
     outputs = [
-        tf.TensorArray(dtype, size=chunks, infer_shape=False, clear_after_read=False)
-        for dtype in types
+        tf.TensorArray(carry[0].dtype, size=chunks, infer_shape=False, element_shape=(None, *shape))
+        for shape in elements
     ]
 
     def one_chunk(i: Any, carry: list, outputs: list) -> tuple:
@@ -96,7 +95,7 @@ def _by_chunks(
     _, carry, outputs = tf.while_loop(
         lambda i, *_: i < chunks, one_chunk, (0, carry, outputs)
     )
-    return carry, [array.concat() for array in outputs]
+    return carry, [tf.ensure_shape(array.concat(), (None, *s)) for array, s in zip(outputs, elements)]
 
 
 def with_gradient(
@@ -236,6 +235,20 @@ def accelerated() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
+def _callers() -> Iterator[types.FrameType]:
+    """The functions that are running: TensorFlow and Keras say no other way what they trace for."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _compiled_whole() -> bool:
+    """Whether XLA compiles the whole function that is being traced, so that it knows the length."""
+    functions = (frame.f_locals.get("self") for frame in _callers())
+    return any(getattr(function, "_jit_compile", None) is True for function in functions)
+
+
 _as_exported = contextvars.ContextVar("as_exported", default=False)
 
 
@@ -252,19 +265,14 @@ def as_exported() -> Iterator[None]:
 def exporting(batch: int | None = 1) -> bool:
     """Whether the graph that is being traced is one for a SavedModel.
 
-    TensorFlow and Keras do not say so to the layers: it shows in the functions that are running. A
-    function may be traced before it is saved, too. Such a one takes a batch of any size; where
+    A function may be traced before it is saved, too. Such a one takes a batch of any size; where
     neither a trainer of Keras runs nor a tape records, it is taken for one.
     """
     if _as_exported.get():
         return True
     if tf.executing_eagerly():
         return False
-    names = set()
-    frame = sys._getframe(1)
-    while frame is not None:
-        names.add(frame.f_globals.get("__name__", ""))
-        frame = frame.f_back
+    names = {frame.f_globals.get("__name__", "") for frame in _callers()}
     if any("saved_model" in name for name in names):
         return True
     if batch is not None or record.could_possibly_record():
