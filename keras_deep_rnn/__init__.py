@@ -1,60 +1,71 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
-import pathlib
+import importlib
 import sys
 
-# The command `deep-rnn` answers --help without waiting for a backend; it imports what it needs.
-if pathlib.PurePath("".join(sys.argv[:1])).name not in ("deep-rnn", "deep-rnn.exe"):
-    from .activations import LpUnit, Maxout
-    from .cells import (
-        DeepInputRNNCell,
-        DeepOutputRNNCell,
-        DeepOutputTransitionRNNCell,
-        DeepRNNCell,
-        DeepTransitionRNNCell,
-    )
-    from .deep_rnn import DeepRNN
-    from .fast_dropout import FastDropoutDense, FastDropoutRNNCell
-    from .initializers import SparseInitializer
-    from .layers import (
-        DeepInputRNN,
-        DeepOutputRNN,
-        DeepOutputTransitionRNN,
-        DeepTransitionRNN,
-        FastDropoutRNN,
-        StackedRNN,
-    )
-    from .networks import build_network, preset
-    from .noise import WeightNoise
-    from .operators import Plus, Predict
-    from .schedules import InverseDecay
-    from .stacked import StackedRNNCell
-
-__all__ = [
-    "DeepInputRNN",
-    "DeepInputRNNCell",
-    "DeepOutputRNN",
-    "DeepOutputRNNCell",
-    "DeepOutputTransitionRNN",
-    "DeepOutputTransitionRNNCell",
-    "DeepRNN",
-    "DeepRNNCell",
-    "DeepTransitionRNN",
-    "DeepTransitionRNNCell",
-    "FastDropoutDense",
-    "FastDropoutRNN",
-    "FastDropoutRNNCell",
-    "InverseDecay",
-    "LpUnit",
-    "Maxout",
-    "Plus",
-    "Predict",
-    "SparseInitializer",
-    "StackedRNN",
-    "StackedRNNCell",
-    "WeightNoise",
-    "build_network",
-    "preset",
-]
+from .registration import with_keras
 
 __version__ = "0.1.0"
+
+# Public names and where they are, imported when first asked for; __init__.pyi says the same to
+# editors and type checkers.
+_PLACES = {
+    "DeepInputRNN": "layers",
+    "DeepInputRNNCell": "cells",
+    "DeepOutputRNN": "layers",
+    "DeepOutputRNNCell": "cells",
+    "DeepOutputTransitionRNN": "layers",
+    "DeepOutputTransitionRNNCell": "cells",
+    "DeepRNN": "deep_rnn",
+    "DeepRNNCell": "cells",
+    "DeepTransitionRNN": "layers",
+    "DeepTransitionRNNCell": "cells",
+    "FastDropoutDense": "fast_dropout",
+    "FastDropoutRNN": "layers",
+    "FastDropoutRNNCell": "fast_dropout",
+    "InverseDecay": "schedules",
+    "LpUnit": "activations",
+    "Maxout": "activations",
+    "Plus": "operators",
+    "Predict": "operators",
+    "SparseInitializer": "initializers",
+    "StackedRNN": "layers",
+    "StackedRNNCell": "stacked",
+    "WeightNoise": "noise",
+    "build_network": "networks",
+    "preset": "networks",
+}
+# What else imports Keras and the layers are made of.
+_PARTS = ("arguments", "operator_layers", "pooling", "recurrence")
+_SUBPACKAGES = ("export", "layers", "tuning")
+__all__ = [*_PLACES]
+
+
+def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _import_layers()
+    value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES, *_SUBPACKAGES})
+
+
+def _import_layers() -> None:
+    """Imports every module with classes that Keras may be asked to load."""
+    for place in sorted({*_PLACES.values()}):
+        importlib.import_module(f".{place}", __name__)
+
+
+def _register() -> None:
+    # Where it is one of the layers' own modules that imports Keras, none of them is ready yet.
+    if not any(f"{__name__}.{part}" in sys.modules for part in (*_PLACES.values(), *_PARTS)):
+        _import_layers()
+
+
+with_keras(_register)

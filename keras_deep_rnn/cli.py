@@ -4,9 +4,11 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from . import __version__
 from .cli_reproduce import reproduce_app
 from .cli_serve import register as register_serve
 from .cli_tune import tune_app
@@ -31,6 +33,22 @@ PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
 A_RUN = "Folder of a finished run."
 # Groups of the options of `train` in its help.
 RUN, NET, REG, OPT = "Run", "Network", "Regularization", "Optimization"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deep-rnn {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def before_commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
 
 
 @data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")

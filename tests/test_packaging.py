@@ -11,6 +11,7 @@ import keras_deep_rnn
 from keras_deep_rnn.__main__ import main
 
 ROOT = pathlib.Path(__file__).parent.parent
+ENDS = ("py", "pyi", "toml", "typed")
 
 
 def test_version_is_that_of_the_distribution():
@@ -44,7 +45,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     }  # fmt: skip
     for folder in ("keras_deep_rnn", "export", "tuning"):
         name = folder if folder == "keras_deep_rnn" else f"keras_deep_rnn/{folder}"
-        modules = [path for end in ("py", "toml") for path in (source / folder).rglob(f"*.{end}")]
+        modules = [path for end in ENDS for path in (source / folder).rglob(f"*.{end}")]
         assert {f"{name}/{p.relative_to(source / folder).as_posix()}" for p in modules} <= files
 
 
