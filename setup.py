@@ -15,8 +15,8 @@ def packages():
 
 
 DATA = {
-    # For type checkers, in all packages below as well.
-    "keras_deep_rnn": ["py.typed", "*.pyi"],
+    # For type checkers and editors.
+    "": ["py.typed", "*.pyi"],
     # The experiments are files that the package reads.
     "keras_deep_rnn.experiments": ["*/*.toml"],
 }

@@ -38,7 +38,7 @@ _PLACES = {
 # What else imports Keras and the layers are made of.
 _PARTS = ("arguments", "operator_layers", "pooling", "recurrence")
 _SUBPACKAGES = ("export", "layers", "tuning")
-__all__ = [*_PLACES]
+__all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll] -- __init__.pyi has them
 
 
 def __getattr__(name: str) -> object:
