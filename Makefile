@@ -1,6 +1,6 @@
 # make demo    the whole of it on real music: train, evaluate, write a chorale, export
 # make test    every test; DATA_PATH=folder runs those that need the benchmark data as well
-# make lint    ruff
+# make lint    ruff, and basedpyright for the types
 # make bench   times of the loops over time, docs/performance.md; DATA_PATH=folder as for the tests
 #
 # Each makes the virtual environment .venv first. Other builds of the backends:
@@ -16,6 +16,8 @@ TORCH ?= torch==2.13.0
 # Without its dependencies: it requires tensorflow, also where tensorflow-cpu is installed.
 SERVING_API ?= tensorflow-serving-api>=2.20
 RUFF ?= ruff==0.17.6
+# pyright as PyPI has it: the package `pyright` downloads itself from npm when it is first run.
+PYRIGHT ?= basedpyright==1.40.2
 DATA_PATH ?=
 JOBS ?= 2
 
@@ -36,6 +38,9 @@ test: .venv/test
 
 lint: .venv/lint
 	$(BIN)/ruff check .
+	rm -rf build/lint
+	$(BIN)/python -W ignore setup.py -q build_py --build-lib build/lint
+	$(BIN)/basedpyright
 
 # The threads of a user who has set nothing; BENCH="--only step" and the like go to the command.
 bench: .venv/test
@@ -43,7 +48,7 @@ bench: .venv/test
 	  $(if $(DATA_PATH),--data-path="$(DATA_PATH)") $(BENCH)
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build/lint
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -51,8 +56,9 @@ clean:
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/lint: Makefile | .venv/made
-	$(PIP) install --quiet '$(RUFF)'
+# Of what the package imports Keras, NumPy and Typer; an extra that is missing is not checked.
+.venv/lint: Makefile pyproject.toml | .venv/made
+	$(PIP) install --quiet '$(RUFF)' '$(PYRIGHT)' 'setuptools>=77' -e '.[cli]'
 	touch $@
 
 # Which backends are installed: looked at each time, written only when another one is chosen. Both

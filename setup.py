@@ -14,7 +14,11 @@ def packages():
     return names
 
 
-# The experiments are files that the package reads.
-DATA = {"keras_deep_rnn.experiments": ["*/*.toml"]}
+DATA = {
+    # For type checkers and editors.
+    "": ["py.typed", "*.pyi"],
+    # The experiments are files that the package reads.
+    "keras_deep_rnn.experiments": ["*/*.toml"],
+}
 
 setup(packages=packages(), package_dir=MAPPED, package_data=DATA)

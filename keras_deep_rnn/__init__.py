@@ -1,46 +1,78 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
-import pathlib
+import importlib
 import sys
 
-# The command `deep-rnn` answers --help without waiting for a backend; it imports what it needs.
-if pathlib.PurePath("".join(sys.argv[:1])).name not in ("deep-rnn", "deep-rnn.exe"):
-    from .layers import *
-    from .networks import build_network, preset
-
-__all__ = [
-    "Affine",
-    "Operator",
-    "DeepInputRNN",
-    "DeepInputRNNCell",
-    "DeepOutputRNN",
-    "DeepOutputRNNCell",
-    "DeepOutputTransitionRNN",
-    "DeepOutputTransitionRNNCell",
-    "DeepRNN",
-    "DeepRNNCell",
-    "DeepTransitionGRU",
-    "DeepTransitionGRUCell",
-    "DeepTransitionLSTM",
-    "DeepTransitionLSTMCell",
-    "DeepTransitionRNN",
-    "DeepTransitionRNNCell",
-    "FastDropoutDense",
-    "FastDropoutRNN",
-    "FastDropoutRNNCell",
-    "InverseDecay",
-    "LpUnit",
-    "Maxout",
-    "Plus",
-    "Predict",
-    "RecurrentHighway",
-    "RecurrentHighwayCell",
-    "SparseInitializer",
-    "StackedRNN",
-    "StackedRNNCell",
-    "WeightNoise",
-    "build_network",
-    "preset",
-]
+from .registration import with_keras
 
 __version__ = "0.1.0"
+
+# Public names and where they are, imported when first asked for; __init__.pyi says the same to
+# editors and type checkers.
+_PLACES = {
+    "Affine": "layers",
+    "DeepInputRNN": "layers",
+    "DeepInputRNNCell": "layers",
+    "DeepOutputRNN": "layers",
+    "DeepOutputRNNCell": "layers",
+    "DeepOutputTransitionRNN": "layers",
+    "DeepOutputTransitionRNNCell": "layers",
+    "DeepRNN": "layers",
+    "DeepRNNCell": "layers",
+    "DeepTransitionGRU": "layers",
+    "DeepTransitionGRUCell": "layers",
+    "DeepTransitionLSTM": "layers",
+    "DeepTransitionLSTMCell": "layers",
+    "DeepTransitionRNN": "layers",
+    "DeepTransitionRNNCell": "layers",
+    "FastDropoutDense": "layers",
+    "FastDropoutRNN": "layers",
+    "FastDropoutRNNCell": "layers",
+    "InverseDecay": "layers",
+    "LpUnit": "layers",
+    "Maxout": "layers",
+    "Operator": "layers",
+    "Plus": "layers",
+    "Predict": "layers",
+    "RecurrentHighway": "layers",
+    "RecurrentHighwayCell": "layers",
+    "SparseInitializer": "layers",
+    "StackedRNN": "layers",
+    "StackedRNNCell": "layers",
+    "WeightNoise": "layers",
+    "build_network": "networks",
+    "preset": "networks",
+}
+_SUBPACKAGES = ("export", "layers", "tuning")
+__all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll] -- __init__.pyi has them
+
+
+def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _import_layers()
+    value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES, *_SUBPACKAGES})
+
+
+def _import_layers() -> None:
+    """Imports every module with classes that Keras may be asked to load."""
+    for place in sorted({*_PLACES.values()}):
+        importlib.import_module(f".{place}", __name__)
+
+
+def _register() -> None:
+    # Where it is one of the layers' own modules that imports Keras, none of them is ready yet.
+    parts = ("arguments", "layers", "networks", "recurrence", "utils")
+    if not any(f"{__name__}.{part}" in sys.modules for part in parts):
+        _import_layers()
+
+
+with_keras(_register)

@@ -5,7 +5,7 @@ import sys
 from .errors import missing_extra
 
 
-def main():
+def main() -> None:
     """Runs the command line, or says how to install what it is made with."""
     try:
         from .cli import main as run

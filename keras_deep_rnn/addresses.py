@@ -8,7 +8,7 @@ import socket
 from .errors import UserError
 
 
-def check_address(address):
+def check_address(address: str) -> tuple[str, int]:
     """Host and port of "HOST:PORT", at which a server can listen now.
 
     Raises:
@@ -19,7 +19,7 @@ def check_address(address):
     return host, port
 
 
-def parse_address(address, lowest=0):
+def parse_address(address: str, lowest: int = 0) -> tuple[str, int]:
     """Host and port of "HOST:PORT"; the host of IPv6 keeps its brackets."""
     pattern = r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})"
     found = re.fullmatch(pattern, address, re.ASCII) if isinstance(address, str) else None
@@ -31,7 +31,7 @@ def parse_address(address, lowest=0):
     return found[1], int(found[2])
 
 
-def _check_free(address, host, port):
+def _check_free(address: str, host: str, port: int) -> None:
     """Refuses an address that cannot be listened at, with the system's reason.
 
     gRPC tells its reasons on stderr alone, and listens at a part of the addresses of a name where

@@ -10,12 +10,19 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from .errors import UserError
+from .shared_types import Say
 from .writing import replacing
+
+if TYPE_CHECKING:
+    from .data.batching import CarriedBatches, PieceBatches
 
 # The attributes in which `EarlyStopping` keeps its state, next to its best weights.
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
@@ -29,19 +36,19 @@ class EpochState(keras.callbacks.Callback):
         batches: Training batches with a settable attribute `epoch`.
     """
 
-    def __init__(self, seed, batches):
+    def __init__(self, seed: int, batches: "PieceBatches | CarriedBatches") -> None:
         super().__init__()
         self.seed = seed
         self.batches = batches
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.batches.epoch = epoch
         for i, state in enumerate(seed_states(self.model)):
             (drawn,) = np.random.SeedSequence([self.seed, epoch, i]).generate_state(1)
             state.assign(np.array([drawn >> 1, 0], dtype="uint32"))
 
 
-def seed_states(model):
+def seed_states(model: keras.Model) -> list[keras.Variable]:
     """The variables that hold the state of a model's random numbers, in a fixed order."""
     weights = {id(variable) for variable in model.weights}
     return [
@@ -54,13 +61,13 @@ def seed_states(model):
 class History(keras.callbacks.CSVLogger):
     """history.csv, whose epochs count from 1 and go on where the file ends."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         super().__init__(path, append=True)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch + 1, logs)
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file, if it is open."""
         self.on_train_end()
 
@@ -73,16 +80,17 @@ class Progress(keras.callbacks.Callback):
         say: Function that shows a line.
     """
 
-    def __init__(self, stopping, say):
+    def __init__(self, stopping: keras.callbacks.EarlyStopping, say: Say) -> None:
         super().__init__()
         self.stopping = stopping
         self.say = say
-        self.seconds = []
+        self.seconds: list[float] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.began = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None  # Keras gives them at the end of an epoch
         logs["seconds"] = time.perf_counter() - self.began
         logs["learning_rate"] = float(
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
@@ -110,19 +118,19 @@ class Backup(keras.callbacks.Callback):
         stopping: The `EarlyStopping` of the run, before this one in the list of callbacks.
     """
 
-    def __init__(self, path, stopping):
+    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping) -> None:
         super().__init__()
         self.path = path
         self.stopping = stopping
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What is known: "epochs" finished, whether training "stopped" early, and the rest."""
         if not self.path.exists():
             return {"epochs": 0, "stopped": False}
         with self._content() as backup:
             return json.loads(str(backup["state"]))
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.path.exists():
             return
         for name, value in self.state().items():
@@ -134,7 +142,8 @@ class Backup(keras.callbacks.Callback):
             count = sum(name.startswith("best_") for name in backup.files)
             self.stopping.best_weights = [backup[f"best_{i}"] for i in range(count)]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None  # as above
         if not math.isfinite(logs["loss"]):
             return
         state = {name: getattr(self.stopping, name) for name in STOPPING}
@@ -149,7 +158,7 @@ class Backup(keras.callbacks.Callback):
             np.savez(partial, state=json.dumps(state), **arrays)
 
     @contextlib.contextmanager
-    def _content(self):
+    def _content(self) -> Iterator[Any]:
         try:
             with np.load(self.path) as backup:
                 yield backup
@@ -158,7 +167,7 @@ class Backup(keras.callbacks.Callback):
                 f"{str(self.path)!r} is damaged or another run's: start anew with --overwrite."
             ) from error
 
-    def _variables(self):
+    def _variables(self) -> dict[str, keras.Variable]:
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -166,7 +175,7 @@ class Backup(keras.callbacks.Callback):
         return {f"{part}_{i}": v for part, found in parts.items() for i, v in enumerate(found)}
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds for a reader.
 
     Example:

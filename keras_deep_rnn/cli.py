@@ -3,10 +3,13 @@
 import dataclasses
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from . import __version__
 from .cli_reproduce import reproduce_app
 from .cli_serve import register as register_serve
 from .cli_tune import tune_app
@@ -33,8 +36,24 @@ A_RUN = "Folder of a finished run."
 RUN, NET, REG, OPT = "Run", "Network", "Regularization", "Optimization"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"deep-rnn {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def before_commands(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
+
+
 @data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")
-def data_list(data_dir: path(PREPARED) = None):
+def data_list(data_dir: Annotated[Path | None, path(PREPARED)] = None) -> None:
     """Lists the data sets that have a name."""
     from . import data
 
@@ -55,10 +74,10 @@ def data_list(data_dir: path(PREPARED) = None):
     epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads",
 )
 def data_prepare(
-    name: argument("Name of a data set."),
-    data_path: path(BY_HAND) = None,
-    data_dir: path(PREPARED) = None,
-):
+    name: Annotated[str, argument("Name of a data set.")],
+    data_path: Annotated[Path | None, path(BY_HAND)] = None,
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+) -> None:
     """Makes a data set ready, so that training starts at once."""
     from . import data
 
@@ -77,52 +96,102 @@ def data_prepare(
 )
 def train(
     context: typer.Context,
-    data: text("Name of a data set, or path of your own.", RUN) = None,
-    data_path: text(BY_HAND, RUN) = None,
-    data_dir: text(PREPARED, RUN) = None,
-    out: path("Run folder to make; else runs/DATA.", RUN) = None,
-    resume: flag("--resume", "Go on with the interrupted run in --out.", RUN) = False,
-    overwrite: flag("--overwrite", "Replace the run in --out.", RUN) = False,
-    seed: whole("Seed of weights, dropout and order; else 1.", RUN) = None,
-    tensorboard: flag("--tensorboard", "Also write logs for TensorBoard.", RUN) = False,
-    network: text(
-        "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn, fast_dropout_rnn.",
-        NET,
-    ) = None,
-    units: whole("Width of h; else the sizes of the paper's Table 1.", NET) = None,
-    input_units: sizes("Layers before the recurrence.", NET) = None,
-    transition_units: sizes("Intermediate layers of the transition.", NET) = None,
-    output_units: sizes("Layers of the deep output.", NET) = None,
-    levels: whole("Levels of srnn.", NET) = None,
-    input_to: text("Input to the first transition layer or to all.", NET) = None,
-    skip: text("Between levels of srnn: residual or all_to_output.", NET) = None,
-    activation: text("Of the recurrence: Keras's, maxout or lp_unit; else tanh.", NET) = None,
-    output_activation: text("Of the deep output; else relu for music.", NET) = None,
-    output_bias: real("Where the biases of the logits start.", NET) = None,
-    recurrent_start: text("Of the transition: orthogonal or sparse.", NET) = None,
-    recurrent_gain: real("Largest singular value of its kernels; else 1.", NET) = None,
-    input_deviation: real("Of the Gaussian that the kernels of x start from.", NET) = None,
-    kernel_deviation: real("Of that of levels' and the deep output's kernels.", NET) = None,
-    classes_deviation: real("Of the Gaussian that the last kernel starts from.", NET) = None,
-    dropout: real("Share of the inputs to drop.", REG) = None,
-    recurrent_dropout: real("Share of h(t-1) to drop.", REG) = None,
-    output_dropout: real("Share to drop before and in the output.", REG) = None,
-    weight_noise: real("Standard deviation of the noise on weights.", REG) = None,
-    weight_decay: real("Of adamw, times the rate; else 0.01.", REG) = None,
-    optimizer: text(
-        "adamw with a cosine schedule, or sgd with the paper's; else adamw.", OPT
-    ) = None,
-    learning_rate: real("Rate at the start, or after the warmup.", OPT) = None,
-    warmup: whole("Updates over which adamw's rate rises to it; else 0.", OPT) = None,
-    momentum: real("Of sgd; else 0.", OPT) = None,
-    decay_start: whole("Update after which sgd's rate falls; else 0.", OPT) = None,
-    decay_beta: real("Further updates that halve sgd's rate; else 1000.", OPT) = None,
-    clipnorm: real("Largest norm of the whole gradient; else 1.", OPT) = None,
-    epochs: whole("Largest number of epochs.", OPT) = None,
-    batch_size: whole("Sequences, or rows of a text, in a batch.", OPT) = None,
-    truncate: whole("Steps after which backpropagation is cut; 0: whole pieces.", OPT) = None,
-    patience: whole("Epochs without a better validation result before it stops.", OPT) = None,
-):
+    data: Annotated[str | None, text("Name of a data set, or path of your own.", RUN)] = None,
+    data_path: Annotated[str | None, text(BY_HAND, RUN)] = None,
+    data_dir: Annotated[str | None, text(PREPARED, RUN)] = None,
+    out: Annotated[Path | None, path("Run folder to make; else runs/DATA.", RUN)] = None,
+    resume: Annotated[
+        bool, flag("--resume", "Go on with the interrupted run in --out.", RUN)
+    ] = False,
+    overwrite: Annotated[bool, flag("--overwrite", "Replace the run in --out.", RUN)] = False,
+    seed: Annotated[int | None, whole("Seed of weights, dropout and order; else 1.", RUN)] = None,
+    tensorboard: Annotated[
+        bool, flag("--tensorboard", "Also write logs for TensorBoard.", RUN)
+    ] = False,
+    network: Annotated[
+        str | None,
+        text(
+            "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn, "
+            "fast_dropout_rnn.",
+            NET,
+        ),
+    ] = None,
+    units: Annotated[
+        int | None, whole("Width of h; else the sizes of the paper's Table 1.", NET)
+    ] = None,
+    input_units: Annotated[tuple | None, sizes("Layers before the recurrence.", NET)] = None,
+    transition_units: Annotated[
+        tuple | None, sizes("Intermediate layers of the transition.", NET)
+    ] = None,
+    output_units: Annotated[tuple | None, sizes("Layers of the deep output.", NET)] = None,
+    levels: Annotated[int | None, whole("Levels of srnn.", NET)] = None,
+    input_to: Annotated[
+        str | None, text("Input to the first transition layer or to all.", NET)
+    ] = None,
+    skip: Annotated[
+        str | None, text("Between levels of srnn: residual or all_to_output.", NET)
+    ] = None,
+    activation: Annotated[
+        str | None, text("Of the recurrence: Keras's, maxout or lp_unit; else tanh.", NET)
+    ] = None,
+    output_activation: Annotated[
+        str | None, text("Of the deep output; else relu for music.", NET)
+    ] = None,
+    output_bias: Annotated[float | None, real("Where the biases of the logits start.", NET)] = None,
+    recurrent_start: Annotated[
+        str | None, text("Of the transition: orthogonal or sparse.", NET)
+    ] = None,
+    recurrent_gain: Annotated[
+        float | None, real("Largest singular value of its kernels; else 1.", NET)
+    ] = None,
+    input_deviation: Annotated[
+        float | None, real("Of the Gaussian that the kernels of x start from.", NET)
+    ] = None,
+    kernel_deviation: Annotated[
+        float | None, real("Of that of levels' and the deep output's kernels.", NET)
+    ] = None,
+    classes_deviation: Annotated[
+        float | None, real("Of the Gaussian that the last kernel starts from.", NET)
+    ] = None,
+    dropout: Annotated[float | None, real("Share of the inputs to drop.", REG)] = None,
+    recurrent_dropout: Annotated[float | None, real("Share of h(t-1) to drop.", REG)] = None,
+    output_dropout: Annotated[
+        float | None, real("Share to drop before and in the output.", REG)
+    ] = None,
+    weight_noise: Annotated[
+        float | None, real("Standard deviation of the noise on weights.", REG)
+    ] = None,
+    weight_decay: Annotated[float | None, real("Of adamw, times the rate; else 0.01.", REG)] = None,
+    optimizer: Annotated[
+        str | None, text("adamw with a cosine schedule, or sgd with the paper's; else adamw.", OPT)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, real("Rate at the start, or after the warmup.", OPT)
+    ] = None,
+    warmup: Annotated[
+        int | None, whole("Updates over which adamw's rate rises to it; else 0.", OPT)
+    ] = None,
+    momentum: Annotated[float | None, real("Of sgd; else 0.", OPT)] = None,
+    decay_start: Annotated[
+        int | None, whole("Update after which sgd's rate falls; else 0.", OPT)
+    ] = None,
+    decay_beta: Annotated[
+        float | None, real("Further updates that halve sgd's rate; else 1000.", OPT)
+    ] = None,
+    clipnorm: Annotated[
+        float | None, real("Largest norm of the whole gradient; else 1.", OPT)
+    ] = None,
+    epochs: Annotated[int | None, whole("Largest number of epochs.", OPT)] = None,
+    batch_size: Annotated[
+        int | None, whole("Sequences, or rows of a text, in a batch.", OPT)
+    ] = None,
+    truncate: Annotated[
+        int | None, whole("Steps after which backpropagation is cut; 0: whole pieces.", OPT)
+    ] = None,
+    patience: Annotated[
+        int | None, whole("Epochs without a better validation result before it stops.", OPT)
+    ] = None,
+) -> None:
     """Trains a network and measures it. What is not given has the data set's default."""
     start_backend()
     from . import training
@@ -154,13 +223,17 @@ def train(
 
 @app.command(cls=Command, epilog="Example: deep-rnn evaluate runs/bach --split test")
 def evaluate(
-    run: argument(A_RUN),
-    split: text("train, validation or test.") = "test",
-    data_path: path(BY_HAND) = None,
-    data_dir: path(PREPARED) = None,
-    dynamic: flag("--dynamic", "Also read the text learning from what was read.") = False,
-    streaming: flag("--streaming", "Also read step by step, as an online service does.") = False,
-):
+    run: Annotated[str, argument(A_RUN)],
+    split: Annotated[str, text("train, validation or test.")] = "test",
+    data_path: Annotated[Path | None, path(BY_HAND)] = None,
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    dynamic: Annotated[
+        bool, flag("--dynamic", "Also read the text learning from what was read.")
+    ] = False,
+    streaming: Annotated[
+        bool, flag("--streaming", "Also read step by step, as an online service does.")
+    ] = False,
+) -> None:
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
     from . import training
@@ -175,16 +248,18 @@ def evaluate(
     epilog="Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9",
 )
 def generate(
-    run: argument(A_RUN),
-    out: path("File to write: .mid, and a picture .png beside it; for text .txt.") = None,
-    length: whole("Frames, characters or words to draw.") = None,
-    temperature: real("Below 1: more of what is likely; above 1: less.") = 1.0,
-    seed: whole("The same seed draws the same.") = 0,
-    primer: text("What to go on from: a MIDI file; for text a text.") = None,
-    primer_length: whole("Frames to take from the MIDI file.") = 16,
-    tempo: real("Quarter notes in a minute.") = 80.0,
-    instrument: text("piano, organ, strings or choir.") = "organ",
-):
+    run: Annotated[str, argument(A_RUN)],
+    out: Annotated[
+        Path | None, path("File to write: .mid, and a picture .png beside it; for text .txt.")
+    ] = None,
+    length: Annotated[int | None, whole("Frames, characters or words to draw.")] = None,
+    temperature: Annotated[float, real("Below 1: more of what is likely; above 1: less.")] = 1.0,
+    seed: Annotated[int, whole("The same seed draws the same.")] = 0,
+    primer: Annotated[str | None, text("What to go on from: a MIDI file; for text a text.")] = None,
+    primer_length: Annotated[int, whole("Frames to take from the MIDI file.")] = 16,
+    tempo: Annotated[float, real("Quarter notes in a minute.")] = 80.0,
+    instrument: Annotated[str, text("piano, organ, strings or choir.")] = "organ",
+) -> None:
     """Draws new music, as MIDI and as a picture, or new text."""
     start_backend()
     from . import generation
@@ -211,18 +286,30 @@ def generate(
     "then: deep-rnn export --check served/bach/1",
 )
 def export(
-    model: argument("Folder of a finished run, or a .keras file.") = None,
-    out: path("Folder in which a numbered version is made; else RUN/served.") = None,
-    check: path("Check this version, which was exported before, instead.") = None,
-    version: whole("Its number; else the next free one.") = None,
-    name: text("Name of the model for its clients; else that of the folder.") = None,
-    probabilities: text("Of a .keras file: y are logits of these, sigmoid or softmax.") = None,
-    signatures: text("Those to serve, with commas between; else all that there can be.") = None,
-    max_steps: whole("The most steps that one request may generate.") = 10_000,
-    jit_compile: flag("--jit-compile", "Let XLA compile; a stock server refuses that.") = False,
-    target: text("saved_model, litert or onnx.") = "saved_model",
-    quantize: text("Of litert: int8, a quarter of the size.") = None,
-):
+    model: Annotated[str | None, argument("Folder of a finished run, or a .keras file.")] = None,
+    out: Annotated[
+        Path | None, path("Folder in which a numbered version is made; else RUN/served.")
+    ] = None,
+    check: Annotated[
+        Path | None, path("Check this version, which was exported before, instead.")
+    ] = None,
+    version: Annotated[int | None, whole("Its number; else the next free one.")] = None,
+    name: Annotated[
+        str | None, text("Name of the model for its clients; else that of the folder.")
+    ] = None,
+    probabilities: Annotated[
+        str | None, text("Of a .keras file: y are logits of these, sigmoid or softmax.")
+    ] = None,
+    signatures: Annotated[
+        str | None, text("Those to serve, with commas between; else all that there can be.")
+    ] = None,
+    max_steps: Annotated[int, whole("The most steps that one request may generate.")] = 10_000,
+    jit_compile: Annotated[
+        bool, flag("--jit-compile", "Let XLA compile; a stock server refuses that.")
+    ] = False,
+    target: Annotated[str, text("saved_model, litert or onnx.")] = "saved_model",
+    quantize: Annotated[str | None, text("Of litert: int8, a quarter of the size.")] = None,
+) -> None:
     """Writes a SavedModel for TensorFlow Serving, or another format, and checks it."""
     if (model is None) == (check is None):
         raise UserError("give either MODEL, a run or a .keras file to export, or --check PATH.")
@@ -236,7 +323,8 @@ def export(
             checked = check_export(check)
         show_table(f"{check} passes", ["check", "found"], list(checked.found.items()))
         return
-    given = {"version": version, "name": name, "quantize": quantize}
+    assert model is not None  # as there is no `check`
+    given: dict[str, Any] = {"version": version, "name": name, "quantize": quantize}
     if signatures is not None:
         given["signatures"] = tuple(signatures.split(","))
     if target == "saved_model":
@@ -247,7 +335,9 @@ def export(
     typer.echo(f"Wrote {written}, which gives the network's numbers without this package")
 
 
-def _export(model, out, target, probabilities, options):
+def _export(
+    model: str, out: Path | None, target: str, probabilities: str | None, options: dict[str, Any]
+) -> Path:
     from .export import export_run, exporter, load_keras_file
 
     if Path(model).suffix != ".keras":
@@ -263,9 +353,9 @@ def _export(model, out, target, probabilities, options):
 
 @app.command(cls=Command, epilog="Example: deep-rnn demo --out demo")
 def demo(
-    out: path("Folder for everything that it makes.") = Path("demo"),
-    overwrite: flag("--overwrite", "Replace what an earlier demo made.") = False,
-):
+    out: Annotated[Path, path("Folder for everything that it makes.")] = Path("demo"),
+    overwrite: Annotated[bool, flag("--overwrite", "Replace what an earlier demo made.")] = False,
+) -> None:
     """Bach's chorales: data, training, a new chorale and a SavedModel, in some minutes."""
     start_backend()
     from . import demo as whole_job
@@ -279,7 +369,7 @@ def demo(
 register_serve(app)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line; a mistake of the user ends as one line and exit code 2.
 
     Args:
@@ -293,22 +383,23 @@ def main(arguments=None):
     except DivergedError as error:
         _fail(str(error), 1)
     except Exception as error:
-        if hasattr(error, "format_message"):  # what the parser of options found
-            _fail(error.format_message(), 2)
-        raise
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        _fail(format_message(), 2)  # what the parser of options found
     if code == 130:  # what typer makes of Ctrl-C
         how = "a training or a search goes on with --resume, experiments with the same command."
         _fail(f"interrupted; {how}", code)
     sys.exit(code or 0)
 
 
-def _fail(message, code):
+def _fail(message: str, code: int) -> NoReturn:
     if message:  # none where a help page was printed instead
         typer.echo("Error: " + " ".join(message.split()).replace("?.", "?"), err=True)
     sys.exit(code)
 
 
-def _results(metrics, split):
+def _results(metrics: dict[str, Any], split: str) -> None:
     """The table of a run: floors, then the network, each number with its definition below."""
     from .evaluation import table
 

@@ -1,6 +1,7 @@
 """The commands `deep-rnn reproduce`. Each imports what it needs, so that --help is quick."""
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -29,19 +30,19 @@ LIST = "Only show what has been run."
     epilog="Example: deep-rnn reproduce music --task jsb_chorales --network rnn --data-path DIR",
 )
 def music(
-    task: text(TASK) = None,
-    network: text(NETWORK) = None,
-    recipe: text(RECIPE) = None,
-    seed: whole_numbers(SEED) = None,
-    jobs: whole(JOBS) = 1,
-    data_path: path(BY_HAND) = None,
-    data_dir: path(PREPARED) = None,
-    runs: path(RUNS) = Path("runs/reproduce"),
-    results: path(RESULTS) = Path("results"),
-    overwrite: flag("--overwrite", OVERWRITE) = False,
-    measure_only: flag("--measure-only", MEASURE) = False,
-    list: flag("--list", LIST) = False,
-):
+    task: Annotated[str | None, text(TASK)] = None,
+    network: Annotated[str | None, text(NETWORK)] = None,
+    recipe: Annotated[str | None, text(RECIPE)] = None,
+    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
+    jobs: Annotated[int, whole(JOBS)] = 1,
+    data_path: Annotated[Path | None, path(BY_HAND)] = None,
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
+    results: Annotated[Path, path(RESULTS)] = Path("results"),
+    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
+    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
+    list: Annotated[bool, flag("--list", LIST)] = False,
+) -> None:
     """Polyphonic music: Nottingham, JSB Chorales and MuseData."""
     _run(**locals(), group="music")
 
@@ -50,18 +51,18 @@ def music(
     cls=Command, epilog="Example: deep-rnn reproduce characters --network rnn --data-path DIR"
 )
 def characters(
-    network: text(NETWORK) = None,
-    recipe: text(RECIPE) = None,
-    seed: whole_numbers(SEED) = None,
-    jobs: whole(JOBS) = 1,
-    data_path: path(BY_HAND) = None,
-    data_dir: path(PREPARED) = None,
-    runs: path(RUNS) = Path("runs/reproduce"),
-    results: path(RESULTS) = Path("results"),
-    overwrite: flag("--overwrite", OVERWRITE) = False,
-    measure_only: flag("--measure-only", MEASURE) = False,
-    list: flag("--list", LIST) = False,
-):
+    network: Annotated[str | None, text(NETWORK)] = None,
+    recipe: Annotated[str | None, text(RECIPE)] = None,
+    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
+    jobs: Annotated[int, whole(JOBS)] = 1,
+    data_path: Annotated[Path | None, path(BY_HAND)] = None,
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
+    results: Annotated[Path, path(RESULTS)] = Path("results"),
+    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
+    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
+    list: Annotated[bool, flag("--list", LIST)] = False,
+) -> None:
     """The characters of the Penn Treebank."""
     _run(**locals(), group="characters")
 
@@ -70,18 +71,18 @@ def characters(
     cls=Command, epilog="Example: deep-rnn reproduce words --recipe modern --data-path DIR"
 )
 def words(
-    network: text(NETWORK) = None,
-    recipe: text(RECIPE) = None,
-    seed: whole_numbers(SEED) = None,
-    jobs: whole(JOBS) = 1,
-    data_path: path(BY_HAND) = None,
-    data_dir: path(PREPARED) = None,
-    runs: path(RUNS) = Path("runs/reproduce"),
-    results: path(RESULTS) = Path("results"),
-    overwrite: flag("--overwrite", OVERWRITE) = False,
-    measure_only: flag("--measure-only", MEASURE) = False,
-    list: flag("--list", LIST) = False,
-):
+    network: Annotated[str | None, text(NETWORK)] = None,
+    recipe: Annotated[str | None, text(RECIPE)] = None,
+    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
+    jobs: Annotated[int, whole(JOBS)] = 1,
+    data_path: Annotated[Path | None, path(BY_HAND)] = None,
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
+    results: Annotated[Path, path(RESULTS)] = Path("results"),
+    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
+    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
+    list: Annotated[bool, flag("--list", LIST)] = False,
+) -> None:
     """The words of the Penn Treebank."""
     _run(**locals(), group="words")
 
@@ -90,11 +91,11 @@ def words(
     cls=Command, epilog="Example: deep-rnn reproduce report --out docs/results.md"
 )
 def report(
-    results: path(RESULTS) = Path("results"),
-    out: path("Markdown file to write; its pictures lie in a folder of its name.") = Path(
-        "docs/results.md"
-    ),
-):
+    results: Annotated[Path, path(RESULTS)] = Path("results"),
+    out: Annotated[
+        Path, path("Markdown file to write; its pictures lie in a folder of its name.")
+    ] = Path("docs/results.md"),
+) -> None:
     """Writes the page of results, published and measured side by side, from the records."""
     start_backend()
     from .experiments import page
@@ -103,8 +104,19 @@ def report(
         typer.echo(f"Wrote {written}")
 
 
-def _run(group, task=None, network=None, recipe=None, seed=None, *, list, data_path, data_dir,
-         results, **options):  # fmt: skip
+def _run(
+    group: str,
+    task: str | None = None,
+    network: str | None = None,
+    recipe: str | None = None,
+    seed: tuple[int, ...] | None = None,
+    *,
+    list: bool,
+    data_path: Path | None,
+    data_dir: Path | None,
+    results: Path,
+    **options: Any,
+) -> None:
     start_backend()
     from .experiments import experiment, page, runner
 

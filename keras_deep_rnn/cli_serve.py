@@ -1,5 +1,9 @@
 """The command `deep-rnn serve`."""
 
+from typing import Annotated
+
+import typer
+
 from .console import start_backend
 from .errors import UserError, argument_is
 from .options import Command, argument, real, text, whole
@@ -8,22 +12,26 @@ AN_EXPORT = "Folder of an export, or of one of its versions."
 GRPC_PORT, REST_PORT = 8500, 8501
 
 
-def register(app):
+def register(app: typer.Typer) -> None:
     """Adds the command to the command line."""
     app.command(cls=Command, epilog="Example: deep-rnn serve served/bach --port 8500")(serve)
 
 
 def serve(
-    path: argument(AN_EXPORT),
-    host: text("Address to listen at; beyond 127.0.0.1 whoever reaches it may call.") = "127.0.0.1",
-    port: whole("Port for gRPC; 0: any.") = GRPC_PORT,
-    rest_port: whole("Port for REST; 0: any.") = REST_PORT,
-    name: text("Name of the model; else that of the export.") = None,
-    threads: whole("Requests to compute at a time; else the number of processors.") = None,
-    waiting: whole("Requests that may wait; more are refused for now.") = 4096,
-    timeout: real("Seconds that a request may take.") = 30.0,
-    max_megabytes: whole("Largest request.") = 64,
-):
+    path: Annotated[str, argument(AN_EXPORT)],
+    host: Annotated[
+        str, text("Address to listen at; beyond 127.0.0.1 whoever reaches it may call.")
+    ] = "127.0.0.1",
+    port: Annotated[int, whole("Port for gRPC; 0: any.")] = GRPC_PORT,
+    rest_port: Annotated[int, whole("Port for REST; 0: any.")] = REST_PORT,
+    name: Annotated[str | None, text("Name of the model; else that of the export.")] = None,
+    threads: Annotated[
+        int | None, whole("Requests to compute at a time; else the number of processors.")
+    ] = None,
+    waiting: Annotated[int, whole("Requests that may wait; more are refused for now.")] = 4096,
+    timeout: Annotated[float, real("Seconds that a request may take.")] = 30.0,
+    max_megabytes: Annotated[int, whole("Largest request.")] = 64,
+) -> None:
     """Serves an export over gRPC and REST, as TF Serving would: for development and tests."""
     for option, value in (("port", port), ("rest_port", rest_port)):
         if not 0 <= value <= 65535:

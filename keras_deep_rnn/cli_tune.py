@@ -3,12 +3,19 @@
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from .console import show_table, start_backend
 from .errors import UserError, argument_is
 from .options import Command, argument, flag, path, real, text, whole
+
+if TYPE_CHECKING:
+    from .tuning.job import Job
+    from .tuning.project import Project
+    from .tuning.trial import Trial
 
 tune_app = typer.Typer(help="Searches for the network: which variant, how deep, how wide.")
 
@@ -22,11 +29,11 @@ FAILED = 3
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune run job.toml --workers 2")
 def run(
-    job: argument(A_JOB),
-    workers: whole("Processes on this machine; else the job's.") = None,
-    resume: flag("--resume", RESUME) = False,
-    overwrite: flag("--overwrite", OVERWRITE) = False,
-):
+    job: Annotated[str, argument(A_JOB)],
+    workers: Annotated[int | None, whole("Processes on this machine; else the job's.")] = None,
+    resume: Annotated[bool, flag("--resume", RESUME)] = False,
+    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
+) -> None:
     """Searches on this machine, with worker processes on cores or GPUs of their own."""
     if workers is not None and workers < 1:
         raise UserError(f"`workers` must be a positive integer, got {workers}.")
@@ -35,14 +42,16 @@ def run(
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune chief job.toml --bind 0.0.0.0:8571")
 def chief(
-    job: argument(A_JOB),
-    bind: text("HOST:PORT to listen at; beyond this machine only in a network you trust.") = (
-        "127.0.0.1:8571"
-    ),
-    resume: flag("--resume", RESUME) = False,
-    overwrite: flag("--overwrite", OVERWRITE) = False,
-    lease: real("Seconds after which a silent worker is given up; else 30.") = None,
-):
+    job: Annotated[str, argument(A_JOB)],
+    bind: Annotated[
+        str, text("HOST:PORT to listen at; beyond this machine only in a network you trust.")
+    ] = ("127.0.0.1:8571"),
+    resume: Annotated[bool, flag("--resume", RESUME)] = False,
+    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
+    lease: Annotated[
+        float | None, real("Seconds after which a silent worker is given up; else 30.")
+    ] = None,
+) -> None:
     """Leads a search whose workers run elsewhere and share its project folder."""
     _check_positive("lease", lease)
     more = {} if lease is None else {"lease": lease}
@@ -54,13 +63,19 @@ def chief(
     cls=Command, epilog="Example: deep-rnn tune worker --connect node1:8571 --id worker-3"
 )
 def worker(
-    connect: text("HOST:PORT of the chief.") = None,
-    id: text("Name of this worker, the same when it comes back after an interruption.") = None,
-    project: path("The search's folder, if it has another path here than at the chief.") = None,
-    connect_timeout: real("Seconds for which a chief that does not answer is waited for.") = 300.0,
-    cores: text("Cores to run on, such as 0,1.") = None,
-    parent: whole("Process with which this one shall end.") = None,
-):
+    connect: Annotated[str | None, text("HOST:PORT of the chief.")] = None,
+    id: Annotated[
+        str | None, text("Name of this worker, the same when it comes back after an interruption.")
+    ] = None,
+    project: Annotated[
+        Path | None, path("The search's folder, if it has another path here than at the chief.")
+    ] = None,
+    connect_timeout: Annotated[
+        float, real("Seconds for which a chief that does not answer is waited for.")
+    ] = 300.0,
+    cores: Annotated[str | None, text("Cores to run on, such as 0,1.")] = None,
+    parent: Annotated[int | None, whole("Process with which this one shall end.")] = None,
+) -> None:
     """Trains trials of a search, one after the other, until the chief has no more."""
     if connect is None:
         raise UserError("`connect` must be the HOST:PORT of the chief, got nothing.")
@@ -87,16 +102,18 @@ def worker(
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune status job.toml")
-def status(job: argument(A_SEARCH)):
+def status(job: Annotated[str, argument(A_SEARCH)]) -> None:
     """Shows how far a search is, also while it runs."""
     _show(job)
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune report job.toml")
 def report(
-    job: argument(A_SEARCH),
-    figures: path("Folder for pictures and a table of Markdown, to show in a document.") = None,
-):
+    job: Annotated[str, argument(A_SEARCH)],
+    figures: Annotated[
+        Path | None, path("Folder for pictures and a table of Markdown, to show in a document.")
+    ] = None,
+) -> None:
     """Writes the report of a search anew: CSV, JSON, a page with charts, TensorBoard's HParams."""
     project, search, trials = _search(job)
     from .tuning.charts import write_pictures
@@ -110,10 +127,12 @@ def report(
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune export job.toml --out served/best")
 def export(
-    job: argument(A_SEARCH),
-    out: path("Folder in which a numbered version is made; else PROJECT/served.") = None,
-    version: whole("Its number; else the next free one.") = None,
-):
+    job: Annotated[str, argument(A_SEARCH)],
+    out: Annotated[
+        Path | None, path("Folder in which a numbered version is made; else PROJECT/served.")
+    ] = None,
+    version: Annotated[int | None, whole("Its number; else the next free one.")] = None,
+) -> None:
     """Writes the best network as a SavedModel for TensorFlow Serving and checks it."""
     from .tuning.trial import best_of
 
@@ -129,7 +148,7 @@ def export(
     typer.echo(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
 
 
-def _lead(job, **arguments):
+def _lead(job: str, **arguments: Any) -> None:
     start_backend()
     from .tuning.job import Job
     from .tuning.search import run_search
@@ -142,7 +161,7 @@ def _lead(job, **arguments):
         raise typer.Exit(FAILED)
 
 
-def _search(job):
+def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
     """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
     start_backend()
     from .tuning.job import Job
@@ -154,7 +173,7 @@ def _search(job):
     return project, project.job(), project.trials()
 
 
-def _show(job):
+def _show(job: str) -> None:
     from .tuning.report import table
 
     _, search, trials = _search(job)
@@ -164,12 +183,12 @@ def _show(job):
         typer.echo(note)
 
 
-def _check_positive(name, seconds):
+def _check_positive(name: str, seconds: float | None) -> None:
     if seconds is not None and not seconds > 0:
         raise UserError(f"`{name}` must be a number above 0, got {seconds:g}.")
 
 
-def _pin(cores):
+def _pin(cores: str) -> None:
     """Keeps this process on some cores; backends start a thread for each core that they see."""
     try:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
@@ -181,7 +200,7 @@ def _pin(cores):
         ) from None
 
 
-def _restart():
+def _restart() -> NoReturn:
     """Begins this process anew, with the memory of a fresh one."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "keras_deep_rnn", *sys.argv[1:]])

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Sequence
 
 from .errors import UserError, first_line
 
@@ -11,7 +12,7 @@ from .errors import UserError, first_line
 WIDTH = 160
 
 
-def start_backend():
+def start_backend() -> None:
     """Imports Keras and its backend, without the lines that TensorFlow prints as it starts."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -36,7 +37,7 @@ def start_backend():
         raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch, got {backend}.")
 
 
-def progress(steps):
+def progress(steps: Iterable[int]) -> Iterable[int]:
     """A bar for long work, on a terminal only."""
     from rich.console import Console
     from rich.progress import track
@@ -46,7 +47,7 @@ def progress(steps):
     return track(steps, "measuring", console=console, transient=True, disable=quiet)
 
 
-def show_table(title, columns, rows):
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table; its first row says which columns hold numbers."""
     from rich import box
     from rich.console import Console

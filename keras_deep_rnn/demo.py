@@ -5,17 +5,26 @@ in a process without this package.
 """
 
 from pathlib import Path
+from typing import Any
 
 from .export import export_run
 from .generation import generate
 from .runs import CURVE
 from .settings import Settings
+from .shared_types import PathLike, Say, ShowProgress
 from .training import train
 
 SETTINGS = Settings(data="bach_chorales", network="dots_rnn")
 
 
-def run(out="demo", *, settings=SETTINGS, overwrite=False, say=print, progress=iter):
+def run(
+    out: PathLike = "demo",
+    *,
+    settings: Settings = SETTINGS,
+    overwrite: bool = False,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> tuple[dict[str, Any], dict[str, Path]]:
     """Trains, evaluates, generates and exports.
 
     Args:

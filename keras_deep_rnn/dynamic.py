@@ -8,14 +8,22 @@ Mikolov et al., "Recurrent neural network based language model" (2010); Graves, 
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from .data.batching import CarriedBatches
 from .errors import UserError
 from .evaluation import PRIMARY
 from .metrics import TokenLoss
 from .networks import build_network
+from .shared_types import Say, ShowProgress
+
+if TYPE_CHECKING:
+    from .data import Dataset
+    from .runs import Run
 
 # What is tried on the validation split: rates of gradient descent, and tokens of a part.
 RATES = (0.03, 0.1, 0.3)
@@ -28,7 +36,16 @@ NUMBER = {"characters": lambda nats: nats / math.log(2), "words": math.exp}
 DRAWN = ("dropout", "recurrent_dropout", "output_dropout")
 
 
-def measure(run, dataset, split, *, rates=RATES, steps=STEPS, say=print, progress=iter):
+def measure(
+    run: "Run",
+    dataset: "Dataset",
+    split: str,
+    *,
+    rates: Sequence[float] = RATES,
+    steps: Sequence[int] = STEPS,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Measures a finished run of text by dynamic evaluation.
 
     Rate and length of the parts are chosen on the validation split, of all pairs that are given.
@@ -65,7 +82,15 @@ def measure(run, dataset, split, *, rates=RATES, steps=STEPS, say=print, progres
     return found
 
 
-def read(run, weights, dataset, split, rate, steps, progress=iter):
+def read(
+    run: "Run",
+    weights: list[np.ndarray],
+    dataset: "Dataset",
+    split: str,
+    rate: float,
+    steps: int,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Reads a split once, learning from it.
 
     Args:

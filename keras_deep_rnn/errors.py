@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -25,7 +26,7 @@ class ServerError(UserError):
 
 
 @contextlib.contextmanager
-def argument_is(inner, outer):
+def argument_is(inner: str, outer: str) -> Iterator[None]:
     """Errors about the argument `inner` of what is called become errors about the caller's `outer`.
 
     Example:
@@ -41,7 +42,7 @@ def argument_is(inner, outer):
         raise UserError(str(error).replace(f"`{inner}`", f"`{outer}`", 1)) from error
 
 
-def nearest(name, choices):
+def nearest(name: object, choices: Iterable[object]) -> str:
     """The end of an error message that proposes the choice closest to `name`.
 
     Example:
@@ -55,7 +56,7 @@ def nearest(name, choices):
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or the exception's name where it has none.
 
     Example:
@@ -69,7 +70,7 @@ def first_line(error):
     return lines[0] if lines else type(error).__name__
 
 
-def missing_extra(package, extra):
+def missing_extra(package: str, extra: str) -> UserError:
     """The error for an optional dependency that is not installed.
 
     Example:

@@ -1,6 +1,7 @@
 """How a trained network is measured: every number with its definition, nothing dropped."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -8,6 +9,10 @@ import numpy as np
 from .data.batching import CarriedBatches, PieceBatches
 from .floors import music_floors, text_floors
 from .metrics import TEXT_METRICS, FrameNLL
+from .shared_types import ShowProgress
+
+if TYPE_CHECKING:
+    from .data import Dataset
 
 # Title of each number's column, and its definition.
 COLUMNS = {
@@ -35,7 +40,14 @@ PRIMARY = {
 CHUNK = 500
 
 
-def evaluate(model, dataset, split, *, batch_size=16, progress=iter):
+def evaluate(
+    model: "keras.Model | StepByStep",
+    dataset: "Dataset",
+    split: str,
+    *,
+    batch_size: int = 16,
+    progress: ShowProgress = iter,
+) -> dict[str, float]:
     """Measures a network on one split of its data set.
 
     Args:
@@ -79,10 +91,10 @@ class StepByStep:
         model: Stateful network with a batch of 1, inputs "x" and "reset".
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
 
-    def predict_on_batch(self, inputs):
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The outputs at all steps of "x", (1, T, V), which begins anew where "reset" says so."""
         x, reset = inputs["x"], inputs.get("reset", np.ones((1, 1), "float32"))
         outputs = []
@@ -93,7 +105,7 @@ class StepByStep:
         return np.concatenate(outputs, axis=1)
 
 
-def floors(dataset, split):
+def floors(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:
     """What predictors without a network reach on a split: {predictor: {definition: number}}."""
     train, sequences = dataset.splits["train"], dataset.splits[split]
     if dataset.kind == "piano_roll":
@@ -106,7 +118,7 @@ def floors(dataset, split):
     return {name: {PRIMARY[dataset.kind]: number} for name, number in found.items()}
 
 
-def definitions(kind):
+def definitions(kind: str) -> dict[str, str]:
     """What the numbers of a kind of data are: {name: definition}."""
     music = kind == "piano_roll"
     names = [name for name in COLUMNS if name.endswith(("_nll", "_from_1")) == music]
@@ -114,7 +126,7 @@ def definitions(kind):
     return {name: f"{COLUMNS[name][1]}. {COMMON[kind]}" for name in names}
 
 
-def table(metrics, split):
+def table(metrics: dict[str, Any], split: str) -> tuple[str, list[str], list[list[str]], list[str]]:
     """The results of a run as a table, floors first.
 
     Args:

@@ -15,6 +15,7 @@ unseen costs infinitely much.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,7 +23,9 @@ ADDED = 1.0
 ADDED_TOKENS = 0.01
 
 
-def music_floors(train, sequences):
+def music_floors(
+    train: Sequence[np.ndarray], sequences: Sequence[np.ndarray]
+) -> dict[str, dict[str, float]]:
     """Nats per frame of the per-key predictors, over frames 2 to T of each piece.
 
     Args:
@@ -56,7 +59,7 @@ def music_floors(train, sequences):
     return floors
 
 
-def text_floors(train, tokens, size, unit):
+def text_floors(train: np.ndarray, tokens: np.ndarray, size: int, unit: str) -> dict[str, float]:
     """Bits per character or perplexity of the unigram and bigram predictors.
 
     Args:
@@ -89,14 +92,14 @@ def text_floors(train, tokens, size, unit):
     }
 
 
-def _bernoulli_table(train):
+def _bernoulli_table(train: Sequence[np.ndarray]) -> np.ndarray:
     """log p(next | previous) per key as (2, 2, keys), the same for both previous values."""
     frames = np.concatenate([piece[1:] for piece in train])
     on = (frames.sum(axis=0, dtype=float) + ADDED) / (len(frames) + 2 * ADDED)
     return np.log(np.broadcast_to(np.stack([1 - on, on]), (2, 2, len(on))))
 
 
-def _markov_table(train):
+def _markov_table(train: Sequence[np.ndarray]) -> np.ndarray:
     """log p(next | previous) per key as (previous, next, keys)."""
     counts = np.full((2, 2, train[0].shape[1]), ADDED)
     for piece in train:

@@ -1,9 +1,11 @@
 """New music and new text, drawn step by step from a trained network."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import midi, plots
 from .arguments import number, one_of, positive_integer
@@ -11,6 +13,7 @@ from .arguments import seed as checked_seed
 from .data import midi_files
 from .errors import UserError
 from .runs import Run
+from .shared_types import PathLike, Say
 from .writing import replacing
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
@@ -19,18 +22,18 @@ SLOWEST, FASTEST = 4, 1000
 
 
 def generate(
-    run,
-    out=None,
+    run: PathLike,
+    out: PathLike | None = None,
     *,
-    length=None,
-    temperature=1.0,
-    seed=0,
-    primer=None,
-    primer_length=16,
-    tempo=80.0,
-    instrument="organ",
-    say=print,
-):
+    length: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    primer: PathLike | None = None,
+    primer_length: int = 16,
+    tempo: float = 80.0,
+    instrument: str = "organ",
+    say: Say = print,
+) -> list[Path]:
     """Draws music or text from a trained run and writes it.
 
     Args:
@@ -53,8 +56,8 @@ def generate(
     Raises:
         UserError: An argument is out of range, or a file cannot be read or written.
     """
-    run = Run(run)
-    facts = run.config["data"]
+    source = Run(run)
+    facts = source.config["data"]
     kind = facts["kind"]
     one_of(tuple(midi.INSTRUMENTS))("instrument", instrument)
     if not SLOWEST <= number("tempo", tempo) <= FASTEST:
@@ -62,7 +65,7 @@ def generate(
             f"`tempo` must be {SLOWEST} to {FASTEST} quarter notes a minute, got {tempo!r}."
         )
     checked_seed("seed", seed)
-    out = Path(out or run / ("music.mid" if kind == "piano_roll" else "text.txt"))
+    out = Path(out or source / ("music.mid" if kind == "piano_roll" else "text.txt"))
     ending = ".mid" if kind == "piano_roll" else ".txt"
     if out.suffix != ending:
         raise UserError(f"`out` must end with {ending}, got {str(out)!r}.")
@@ -70,9 +73,9 @@ def generate(
         raise UserError(f"`out` must lie in an existing folder, got {str(out)!r}.")
     drawing = {"temperature": temperature, "seed": seed}
     length = LENGTH[kind] if length is None else length
-    model = run.model(batch_size=1)
+    model = source.model(batch_size=1)
     if kind != "piano_roll":
-        begin = encode(primer, kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
+        begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
         tokens = sample_tokens(model, length, primer=begin, **drawing)
         text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
         say(text)
@@ -88,7 +91,7 @@ def generate(
     plots.piano_roll(
         frames,
         picture,
-        title=f"{run.config['settings']['network']} on {Path(facts['name']).name}, "
+        title=f"{source.config['settings']['network']} on {Path(facts['name']).name}, "
         f"seed {seed}, temperature {temperature:g}",
         frames_in_quarter=1 / quarter_length,
         primer=0 if begin is None else len(begin),
@@ -103,11 +106,11 @@ class Stepper:
         model: Stateful network with a batch of 1, inputs "x" and "reset".
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.reset = np.ones((1, 1), "float32")
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> np.ndarray:
         """The logits (V,) after the input x: a frame (V,) or a token."""
         x = np.asarray(x)[None, None]
         x = x.astype("float32") if x.ndim == 3 else x.astype("int32")
@@ -116,7 +119,14 @@ class Stepper:
         return keras.ops.convert_to_numpy(logits)[0, 0].astype("float64")
 
 
-def sample_music(model, length, *, primer=None, temperature=1.0, seed=0):
+def sample_music(
+    model: keras.Model,
+    length: int,
+    *,
+    primer: np.ndarray | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> np.ndarray:
     """Draws a piece frame by frame; each key of a frame is drawn on its own.
 
     Args:
@@ -145,7 +155,14 @@ def sample_music(model, length, *, primer=None, temperature=1.0, seed=0):
     return np.stack(frames[1:])
 
 
-def sample_tokens(model, length, *, primer, temperature=1.0, seed=0):
+def sample_tokens(
+    model: keras.Model,
+    length: int,
+    *,
+    primer: Iterable[int],
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> np.ndarray:
     """Draws a text token by token.
 
     Args:
@@ -176,7 +193,7 @@ def sample_tokens(model, length, *, primer, temperature=1.0, seed=0):
     return np.array(tokens, "int32")
 
 
-def encode(text, kind, vocabulary):
+def encode(text: str, kind: str, vocabulary: Sequence[str]) -> list[int]:
     """Text as tokens of a vocabulary.
 
     Raises:
@@ -196,7 +213,7 @@ def encode(text, kind, vocabulary):
     return [index[part] for part in parts]
 
 
-def decode(tokens, kind, vocabulary):
+def decode(tokens: Iterable[int], kind: str, vocabulary: Sequence[str]) -> str:
     """Tokens as text.
 
     Example:
@@ -210,7 +227,7 @@ def decode(tokens, kind, vocabulary):
     return " ".join(parts).replace(" <eos> ", "\n").replace(" <eos>", "\n")
 
 
-def _primer(path, length, quarter_length):
+def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
     """The first frames of a MIDI file: what sounds at the beginning of each time step."""
     positive_integer("primer_length", length)
     if not Path(path).is_file():
@@ -219,5 +236,5 @@ def _primer(path, length, quarter_length):
     return roll[:: max(1, round(quarter_length / midi_files.QUARTER_LENGTH))][:length]
 
 
-def _sigmoid(x):
+def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))

@@ -15,15 +15,18 @@ Definitions, for music and for language:
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from .arguments import flag, one_of
 from .recurrence import DEFAULT_LOOP
+from .shared_types import Tensor
 
 
-def frame_nll(y_true, logits):
+def frame_nll(y_true: Tensor, logits: Tensor) -> Tensor:
     """Negative log-likelihood of each frame: the sum of its keys' Bernoulli cross-entropies.
 
     Args:
@@ -45,7 +48,7 @@ def frame_nll(y_true, logits):
     return ops.sum(ops.softplus(logits) - y_true * logits, axis=-1)
 
 
-def token_nll(y_true, logits):
+def token_nll(y_true: Tensor, logits: Tensor) -> Tensor:
     """Negative log-likelihood of each token.
 
     Args:
@@ -59,7 +62,7 @@ def token_nll(y_true, logits):
     return (_by_xla() if on_tensorflow else _token_nll)(y_true, logits)
 
 
-def _token_nll(y_true, logits):
+def _token_nll(y_true: Tensor, logits: Tensor) -> Tensor:
     logits = ops.cast(logits, "float32")
     y_true = ops.expand_dims(ops.cast(y_true, "int32"), -1)
     of_targets = ops.take_along_axis(logits, y_true, axis=-1)
@@ -67,7 +70,7 @@ def _token_nll(y_true, logits):
 
 
 @functools.cache
-def _by_xla():
+def _by_xla() -> Callable[[Tensor, Tensor], Tensor]:
     """`_token_nll` in few passes: TensorFlow's own takes as long, for words, as the logits do."""
     import tensorflow as tf
 
@@ -86,10 +89,15 @@ class FrameLoss(keras.losses.Loss):
     88.0
     """
 
-    def __init__(self, reduction="mean_with_sample_weight", name="frame_loss", dtype=None):
+    def __init__(
+        self,
+        reduction: str = "mean_with_sample_weight",
+        name: str = "frame_loss",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return frame_nll(y_true, y_pred)
 
 
@@ -105,10 +113,15 @@ class TokenLoss(keras.losses.Loss):
     3.0
     """
 
-    def __init__(self, reduction="mean_with_sample_weight", name="token_loss", dtype=None):
+    def __init__(
+        self,
+        reduction: str = "mean_with_sample_weight",
+        name: str = "token_loss",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return token_nll(y_true, y_pred)
 
 
@@ -123,28 +136,32 @@ class ExactMean(keras.metrics.Metric):
         dtype: Dtype of the result.
     """
 
-    def __init__(self, name, dtype=None):
+    def __init__(self, name: str, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._total = self._pair("total")
         self._count = self._pair("count")
 
-    def _pair(self, name):
+    def _pair(self, name: str) -> list[keras.Variable]:
         return [
             self.add_weight(name=f"{name}_{part}", shape=(), initializer="zeros", dtype="float32")
             for part in ("sum", "error")
         ]
 
-    def nats(self, y_true, logits):
+    def nats(self, y_true: Tensor, logits: Tensor) -> Tensor:
         """The values to be averaged: (B, T)."""
         raise NotImplementedError
 
-    def values(self, y_true, logits, sample_weight):
+    def values(
+        self, y_true: Tensor, logits: Tensor, sample_weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Values and their weights, two arrays of equal shape."""
         values = self.nats(y_true, logits)
         weights = ops.ones_like(values) if sample_weight is None else sample_weight
         return values, ops.broadcast_to(ops.cast(weights, "float32"), ops.shape(values))
 
-    def update_state(self, y_true, logits, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -157,16 +174,16 @@ class ExactMean(keras.metrics.Metric):
         _add(self._total, ops.sum(ops.where(weights > 0, values * weights, 0.0)))
         _add(self._count, ops.sum(weights))
 
-    def mean(self):
+    def mean(self) -> Tensor:
         """The total divided by the count; 0 before anything was counted."""
         total, count = (ops.add(*pair) for pair in (self._total, self._count))
         return ops.divide_no_nan(total, count)
 
-    def result(self):
+    def result(self) -> Tensor:
         return self.mean()
 
 
-def _add(pair, value):
+def _add(pair: list[keras.Variable], value: Tensor) -> None:
     """Adds a number to a (sum, error) pair of variables without losing what rounding cuts off."""
     total, error = (ops.convert_to_tensor(part) for part in pair)
     added = total + value
@@ -202,15 +219,23 @@ class FrameNLL(ExactMean):
     88.0
     """
 
-    def __init__(self, weighting="frame", first_frame=False, name="frame_nll", dtype=None):
+    def __init__(
+        self,
+        weighting: str = "frame",
+        first_frame: bool = False,
+        name: str = "frame_nll",
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.weighting = one_of(("frame", "sequence"))("weighting", weighting)
         self.first_frame = flag("first_frame", first_frame)
 
-    def nats(self, y_true, logits):
+    def nats(self, y_true: Tensor, logits: Tensor) -> Tensor:
         return frame_nll(y_true, logits)
 
-    def values(self, y_true, logits, sample_weight):
+    def values(
+        self, y_true: Tensor, logits: Tensor, sample_weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         values, weights = super().values(y_true, logits, sample_weight)
         if not self.first_frame:
             values, weights = values[:, 1:], weights[:, 1:]
@@ -220,7 +245,7 @@ class FrameNLL(ExactMean):
         totals = ops.sum(ops.where(weights > 0, values * weights, 0.0), axis=1)
         return ops.divide_no_nan(totals, counts), ops.cast(counts > 0, "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "weighting": self.weighting,
@@ -241,13 +266,13 @@ class BitsPerCharacter(ExactMean):
     3.0
     """
 
-    def __init__(self, name="bits_per_character", dtype=None):
+    def __init__(self, name: str = "bits_per_character", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def nats(self, y_true, logits):
+    def nats(self, y_true: Tensor, logits: Tensor) -> Tensor:
         return token_nll(y_true, logits)
 
-    def result(self):
+    def result(self) -> Tensor:
         return self.mean() / math.log(2)
 
 
@@ -264,13 +289,13 @@ class Perplexity(ExactMean):
     8.0
     """
 
-    def __init__(self, name="perplexity", dtype=None):
+    def __init__(self, name: str = "perplexity", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def nats(self, y_true, logits):
+    def nats(self, y_true: Tensor, logits: Tensor) -> Tensor:
         return token_nll(y_true, logits)
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.exp(self.mean())
 
 

@@ -1,14 +1,20 @@
 """Piano-rolls as MIDI files."""
 
+from typing import TYPE_CHECKING
+
 from .data.dataset import LOWEST_PITCH
 from .errors import missing_extra
+from .shared_types import PathLike
 from .writing import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # General MIDI numbers from 0: what plays the notes.
 INSTRUMENTS = {"piano": 0, "organ": 19, "strings": 48, "choir": 52}
 
 
-def notes(frames):
+def notes(frames: "np.ndarray") -> list[tuple[int, int, int]]:
     """The notes of a piano-roll: each run of frames in which a key sounds is one held note.
 
     A piano-roll does not say whether a key was struck again in the next frame; a held note is the
@@ -37,7 +43,14 @@ def notes(frames):
     return sorted(found, key=lambda note: (note[1], note[0]))
 
 
-def write_midi(frames, path, *, quarter_length=1.0, tempo=80.0, instrument="organ"):
+def write_midi(
+    frames: "np.ndarray",
+    path: PathLike,
+    *,
+    quarter_length: float = 1.0,
+    tempo: float = 80.0,
+    instrument: str = "organ",
+) -> None:
     """Writes a piano-roll as a MIDI file of one track.
 
     Args:

@@ -1,32 +1,35 @@
 """Options of the command line: what each kind of value looks like, and what is wrong with others.
 
-Each function makes the annotation of a command's parameter. An option that is not given is None
-unless the parameter has a default of its own.
+Each function makes what stands beside the type in a parameter's annotation, as in
+`units: Annotated[int | None, whole("Width of h.")] = None`. An option that is not given has the
+parameter's default.
 """
 
 import re
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import typer
 import typer.core
 
 from .errors import UserError
 
+Number = TypeVar("Number", int, float)
+
 
 class Command(typer.core.TyperCommand):
     """A command whose errors begin with what the user typed: --units, not the argument `units`."""
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
             raise UserError(self._as_typed(str(error))) from error
 
-    def _as_typed(self, message):
+    def _as_typed(self, message: str) -> str:
         names = {parameter.name: parameter.opts[0] for parameter in self.params}
 
-        def typed(found):
+        def typed(found: re.Match[str]) -> str:
             name = names.get(found[1])
             if name is None:
                 return found[0]
@@ -35,60 +38,59 @@ class Command(typer.core.TyperCommand):
         return re.sub(r"^`(\w+)(\[\d+\])?`", typed, message)
 
 
-def text(help, panel=None):
+def text(help: str, panel: str | None = None) -> Any:
     """A name or a text."""
-    return _option(str, help, panel)
+    return _option(help, panel)
 
 
-def path(help, panel=None):
+def path(help: str, panel: str | None = None) -> Any:
     """A file or a folder."""
-    return _option(Path, help, panel)
+    return _option(help, panel)
 
 
-def whole(help, panel=None):
+def whole(help: str, panel: str | None = None) -> Any:
     """An integer."""
-    return _option(int, help, panel, parser=_whole, metavar="N")
+    return _option(help, panel, parser=_whole, metavar="N")
 
 
-def real(help, panel=None):
+def real(help: str, panel: str | None = None) -> Any:
     """A number."""
-    return _option(float, help, panel, parser=_real, metavar="X")
+    return _option(help, panel, parser=_real, metavar="X")
 
 
-def sizes(help, panel=None):
+def sizes(help: str, panel: str | None = None) -> Any:
     """Widths of layers."""
-    return _option(tuple, help, panel, parser=_sizes, metavar="N,N,...")
+    return _option(help, panel, parser=_sizes, metavar="N,N,...")
 
 
-def flag(name, help, panel=None):
+def flag(name: str, help: str, panel: str | None = None) -> Any:
     """An option without a value."""
-    return Annotated[bool, typer.Option(name, help=help, rich_help_panel=panel)]
+    return typer.Option(name, help=help, rich_help_panel=panel)
 
 
-def argument(help):
+def argument(help: str) -> Any:
     """A value that must stand before the options."""
-    return Annotated[str, typer.Argument(help=help, show_default=False)]
+    return typer.Argument(help=help, show_default=False)
 
 
-def _option(kind, help, panel, **more):
-    option = typer.Option(help=help, rich_help_panel=panel, **more)
-    return Annotated[kind | None, option]
+def _option(help: str, panel: str | None, **more: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel=panel, **more)
 
 
-def _whole(value):
+def _whole(value: Any) -> int:
     return _parsed(int, value, value, "an integer")
 
 
-def _real(value):
+def _real(value: Any) -> float:
     return _parsed(float, value, value, "a number")
 
 
-def _sizes(value):
+def _sizes(value: Any) -> tuple[int, ...]:
     parts = value.split(",")
     return tuple(_parsed(int, part, value, "integers separated by commas") for part in parts)
 
 
-def _parsed(kind, part, value, expected):
+def _parsed(kind: Callable[[str], Number], part: Any, value: Any, expected: str) -> Number:
     if not isinstance(part, str):
         return part  # the parameter's own default
     try:

@@ -1,18 +1,24 @@
 """Pictures: how a training went, and what music looks like."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .data.dataset import LOWEST_PITCH
 from .errors import missing_extra
+from .shared_types import PathLike
 from .writing import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, GREY, BLUE, ORANGE = "#222222", "#888888", "#2f5f9e", "#d9762b"
 BLACK_KEYS = (1, 3, 6, 8, 10)  # of the twelve from C
 
 
-def learning_curve(history, kind, path):
+def learning_curve(history: Sequence[dict[str, float]], kind: str, path: PathLike) -> None:
     """Draws the training loss and the validation result over the epochs.
 
     Args:
@@ -54,14 +60,22 @@ def learning_curve(history, kind, path):
     room = 0.12 * (high - low) or 1.0
     axes.set_ylim(low - room, high + room)
     axes.set(xlabel="epoch", ylabel=unit)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     save(figure, path)
 
 
-def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0):
+def piano_roll(
+    frames: np.ndarray,
+    path: PathLike,
+    *,
+    title: str,
+    beats: int = 4,
+    frames_in_quarter: float = 1.0,
+    primer: int = 0,
+) -> None:
     """Draws music as notes over time, the keys of a piano on the left.
 
     Args:
@@ -111,7 +125,7 @@ def piano_roll(frames, path, *, title, beats=4, frames_in_quarter=1.0, primer=0)
     save(figure, path)
 
 
-def require():
+def require() -> None:
     """Raises the `UserError` for a missing matplotlib before the work that a picture needs."""
     try:
         import matplotlib  # noqa: F401
@@ -119,12 +133,12 @@ def require():
         raise missing_extra("matplotlib", "plots") from None
 
 
-def _finite(values):
+def _finite(values: np.ndarray) -> np.ndarray:
     """NaN, which matplotlib leaves out, in place of infinity too."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def figure_of(width, height):
+def figure_of(width: float, height: float) -> "Figure":
     """A figure outside pyplot, whose state belongs to the user."""
     require()
     from matplotlib.figure import Figure
@@ -132,7 +146,7 @@ def figure_of(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save(figure, path):
+def save(figure: "Figure", path: PathLike) -> None:
     """Writes a figure as PNG, whole or not at all."""
     with replacing(path) as partial:
         figure.savefig(partial, dpi=140, format="png")

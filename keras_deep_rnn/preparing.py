@@ -1,16 +1,25 @@
 """What `fit` is given in a training run: batches, the network to train, loss and optimizer."""
 
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import keras
 
 from .arguments import number
-from .data.batching import CarriedBatches, PieceBatches
+from .data.batching import Batch, CarriedBatches, PieceBatches
 from .errors import UserError
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .networks import build_network
 from .schedules import InverseDecay
 
+if TYPE_CHECKING:
+    from .data import Dataset
+    from .settings import Settings
 
-def check_lengths(dataset):
+# The compiled network, the batches for training and for validation.
+Prepared: TypeAlias = tuple[keras.Model, PieceBatches | CarriedBatches, keras.utils.PyDataset]
+
+
+def check_lengths(dataset: "Dataset") -> None:
     """Refuses music that cannot be measured: results are over frames 2 to T of each piece."""
     for split, sequences in dataset.splits.items():
         if dataset.kind == "piano_roll" and all(len(piece) < 2 for piece in sequences):
@@ -20,7 +29,7 @@ def check_lengths(dataset):
             )
 
 
-def prepare(settings, dataset, network):
+def prepare(settings: "Settings", dataset: "Dataset", network: dict[str, Any]) -> Prepared:
     """What `fit` is given.
 
     Args:
@@ -35,12 +44,16 @@ def prepare(settings, dataset, network):
         UserError: The network cannot have these arguments, or the warmup is too long.
     """
     training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
+    assert not isinstance(training, WithoutFirstFrames)  # which are for validation
+    assert settings.epochs is not None  # as the settings are complete
     model = network_to_train(settings, network)
     compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
     return model, training, validation
 
 
-def batches(settings, dataset, split):
+def batches(
+    settings: "Settings", dataset: "Dataset", split: str
+) -> "PieceBatches | CarriedBatches | WithoutFirstFrames":
     """The batches of a split: shuffled for training, for validation in a fixed order.
 
     Frame 1 of a piece, which is predicted from silence, is trained but does not count in the
@@ -49,6 +62,7 @@ def batches(settings, dataset, split):
     kind, shuffle = dataset.kind, split == "train"
     options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
     sequences = dataset.splits[split]
+    assert settings.batch_size is not None  # as the settings are complete
     if not settings.truncate:
         return PieceBatches(sequences, settings.batch_size, **options)
     whole = CarriedBatches(sequences, settings.batch_size, settings.truncate, **options)
@@ -58,20 +72,20 @@ def batches(settings, dataset, split):
 class WithoutFirstFrames(keras.utils.PyDataset):
     """Carried batches of music in which the first frame of each piece has weight 0."""
 
-    def __init__(self, carried):
+    def __init__(self, carried: CarriedBatches) -> None:
         super().__init__()
         self.carried = carried
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.carried)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         inputs, y, sample_weight = self.carried[index]
         sample_weight[:, :1] *= 1 - inputs["reset"]
         return inputs, y, sample_weight
 
 
-def network_to_train(settings, network):
+def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Model:
     """The network to train, which carries its state where backpropagation is truncated."""
     if settings.output_bias is not None:
         number("output_bias", settings.output_bias)
@@ -80,7 +94,7 @@ def network_to_train(settings, network):
     return build_network(settings.network, **network, **carried)
 
 
-def compile_network(model, settings, kind, updates):
+def compile_network(model: keras.Model, settings: "Settings", kind: str, updates: int) -> None:
     """Gives a network its loss, its exact validation metric and its optimizer.
 
     Args:
@@ -99,7 +113,7 @@ def compile_network(model, settings, kind, updates):
     model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
 
 
-def optimizer(settings, updates):
+def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
     """The optimizer of a run.
 
     Args:
@@ -109,6 +123,7 @@ def optimizer(settings, updates):
     Raises:
         UserError: The warmup does not end before the training does.
     """
+    assert settings.learning_rate is not None  # as the settings are complete
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
         return keras.optimizers.SGD(

@@ -18,14 +18,20 @@ import dataclasses
 import json
 import platform
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from . import __version__
 from .errors import UserError, first_line
 from .settings import Settings
+from .shared_types import PathLike
 from .writing import PARTIAL, one_line, remove, replacing, write_json
+
+if TYPE_CHECKING:
+    from .data import Dataset
 
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
@@ -54,20 +60,20 @@ class Run:
     False
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path).expanduser()
 
-    def __truediv__(self, name):
+    def __truediv__(self, name: str) -> Path:
         return self.path / name
 
-    def exists(self):
+    def exists(self) -> bool:
         """Whether a run was started here."""
         try:
             return bool(self.config)
         except UserError:
             return False
 
-    def check_free(self, overwrite):
+    def check_free(self, overwrite: bool) -> None:
         """Refuses a folder that is in use, or that nobody can write to, before any work is done.
 
         Raises:
@@ -89,12 +95,14 @@ class Run:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
 
-    def clear(self):
+    def clear(self) -> None:
         """Deletes what a run has written, and nothing else."""
         for name in CONTENTS:
             remove(self / name)
 
-    def start(self, settings, network, dataset, command):
+    def start(
+        self, settings: Settings, network: dict[str, Any], dataset: "Dataset", command: str | None
+    ) -> None:
         """Writes config.json."""
         write_json(
             self / CONFIG,
@@ -117,16 +125,16 @@ class Run:
         )
 
     @property
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """The content of config.json."""
         return self._json(CONFIG, "a run folder with config.json")
 
     @property
-    def metrics(self):
+    def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
         return self._json(METRICS, "the folder of a finished run with metrics.json")
 
-    def _json(self, name, expected):
+    def _json(self, name: str, expected: str) -> dict[str, Any]:
         try:
             content = json.loads((self / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -147,21 +155,21 @@ class Run:
                     )
         return content
 
-    def settings(self):
+    def settings(self) -> Settings:
         """The `Settings` of the run."""
         stored = self.config["settings"]
         with self._usable_config():
             return Settings.from_json(stored)
 
     @contextlib.contextmanager
-    def _usable_config(self):
+    def _usable_config(self) -> Iterator[None]:
         try:
             yield
         except (TypeError, ValueError) as error:
             reason = first_line(error).rstrip(".")
             raise UserError(f"Cannot use {str(self / CONFIG)!r}: {reason}.") from error
 
-    def network(self, **carried):
+    def network(self, **carried: Any) -> keras.Model:
         """The network of config.json with new weights.
 
         Args:
@@ -173,7 +181,7 @@ class Run:
         with self._usable_config():
             return build_network(**network, **carried)
 
-    def model(self, *, batch_size=None):
+    def model(self, *, batch_size: int | None = None) -> keras.Model:
         """The trained network.
 
         Args:
@@ -200,7 +208,7 @@ class Run:
             ) from error
         return model if batch_size is None else twin
 
-    def history(self):
+    def history(self) -> list[dict[str, float]]:
         """The rows of history.csv as dicts of numbers, only those that are whole."""
         if not (self / HISTORY).is_file():
             return []
@@ -212,7 +220,7 @@ class Run:
                 whole.append({name: float(value) for name, value in row.items()})
         return whole
 
-    def cut_history(self, epochs):
+    def cut_history(self, epochs: int) -> None:
         """Leaves the rows of the first `epochs` epochs in history.csv, each once.
 
         Raises:
@@ -221,6 +229,7 @@ class Run:
         if epochs == 0:
             remove(self / HISTORY)
             return
+        rows: list[dict[str, float]] = []
         try:
             rows = [row for row in self.history() if row["epoch"] <= epochs]
             whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
@@ -237,7 +246,7 @@ class Run:
             writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     backend = keras.backend.backend()
     module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}.get(backend)

@@ -2,11 +2,19 @@
 
 import dataclasses
 import numbers
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .arguments import number, one_of, positive_integer
 from .arguments import rate as share
 from .arguments import seed as checked_seed
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .data import Dataset
+
+# Raises an error that names the argument, where the value is not allowed.
+Check: TypeAlias = Callable[[str, Any], object]
 
 # Defaults for each kind of data, and what single data sets do differently. Chosen on validation
 # sets. `truncate` 0 trains on whole pieces.
@@ -154,7 +162,7 @@ class Settings:
     seed: int = 1
     tensorboard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
             value = getattr(self, name)
             if value is not None:
@@ -163,12 +171,12 @@ class Settings:
             raise UserError("`seed` must be a non-negative integer, got None.")
 
     @classmethod
-    def from_json(cls, stored):
+    def from_json(cls, stored: dict[str, Any]) -> "Settings":
         """The settings that a JSON file holds, which has lists for tuples."""
         lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
         return cls(**{**stored, **lists})
 
-    def complete(self, dataset):
+    def complete(self, dataset: "Dataset") -> "Settings":
         """These settings with the defaults of a data set in place of None.
 
         Raises:
@@ -184,7 +192,7 @@ class Settings:
         return complete
 
 
-def network_arguments(settings, dataset):
+def network_arguments(settings: Settings, dataset: "Dataset") -> dict[str, Any]:
     """The arguments with which `build_network` makes the network of a run.
 
     Without `units` the sizes that are not given come from the paper's Table 1.
@@ -211,21 +219,21 @@ def network_arguments(settings, dataset):
     return {"kind": dataset.kind, "features": dataset.features, **chosen}
 
 
-def _least(lowest):
+def _least(lowest: float) -> Check:
     return lambda name, value: number(name, value, least=lowest)
 
 
-def _above(lowest):
+def _above(lowest: float) -> Check:
     return lambda name, value: number(name, value, above=lowest)
 
 
-def _count(name, value):
+def _count(name: str, value: Any) -> None:
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < 0:
         raise UserError(f"`{name}` must be an integer of at least 0, got {value!r}.")
 
 
-def _network(name, value):
+def _network(name: str, value: Any) -> None:
     from .networks import NETWORKS
 
     one_of(NETWORKS)(name, value)

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -11,13 +13,22 @@ from . import data, evaluation, plots
 from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
 from .errors import DivergedError, UserError, argument_is
-from .preparing import check_lengths, prepare
+from .preparing import Prepared, check_lengths, prepare
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
-from .settings import network_arguments
+from .settings import Settings, network_arguments
+from .shared_types import PathLike, Say, ShowProgress
 from .writing import PARTIAL, one_line, remove, replacing, write_json
 
 
-def train(settings, out, *, overwrite=False, command=None, say=print, progress=iter):
+def train(
+    settings: Settings,
+    out: PathLike,
+    *,
+    overwrite: bool = False,
+    command: str | None = None,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Trains a network and measures it.
 
     Args:
@@ -55,7 +66,15 @@ def train(settings, out, *, overwrite=False, command=None, say=print, progress=i
     return fit_and_measure(run, settings, dataset, prepared, say=say, progress=progress)
 
 
-def resume(out, *, given=None, command=None, until_now=False, say=print, progress=iter):
+def resume(
+    out: PathLike,
+    *,
+    given: dict[str, Any] | None = None,
+    command: str | None = None,
+    until_now: bool = False,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Goes on with a run that was interrupted, to the result that it would have had.
 
     Args:
@@ -100,16 +119,16 @@ def resume(out, *, given=None, command=None, until_now=False, say=print, progres
 
 
 def measure(
-    path,
-    split,
+    path: PathLike,
+    split: str,
     *,
-    data_path=None,
-    data_dir=None,
-    dynamic=False,
-    streaming=False,
-    say=print,
-    progress=iter,
-):
+    data_path: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    dynamic: bool = False,
+    streaming: bool = False,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Measures the network of a finished run and adds the numbers to its metrics.json.
 
     Args:
@@ -150,7 +169,7 @@ def measure(
     return metrics
 
 
-def _from_anywhere(settings):
+def _from_anywhere(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A dict of settings whose paths hold in any working folder, as a resumed run needs them."""
     absolute = dict(settings)
     for name in ("data", "data_path", "data_dir"):
@@ -164,12 +183,12 @@ def _from_anywhere(settings):
     return absolute
 
 
-def _load(settings):
+def _load(settings: Settings) -> data.Dataset:
     with argument_is("name", "data"):
         return data.load(settings.data, data_path=settings.data_path, data_dir=settings.data_dir)
 
 
-def _same_data(run, places):
+def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
     """The data of a run, from where it lay or from other places, if it has not changed."""
     dataset = _load(dataclasses.replace(run.settings(), **places))
     checksum = run.config["data"]["checksum"]
@@ -181,17 +200,17 @@ def _same_data(run, places):
 
 
 def fit_and_measure(
-    run,
-    settings,
-    dataset,
-    prepared,
+    run: Run,
+    settings: Settings,
+    dataset: data.Dataset,
+    prepared: Prepared,
     *,
-    until=None,
-    splits=("validation", "test"),
-    keep_backup=False,
-    say=print,
-    progress=iter,
-):
+    until: int | None = None,
+    splits: Sequence[str] = ("validation", "test"),
+    keep_backup: bool = False,
+    say: Say = print,
+    progress: ShowProgress = iter,
+) -> dict[str, Any]:
     """Trains the network of a run that was started, from where its backup is, and measures it.
 
     Args:
@@ -270,20 +289,29 @@ def fit_and_measure(
     return metrics
 
 
-def _plain(run, model):
+def _plain(run: Run, model: keras.Model) -> keras.Model:
     """The trained network without carried state or optimizer, for any batch."""
     plain = run.network()
     plain.set_weights(model.get_weights())
     return plain
 
 
-def _model_to_measure(run, kind):
+def _model_to_measure(run: Run, kind: str) -> keras.Model:
     """The trained network as `evaluate` takes it: a text is read with carried state."""
     return run.model(batch_size=None if kind == "piano_roll" else 1)
 
 
-def _measure(run, settings, dataset, history, stopping, splits, progress):
+def _measure(
+    run: Run,
+    settings: Settings,
+    dataset: data.Dataset,
+    history: list[dict[str, float]],
+    stopping: keras.callbacks.EarlyStopping,
+    splits: Sequence[str],
+    progress: ShowProgress,
+) -> dict[str, Any]:
     model = _model_to_measure(run, dataset.kind)
+    assert settings.batch_size is not None  # as the settings are complete
     results = {
         split: evaluation.evaluate(
             model, dataset, split, batch_size=settings.batch_size, progress=progress

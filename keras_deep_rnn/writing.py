@@ -5,16 +5,19 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
+from .shared_types import PathLike
 
 # What is being written lies here, beside its place; nothing ever reads it.
 PARTIAL = ".partial"
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[Path]:
     """Gives a temporary path to write to, which then takes the place of `path` in one step.
 
     The temporary path has the same name, in a folder of its own under `.partial` beside
@@ -53,7 +56,7 @@ def replacing(path):
             folder.parent.rmdir()
 
 
-def _make(folder):
+def _make(folder: Path) -> None:
     """Makes a folder and the one around it, which others may be removing as it was empty."""
     for _ in range(100):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
@@ -65,7 +68,7 @@ def _make(folder):
 
 
 @contextlib.contextmanager
-def one_line(path):
+def one_line(path: PathLike) -> Iterator[None]:
     """Turns what the system or HDF5 says about a write that failed into one line."""
     try:
         yield
@@ -76,7 +79,7 @@ def one_line(path):
         raise UserError(f"Cannot write {str(path)!r}: {reason}.") from error
 
 
-def _reason(error):
+def _reason(error: Exception) -> str | None:
     """The system's reason, as "No space left on device", or None if it is another error."""
     number = getattr(error, "errno", None)
     if number:
@@ -88,7 +91,7 @@ def _reason(error):
     return None
 
 
-def remove(path):
+def remove(path: Path) -> None:
     """Deletes a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -96,7 +99,7 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
-def write_json(path, value):
+def write_json(path: PathLike, value: Any) -> None:
     """Writes `value` as JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

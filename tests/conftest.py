@@ -2,8 +2,13 @@
 
 import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 # Most tests run a recurrence once for each of many shapes; XLA would compile each of them.
 os.environ.setdefault("KERAS_DEEP_RNN_XLA", "0")
@@ -33,6 +38,31 @@ def exports(tmp_path_factory):
             model = getattr(served_models, name)()
             saved_model.export_saved_model(model, folder / name, probabilities=probabilities)
     return {name: folder / name for name in kinds}
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A copy of what the package is built from, with the tests beside it."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("keras_deep_rnn", "export", "tuning", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(source):
+    """The package as it is published."""
+    folder = source.parent
+    # What pip asks a checkout for, without the network that pip would fetch setuptools from.
+    code = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    (path,) = folder.glob("keras_deep_rnn-*.whl")
+    return path
 
 
 @pytest.fixture(scope="session")

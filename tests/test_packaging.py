@@ -1,6 +1,4 @@
 import importlib.metadata
-import pathlib
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,7 +8,7 @@ import pytest
 import keras_deep_rnn
 from keras_deep_rnn.__main__ import main
 
-ROOT = pathlib.Path(__file__).parent.parent
+ENDS = ("py", "pyi", "toml", "typed")
 
 
 def test_version_is_that_of_the_distribution():
@@ -23,20 +21,7 @@ def test_only_keras_and_numpy_are_required():
     assert {line.split(">")[0].split("<")[0] for line in core} == {"keras", "numpy"}
 
 
-def test_wheel_holds_the_package_and_nothing_else(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("keras_deep_rnn", "export", "tuning", "tests"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    # What pip asks a checkout for, without the network that pip would fetch setuptools from.
-    code = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+def test_wheel_holds_the_package_and_nothing_else(source, wheel):
     files = set(zipfile.ZipFile(wheel).namelist())
     version = keras_deep_rnn.__version__
     assert {file.split("/")[0] for file in files} == {
@@ -44,7 +29,7 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path):
     }  # fmt: skip
     for folder in ("keras_deep_rnn", "export", "tuning"):
         name = folder if folder == "keras_deep_rnn" else f"keras_deep_rnn/{folder}"
-        modules = [path for end in ("py", "toml") for path in (source / folder).rglob(f"*.{end}")]
+        modules = [path for end in ENDS for path in (source / folder).rglob(f"*.{end}")]
         assert {f"{name}/{p.relative_to(source / folder).as_posix()}" for p in modules} <= files
 
 

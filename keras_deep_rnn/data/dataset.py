@@ -1,12 +1,14 @@
 """What `load` returns."""
 
 import dataclasses
+from typing import TypeAlias
 
 import numpy as np
 
 KEYS = 88
 LOWEST_PITCH = 21  # MIDI number of key 0
 KINDS = ("piano_roll", "characters", "words")
+Splits: TypeAlias = dict[str, list[np.ndarray]]
 VERSION = "1.0.0"  # of the preparation: with another one, data is prepared anew
 
 
@@ -30,7 +32,7 @@ class Dataset:
 
     name: str
     kind: str
-    splits: dict[str, list[np.ndarray]]
+    splits: Splits
     step: str
     version: str
     checksum: str
@@ -40,12 +42,12 @@ class Dataset:
     quarter_length: float | None = None
 
     @property
-    def features(self):
+    def features(self) -> int:
         """Input width of a network: 88 keys, or the size of the vocabulary."""
         return KEYS if self.vocabulary is None else len(self.vocabulary)
 
     @property
-    def start(self):
+    def start(self) -> int | None:
         """The token that stands before the first one of a text, the end of a line; or None."""
         for token in ("<eos>", "\n"):
             if self.vocabulary is not None and token in self.vocabulary:

@@ -5,21 +5,28 @@ import hashlib
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, first_line
+from ..shared_types import PathLike
+from .dataset import Splits
+
+if TYPE_CHECKING:
+    from .catalogue import Entry, File
 
 # Without a network the whole search for an answer takes no longer than this.
 PROBE_SECONDS = 4.0
 
 
-def sha256(path):
+def sha256(path: Path) -> str:
     """Checksum of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def combined_sha256(paths):
+def combined_sha256(paths: Sequence[Path]) -> str:
     """One checksum for several files: the file's own, or that of all checksums in their order."""
     checksums = [sha256(path) for path in paths]
     if len(checksums) == 1:
@@ -27,7 +34,7 @@ def combined_sha256(paths):
     return hashlib.sha256("".join(checksums).encode()).hexdigest()
 
 
-def verify(path, file):
+def verify(path: Path, file: "File") -> None:
     """Compares a file with its published checksum.
 
     Raises:
@@ -43,7 +50,7 @@ def verify(path, file):
         )
 
 
-def verify_frames(path, entry, splits):
+def verify_frames(path: Path, entry: "Entry", splits: Splits) -> None:
     """Compares the pieces of a file with the published ones: their number, and every frame.
 
     Raises:
@@ -68,7 +75,7 @@ def verify_frames(path, entry, splits):
         )
 
 
-def by_hand(entry, folder):
+def by_hand(entry: "Entry", folder: PathLike) -> list[Path] | None:
     """The verified files of `entry` in `folder` or its direct sub-folders, or None.
 
     Args:
@@ -86,22 +93,22 @@ def by_hand(entry, folder):
     if not folder.is_dir():
         raise UserError(f"`data_path` must be an existing folder, got {str(folder)!r}.")
     for choice in (entry.files, *((file,) for file in entry.pickles)):
-        paths = [_find(folder, file.name) for file in choice]
-        if all(paths):
+        paths = [path for file in choice if (path := _find(folder, file.name))]
+        if len(paths) == len(choice):
             for path, file in zip(paths, choice, strict=True):
                 verify(path, file)
             return paths
     return None
 
 
-def _find(folder, name):
+def _find(folder: Path, name: str) -> Path | None:
     for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
         if (place / name).is_file():
             return place / name
     return None
 
 
-def downloaded(entry, download):
+def downloaded(entry: "Entry", download: Callable[[list[str]], Any]) -> list[Path]:
     """The verified files of `entry` from their addresses.
 
     Args:
@@ -131,7 +138,7 @@ def downloaded(entry, download):
     return paths
 
 
-def missing_message(entry, problem):
+def missing_message(entry: "Entry", problem: str) -> str:
     """The line that says which files to put where."""
     wanted = "; ".join(f"{file.name} from {file.url}" for file in entry.files)
     return (
@@ -140,14 +147,14 @@ def missing_message(entry, problem):
     )
 
 
-def _probe(url):
+def _probe(url: str) -> str | None:
     """Why an address cannot be reached, or None when it can.
 
     It runs in a thread because looking up a host name has no time limit of its own.
     """
-    answer = [f"{url} did not answer within {PROBE_SECONDS:g} seconds"]
+    answer: list[str | None] = [f"{url} did not answer within {PROBE_SECONDS:g} seconds"]
 
-    def ask():
+    def ask() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):

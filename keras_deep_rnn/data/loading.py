@@ -5,14 +5,23 @@ import errno
 import importlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, first_line, missing_extra
+from ..shared_types import PathLike
 from . import catalogue, files
 from .dataset import Dataset
 
 
-def load(name, *, data_path=None, data_dir=None, progress=True):
+def load(
+    name: PathLike,
+    *,
+    data_path: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: bool = True,
+) -> Dataset:
     """Loads a data set; on the first use it is prepared and kept.
 
     Args:
@@ -53,7 +62,9 @@ def load(name, *, data_path=None, data_dir=None, progress=True):
     raise catalogue.unknown(name)
 
 
-def _prepared(entry, data_path, data_dir, progress):
+def _prepared(
+    entry: catalogue.Entry, data_path: PathLike | None, data_dir: PathLike | None, progress: bool
+) -> Dataset:
     data_dir = Path(data_dir or catalogue.default_data_dir()).expanduser()
     # Also when the data is prepared: a damaged file by hand is told, not passed over.
     found = files.by_hand(entry, data_path) if data_path is not None and entry.files else None
@@ -87,7 +98,7 @@ def _prepared(entry, data_path, data_dir, progress):
         ) from error
 
 
-def _dataset(entry, builder):
+def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
     sequences = {
         split: [example["sequence"] for example in builder.as_data_source(split)]
         for split in ("train", "validation", "test")
@@ -108,7 +119,7 @@ def _dataset(entry, builder):
     )
 
 
-def _tfds():
+def _tfds() -> Any:
     for module, package in (
         ("importlib_resources", "importlib_resources"),
         ("array_record", "array_record"),
@@ -122,7 +133,7 @@ def _tfds():
 
 
 @contextlib.contextmanager
-def _quiet(tfds):
+def _quiet(tfds: Any) -> Iterator[None]:
     """Leaves the progress to the builders: TFDS does not know how long theirs take."""
     tfds.display_progress_bar(False)
     try:

@@ -1,16 +1,19 @@
 """MIDI files as piano-rolls on a grid of sixteenth notes."""
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError, first_line, missing_extra
+from ..shared_types import PathLike
 from .dataset import KEYS, LOWEST_PITCH
 
 QUARTER_LENGTH = 0.25
 
 
-def read(paths, progress=True):
+def read(paths: Iterable[PathLike], progress: bool = True) -> list[np.ndarray]:
     """Piano-rolls of MIDI files.
 
     A frame is a sixteenth note, whatever the tempo. Beginnings and ends of notes are moved to the
@@ -31,14 +34,14 @@ def read(paths, progress=True):
         import pretty_midi
         from tqdm import tqdm
     except ImportError as error:
-        raise missing_extra(error.name, "music") from None
+        raise missing_extra(str(error.name), "music") from None
     # None: a bar only on a terminal.
     off = None if progress else True
     with tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=off) as bar:
         return [_piano_roll(pretty_midi, path) for path in bar]
 
 
-def _piano_roll(pretty_midi, path):
+def _piano_roll(pretty_midi: Any, path: PathLike) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             # Tempo changes on other tracks than the first: they do not move notes on the grid.
@@ -47,7 +50,7 @@ def _piano_roll(pretty_midi, path):
     except Exception as error:  # a damaged file fails in as many ways as there are messages
         raise UserError(f"{path} cannot be read as a MIDI file: {first_line(error)}.") from error
 
-    def frame(seconds):
+    def frame(seconds: float) -> int:
         quarters = midi.time_to_tick(seconds) / midi.resolution
         return int(np.floor(quarters / QUARTER_LENGTH + 0.5))
 

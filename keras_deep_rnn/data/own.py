@@ -7,17 +7,18 @@ stands in `Dataset.checksum`.
 import hashlib
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError, first_line
 from . import files, midi_files, polyphonic
-from .dataset import VERSION, Dataset
+from .dataset import VERSION, Dataset, Splits
 
 SPLIT_NAMES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 
 
-def load(path, *, progress=True):
+def load(path: Path, *, progress: bool = True) -> Dataset:
     """Loads the user's own data.
 
     Args:
@@ -51,7 +52,7 @@ def load(path, *, progress=True):
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _midi_folder(path, progress):
+def _midi_folder(path: Path, progress: bool) -> Dataset:
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".mid", ".midi"))
     if not paths:
         raise UserError(f"{path} must hold MIDI files (.mid or .midi), got none.")
@@ -70,7 +71,7 @@ def _midi_folder(path, progress):
     )
 
 
-def _rolls_file(path, suffix):
+def _rolls_file(path: Path, suffix: str) -> Dataset:
     if suffix == ".npz":
         splits = _splits(path, _npz(path), separator="_./-")
     elif suffix == ".mat":
@@ -89,7 +90,7 @@ def _rolls_file(path, suffix):
     )
 
 
-def _npz(path):
+def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             rolls = {name: arrays[name] for name in arrays.files}
@@ -102,13 +103,14 @@ def _npz(path):
     return {name: polyphonic.piano_roll(roll, f"{path}: {name}") for name, roll in rolls.items()}
 
 
-def _splits(path, rolls, separator):
+def _splits(path: Path, rolls: dict[str, np.ndarray], separator: str) -> Splits:
     """Named piano-rolls in splits: those that their names begin with, or dealt."""
     pattern = re.compile(f"({'|'.join(SPLIT_NAMES)})([{separator}]|$)", re.IGNORECASE)
-    found = {name: pattern.match(name) for name in rolls}
+    matches = {name: pattern.match(name) for name in rolls}
+    found = {name: match.group(1).lower() if match else None for name, match in matches.items()}
     if not any(found.values()):
         return _dealt(path, list(rolls.values()))
-    without = [name for name, match in found.items() if not match]
+    without = [name for name, split in found.items() if split is None]
     if without:
         raise UserError(
             f"{path} has pieces in splits (train, validation, test) and some that are not, "
@@ -116,12 +118,12 @@ def _splits(path, rolls, separator):
         )
     splits = {split: [] for split in polyphonic.SPLITS}
     for name, roll in rolls.items():
-        splits[SPLIT_NAMES[found[name].group(1).lower()]].append(roll)
+        splits[SPLIT_NAMES[found[name] or ""]].append(roll)
     _no_empty_split(path, splits)
     return splits
 
 
-def _dealt(path, rolls):
+def _dealt(path: Path, rolls: list[np.ndarray]) -> Splits:
     pieces = {}
     for roll in rolls:
         pieces.setdefault(hashlib.sha256(roll.tobytes()).digest(), []).append(roll)
@@ -136,13 +138,13 @@ def _dealt(path, rolls):
     }
 
 
-def _no_empty_split(path, splits):
+def _no_empty_split(path: Path, splits: Splits) -> None:
     empty = [split for split, rolls in splits.items() if not len(rolls)]
     if empty:
         raise UserError(f"{path} must hold pieces for every split, got none for {empty[0]}.")
 
 
-def _text(path):
+def _text(path: Path) -> Dataset:
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")

@@ -5,13 +5,16 @@ what stands between the blanks, and its end is a line break. As words, its end i
 """
 
 import collections
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from .dataset import Splits
 from .polyphonic import SPLITS
 
 
-def read(paths, kind):
+def read(paths: Sequence[Path], kind: str) -> tuple[Splits, list[str]]:
     """Tokens and vocabulary.
 
     Args:

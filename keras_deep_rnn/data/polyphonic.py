@@ -3,18 +3,22 @@
 import pickle
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import UserError, first_line, missing_extra
-from .dataset import KEYS, LOWEST_PITCH
+from .dataset import KEYS, LOWEST_PITCH, Splits
 
 SPLITS = ("train", "validation", "test")
 MAT_KEYS = ("traindata", "validdata", "testdata")
 PICKLE_KEYS = ("train", "valid", "test")
 
 
-def read_mat(path):
+def read_mat(path: Path) -> Splits:
     """The splits of a `.mat` file with the variables traindata, validdata and testdata.
 
     Returns:
@@ -38,7 +42,7 @@ def read_mat(path):
     }
 
 
-def load_mat(path):
+def load_mat(path: Path) -> dict[str, Any]:
     """The variables of a `.mat` file by name, or a `UserError` when it cannot be read."""
     try:
         from scipy.io import loadmat
@@ -52,7 +56,7 @@ def load_mat(path):
     return {key: value for key, value in variables.items() if not key.startswith("__")}
 
 
-def _verify_compression(path):
+def _verify_compression(path: Path) -> None:
     """Compares the compressed variables with their checksums, which SciPy does not.
 
     A level 5 file is a header of 128 bytes, whose last two say the byte order, and then elements:
@@ -70,13 +74,13 @@ def _verify_compression(path):
             zlib.decompress(content[position - size : position])
 
 
-def _damaged(path, error):
+def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
         f"{path} cannot be read as a .mat file, it is damaged or cut off: {first_line(error)}."
     )
 
 
-def read_pickle(path):
+def read_pickle(path: Path) -> Splits:
     """The splits of an original pickle: per split a list of pieces, each a list of chords.
 
     Nothing in the pickle is called: the only names that it may ask for are those of NumPy's
@@ -105,7 +109,7 @@ def read_pickle(path):
 
 
 class _ScalarsOnly(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -114,7 +118,7 @@ class _ScalarsOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
 
 
-def _from_chords(piece):
+def _from_chords(piece: Sequence[Iterable[int]]) -> np.ndarray:
     roll = np.zeros((len(piece), KEYS), "uint8")
     for t, chord in enumerate(piece):
         for pitch in chord:
@@ -125,7 +129,7 @@ def _from_chords(piece):
     return roll
 
 
-def piano_roll(roll, what):
+def piano_roll(roll: ArrayLike, what: str) -> np.ndarray:
     """`roll` as uint8 (T, 88), or a `UserError` that names `what`."""
     roll = np.asarray(roll)
     if roll.ndim != 2 or roll.shape[1] != KEYS or not len(roll):

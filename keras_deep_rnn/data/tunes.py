@@ -8,6 +8,7 @@ pairs form a group, and a group goes to one split as a whole.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,7 +16,7 @@ SAME_TUNE = 0.5
 HELD_OUT = 0.1  # share of the chorales in validation, and in test
 
 
-def melody(roll):
+def melody(roll: np.ndarray) -> np.ndarray:
     """Intervals in semitones between successive different highest keys of a piano-roll.
 
     Example:
@@ -29,7 +30,7 @@ def melody(roll):
     return intervals[intervals != 0]
 
 
-def similarities(one, others):
+def similarities(one: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     """How well one melody aligns with others: score over the length of the shorter, (n,).
 
     Example:
@@ -54,7 +55,7 @@ def similarities(one, others):
     return best / np.minimum(len(one), lengths)
 
 
-def groups(melodies):
+def groups(melodies: Sequence[np.ndarray]) -> list[list[int]]:
     """Indices of the melodies, one list for each tune, in the order of their first member."""
     tune = np.arange(len(melodies))
     for i, one in enumerate(melodies[:-1]):
@@ -63,7 +64,7 @@ def groups(melodies):
     return [np.flatnonzero(tune == t).tolist() for t in dict.fromkeys(tune.tolist())]
 
 
-def deal(names, melodies):
+def deal(names: Sequence[str], melodies: Sequence[np.ndarray]) -> dict[str, list[list[str]]]:
     """The split: {split: [[name, ...] of each tune]}.
 
     Tunes are taken in the order of the sha256 of their first name: to test until it has a tenth of

@@ -3,11 +3,13 @@
 import dataclasses
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from ..arguments import number, one_of
 from ..arguments import seed as checked_seed
 from ..errors import UserError
 from ..settings import Settings
+from ..shared_types import PathLike
 from .table import GROUPS, NETWORKS, RECIPES, group_of, networks_of
 
 FOLDER = Path(__file__).parent
@@ -30,28 +32,28 @@ class Experiment:
     task: str
     network: str
     recipe: str
-    settings: dict
+    settings: dict[str, Any]
     seeds: tuple[int, ...]
     minutes: float
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The part of a path that names it: "jsb_chorales/dots_rnn-modern"."""
         return f"{self.task}/{self.network}-{self.recipe}"
 
     @property
-    def command(self):
+    def command(self) -> str:
         """What runs this experiment again."""
         group = group_of(self.task)
         task = f" --task {self.task}" if len(GROUPS[group]) > 1 else ""
         return f"deep-rnn reproduce {group}{task} --network {self.network} --recipe {self.recipe}"
 
-    def settings_of(self, seed, **places):
+    def settings_of(self, seed: int, **places: Any) -> Settings:
         """The `Settings` of one of its runs; `places` are `data_path` and `data_dir`."""
         return Settings(**self.settings, seed=seed, **places)
 
 
-def load(task, network, recipe, folder=FOLDER):
+def load(task: str, network: str, recipe: str, folder: PathLike = FOLDER) -> Experiment:
     """Reads the experiment of a cell.
 
     Args:
@@ -83,7 +85,9 @@ def load(task, network, recipe, folder=FOLDER):
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content["settings"].items()
         }
-        seeds = tuple(checked_seed("seeds", seed) for seed in content["seeds"])
+        for seed in content["seeds"]:
+            checked_seed("seeds", seed)
+        seeds = tuple(content["seeds"])
         minutes = number("minutes", content["minutes"], above=0)
         found = Experiment(task, network, recipe, settings, seeds, minutes)
         for seed in seeds:
@@ -94,7 +98,9 @@ def load(task, network, recipe, folder=FOLDER):
     return found
 
 
-def select(group, *, task=None, network=None, recipe=None):
+def select(
+    group: str, *, task: str | None = None, network: str | None = None, recipe: str | None = None
+) -> list[Experiment]:
     """The experiments of a group, or those of one task, network or recipe.
 
     Args:

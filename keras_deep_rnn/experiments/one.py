@@ -8,20 +8,26 @@ there is none. A process of its own gives back all of its memory, and takes the 
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..console import start_backend
 from ..errors import DivergedError, UserError
+from ..shared_types import Say
 from ..writing import remove, write_json
 from .experiment import load
+
+if TYPE_CHECKING:
+    from ..runs import Run
 
 # What an unfinished run has reached, measured; beside the other files of its folder.
 PARTIAL = "partial.json"
 
 
-def run_one(job, tell):
+def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> None:
     """Trains one run, goes on with it, or measures what it has reached.
 
     Args:
@@ -39,7 +45,7 @@ def run_one(job, tell):
     experiment = load(job["task"], job["network"], job["recipe"])
     run = Run(job["run"])
 
-    def say(line):
+    def say(line: str) -> None:
         if os.getppid() != job["parent"]:
             os._exit(1)  # what is to read this has been killed
         rows = run.history()
@@ -59,7 +65,7 @@ def run_one(job, tell):
         training.train(settings, run.path, overwrite=job["overwrite"], command=command, say=say)
 
 
-def measure_unfinished(run, told, say):
+def measure_unfinished(run: "Run", told: dict[str, Any], say: Say) -> None:
     """Measures an unfinished run with its best weights so far, and leaves it as it was.
 
     Args:
@@ -76,14 +82,14 @@ def measure_unfinished(run, told, say):
         remove(run / name)
 
 
-def main():
+def main() -> None:
     """Runs the job that the command line holds; exit code 1 if it fails."""
     job = json.loads(sys.argv[1])
     if job["cores"]:
         os.sched_setaffinity(0, job["cores"])
     Path(job["run"]).parent.mkdir(parents=True, exist_ok=True)
 
-    def tell(message):
+    def tell(message: dict[str, Any]) -> None:
         print(json.dumps(message), flush=True)
 
     try:

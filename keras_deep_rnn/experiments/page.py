@@ -1,12 +1,20 @@
 """The page of results, made from the records: published and measured side by side."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 from ..evaluation import COLUMNS, COMMON, PRIMARY
+from ..shared_types import PathLike
 from ..writing import one_line, replacing
 from . import records, table
-from .experiment import load
+from .experiment import Experiment, load
 from .pictures import write_picture
+from .records import OfTask, Record
+
+# Task, network and recipe.
+Cell: TypeAlias = tuple[str, str, str]
+Found: TypeAlias = dict[Cell, Record | None]
 
 KINDS = {"music": "piano_roll", "characters": "characters", "words": "words"}
 # Remarks of a task that no number says, beside its records; shown as they are.
@@ -28,7 +36,9 @@ unfinished run.
 """
 
 
-def overview(results, experiments):
+def overview(
+    results: PathLike, experiments: Iterable[Experiment]
+) -> tuple[list[str], list[list[str]]]:
     """What has been run of some experiments.
 
     Args:
@@ -47,7 +57,7 @@ def overview(results, experiments):
     return ["experiment", "validation", "test", "published", "runs"], rows
 
 
-def write(results, out):
+def write(results: PathLike, out: PathLike) -> list[Path]:
     """Writes the page and a picture of each task of which something has been run.
 
     Args:
@@ -85,7 +95,7 @@ def write(results, out):
     return [out, *written]
 
 
-def _goals(found):
+def _goals(found: Found) -> str:
     """The best network of each task, which validation decides, and whether depth helps."""
     rows = []
     for task, title in table.TASKS.items():
@@ -94,7 +104,7 @@ def _goals(found):
         if best is None:
             rows.append([title, f"{goal:g}", "", "not run", "", ""])
             continue
-        test = _mean(found[best], "test")
+        test = _measured(found[best])
         reached = "reached" if test <= goal else f"missed by {test - goal:.3f}"
         deep = ", ".join(filter(None, (_depth_helps(found, task, r) for r in table.RECIPES)))
         name = f"{table.NETWORKS[best[1]]}, {best[2]}"
@@ -103,24 +113,25 @@ def _goals(found):
     return "\n".join(["## In short", "", *_markdown(columns, rows), ""])
 
 
-def _best(found, keys):
+def _best(found: Found, keys: Iterable[Cell]) -> Cell | None:
     """The key with the best validation result of those with complete runs, or None."""
-    complete = [key for key in keys if _mean(found[key], "validation") is not None]
-    return min(complete, key=lambda key: _mean(found[key], "validation"), default=None)
+    means = {key: _mean(found[key], "validation") for key in keys}
+    complete = {key: mean for key, mean in means.items() if mean is not None}
+    return min(complete, key=lambda key: complete[key], default=None)
 
 
-def _depth_helps(found, task, recipe):
+def _depth_helps(found: Found, task: str, recipe: str) -> str:
     """The deep network of a recipe that validation prefers against the recipe's plain one."""
     plain = _mean(found[task, "rnn", recipe], "test")
     networks = [n for n in table.networks_of(task) if n not in table.SHALLOW]
     deep = _best(found, [(task, network, recipe) for network in networks])
     if plain is None or deep is None:
         return ""
-    test = _mean(found[deep], "test")
+    test = _measured(found[deep])
     return f"{recipe}: {'yes' if test < plain else 'no'} ({test:.3f}, RNN {plain:.3f})"
 
 
-def _task(task, own, picture, results):
+def _task(task: str, own: OfTask, picture: str | None, results: PathLike) -> str:
     kind = KINDS[table.group_of(task)]
     name, definition = COLUMNS[PRIMARY[kind]]
     what = f"{name[0].upper()}{name[1:]}: {definition}. {COMMON[kind]}"
@@ -153,10 +164,12 @@ def _task(task, own, picture, results):
     return "\n".join([*lines, ""])
 
 
-def _dynamic_row(network, recipe, record):
+def _dynamic_row(network: str, recipe: str, record: Record | None) -> list[list[str]]:
     """The row of dynamic evaluation, where a run has been read so."""
-    rows = []
-    for run in (record or {}).get("runs", ()):
+    rows: list[list[str]] = []
+    if record is None:
+        return rows
+    for run in record["runs"]:
         dynamic = run.get("dynamic", {})
         numbers = [
             f"{dynamic[split][record['primary']]:.3f}" if split in dynamic else ""
@@ -169,7 +182,7 @@ def _dynamic_row(network, recipe, record):
     return rows
 
 
-def _definitions(own):
+def _definitions(own: OfTask) -> list[str]:
     """The four definitions of the number, on test, of whatever is complete."""
     names = ["frame_nll", "sequence_nll", "frame_nll_from_1", "sequence_nll_from_1"]
     rows = [
@@ -184,7 +197,7 @@ def _definitions(own):
     return ["All four definitions, test:", "", *_markdown(columns, rows)]
 
 
-def _not_run(found):
+def _not_run(found: Found) -> str:
     """What has no complete run, and what has fewer than it should."""
     missing, unfinished = [], []
     for (task, network, recipe), record in found.items():
@@ -203,19 +216,26 @@ def _not_run(found):
     return "\n".join([*lines, ""])
 
 
-def _published(task, network):
+def _published(task: str, network: str) -> str:
     mark = "†" if (task, network) in table.ONE_SOURCE else ""
     return f"{table.PUBLISHED[task][network]:g}{mark}"
 
 
-def _mean(record, split):
+def _mean(record: Record | None, split: str) -> float | None:
     """The mean result of the complete runs on a split, or None."""
     if not record or not record["summary"][split]:
         return None
     return record["summary"][split][record["primary"]]["mean"]
 
 
-def _numbers(record):
+def _measured(record: Record | None) -> float:
+    """The mean test result of a record with complete runs, which are all measured on it."""
+    test = _mean(record, "test")
+    assert test is not None
+    return test
+
+
+def _numbers(record: Record | None) -> tuple[str, str]:
     """Validation and test as text; in brackets where no run is complete."""
     if record is None:
         return "", ""
@@ -231,10 +251,10 @@ def _numbers(record):
             if split in run["splits"]
         ]  # fmt: skip
         found.append(f"({min(partial):.3f})" if partial else "")
-    return tuple(found)
+    return found[0], found[1]
 
 
-def _state(record):
+def _state(record: Record | None) -> str:
     """How many runs are complete, with how many epochs."""
     if record is None:
         return "not run"
@@ -249,11 +269,11 @@ def _state(record):
     return "; ".join(parts)
 
 
-def _range(numbers):
+def _range(numbers: list[int]) -> str:
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _markdown(columns, rows):
+def _markdown(columns: list[str], rows: list[list[str]]) -> list[str]:
     lines = [columns, ["---"] * len(columns), *rows]
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]

@@ -1,7 +1,14 @@
 """The picture of a task: published and measured numbers, and the learning curves."""
 
+from typing import TYPE_CHECKING
+
 from ..plots import BLUE, GREY, INK, ORANGE, figure_of, save
+from ..shared_types import PathLike
 from . import records, table
+from .records import OfTask
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = {"paper": BLUE, "modern": ORANGE}
 LINES = {
@@ -10,7 +17,7 @@ LINES = {
 }  # fmt: skip
 
 
-def write_picture(path, task, own, results):
+def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> None:
     """Draws a task.
 
     On the left the test results: published as rings, measured as dots with the spread of their
@@ -39,7 +46,7 @@ def write_picture(path, task, own, results):
     save(figure, path)
 
 
-def _draw_numbers(axes, task, own):
+def _draw_numbers(axes: "Axes", task: str, own: OfTask) -> None:
     networks = table.networks_of(task)
     for row, network in enumerate(networks):
         ring = {"mfc": "none", "mec": GREY, "ms": 8}
@@ -60,7 +67,7 @@ def _draw_numbers(axes, task, own):
     axes.legend(frameon=False, fontsize=8)
 
 
-def _draw_curves(axes, task, own, results):
+def _draw_curves(axes: "Axes", task: str, own: OfTask, results: PathLike) -> None:
     last = []
     for (network, recipe), record in own.items():
         if not record:
@@ -84,7 +91,7 @@ def _draw_curves(axes, task, own, results):
     axes.legend(frameon=False, fontsize=7, ncols=2)
 
 
-def _short(network):
+def _short(network: str) -> str:
     return {"dots_rnn_lp": "DOT(S), Lp, maxout", "fast_dropout_rnn": "fast dropout"}.get(
         network, table.NETWORKS[network]
     )

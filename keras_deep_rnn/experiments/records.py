@@ -7,7 +7,9 @@ import csv
 import itertools
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,15 +18,24 @@ from ..evaluation import PRIMARY
 from ..networks import build_network, table_1_size
 from ..runs import METRICS, Run
 from ..settings import Settings
+from ..shared_types import PathLike
 from ..writing import replacing, write_json
+from .experiment import Experiment
 from .one import PARTIAL
+
+# The content of a JSON file, or a part of it.
+Record: TypeAlias = dict[str, Any]
+# The records of a task by network and recipe.
+OfTask: TypeAlias = dict[tuple[str, str], Record | None]
+# Rows of numbers by their names.
+Curve: TypeAlias = list[dict[str, float]]
 
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
 # A path of the machine has no business in a record; the rest of a run's config says everything.
 NOT_KEPT = ("data_path", "data_dir", "tensorboard", "seed")
 
 
-def write(results, experiment, runs):
+def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record | None:
     """Writes the record of an experiment from what lies in the folders of its runs.
 
     Complete runs that the record has of other seeds stay in it where they had the same settings and
@@ -78,7 +89,7 @@ def write(results, experiment, runs):
     return content
 
 
-def _kept(results, experiment, content):
+def _kept(results: PathLike, experiment: Experiment, content: Record) -> list[tuple[Record, Curve]]:
     """The complete runs of the record so far, with their curves, that `content` has not."""
     name = experiment.name
     record = read(results, name)
@@ -93,7 +104,7 @@ def _kept(results, experiment, content):
     return [(run, curves[run["seed"]]) for run in others]
 
 
-def read(results, name):
+def read(results: PathLike, name: str) -> Record | None:
     """The record of an experiment by its name, or None.
 
     Raises:
@@ -108,14 +119,14 @@ def read(results, name):
         raise UserError(f"Cannot read {str(path)!r}: {error}.") from None
 
 
-def read_curves(results, name):
+def read_curves(results: PathLike, name: str) -> dict[int, Curve]:
     """The learning curves of an experiment: {seed: rows of numbers by the names of `CURVE`}."""
     with open(Path(results, f"{name}.csv"), encoding="utf-8", newline="") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     return {int(s): [row for row in rows if row["seed"] == s] for s in {r["seed"] for r in rows}}
 
 
-def _check(run, experiment):
+def _check(run: Run, experiment: Experiment) -> None:
     stored = run.settings()
     for name in _different(stored, experiment):
         raise UserError(
@@ -124,19 +135,19 @@ def _check(run, experiment):
         )
 
 
-def _different(settings, experiment):
+def _different(settings: Settings, experiment: Experiment) -> list[str]:
     """Names of the settings that are not as the experiment has them."""
     asked = experiment.settings
     return [name for name, value in asked.items() if getattr(settings, name) != value]
 
 
-def _finite(run):
+def _finite(run: Run) -> Curve:
     """The epochs of a run with a validation result that is a number: a diverged one has others."""
     name = f"val_{PRIMARY[run.config['data']['kind']]}"
     return [row for row in run.history() if math.isfinite(row[name])]
 
 
-def _run(run, kind):
+def _run(run: Run, kind: str) -> Record:
     """What one run has reached; an unfinished one as far as it has been measured."""
     history, config = run.history(), run.config
     best = min(_finite(run), key=lambda row: row[f"val_{PRIMARY[kind]}"])
@@ -161,7 +172,7 @@ def _run(run, kind):
     return about
 
 
-def _summary(runs):
+def _summary(runs: list[Record]) -> Record:
     """Mean and spread (standard deviation of the runs, n - 1) over the complete runs."""
     complete = [run for run in runs if run["complete"]]
     summary = {}
@@ -175,7 +186,7 @@ def _summary(runs):
     return {"summary": summary}
 
 
-def _spread(numbers):
+def _spread(numbers: list[float]) -> dict[str, float | None]:
     several = len(numbers) > 1
     return {
         "mean": float(np.mean(numbers)),
@@ -184,13 +195,13 @@ def _spread(numbers):
     }
 
 
-def _curve(run, kind):
+def _curve(run: Run, kind: str) -> Curve:
     """The learning curve of a run: rows of numbers by the names of `CURVE`, and others."""
     about = {"seed": run.config["settings"]["seed"]}
     return [{**about, **row, "validation": row[f"val_{PRIMARY[kind]}"]} for row in run.history()]
 
 
-def _write_curves(path, curves):
+def _write_curves(path: Path, curves: Iterable[Curve]) -> None:
     with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CURVE)

@@ -7,7 +7,9 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from ..callbacks import duration
 from ..errors import UserError
 from ..recurrence import available_cores
 from ..runs import METRICS, Run
+from ..shared_types import PathLike, Say
 from . import records
 from .experiment import Experiment
 
@@ -35,32 +38,36 @@ class Job:
     seconds: float = 0.0  # of an epoch
     error: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.experiment.name} seed {self.seed}"
 
     @property
-    def left(self):
+    def left(self) -> float | None:
         """Seconds of training that are left at most, once an epoch has been timed; else None."""
         return self.seconds * (self.of - self.epochs) if self.of else None
 
 
-def folder_of(runs, experiment, seed):
+# What a job's process tells; None at its end.
+Messages: TypeAlias = queue.SimpleQueue[tuple[Job, dict[str, Any] | None]]
+
+
+def folder_of(runs: PathLike, experiment: Experiment, seed: int) -> Run:
     """The folder of one run below the folder of all runs."""
     return Run(Path(runs, *experiment.name.split("/"), f"seed-{seed}"))
 
 
 def reproduce(
-    experiments,
+    experiments: Sequence[Experiment],
     *,
-    runs,
-    results,
-    seeds=None,
-    jobs=1,
-    places=None,
-    overwrite=False,
-    measure_only=False,
-    say=print,
-):
+    runs: PathLike,
+    results: PathLike,
+    seeds: Sequence[int] | None = None,
+    jobs: int = 1,
+    places: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    measure_only: bool = False,
+    say: Say = print,
+) -> list[records.Record]:
     """Trains what is not trained yet and writes the record of every experiment.
 
     Args:
@@ -107,7 +114,7 @@ def reproduce(
     return [record for record in written if record is not None]
 
 
-def _trained(pending, jobs, options, say):
+def _trained(pending: list[Job], jobs: int, options: dict[str, Any], say: Say) -> Iterator[Job]:
     """Gives out each job when it has ended."""
     waiting, running, done = list(pending), {}, []
     messages, cores = queue.SimpleQueue(), _cores(jobs)
@@ -141,7 +148,9 @@ def _trained(pending, jobs, options, say):
                 process.kill()
 
 
-def time_left(running, waiting, done, jobs):
+def time_left(
+    running: Sequence[Job], waiting: Sequence[Job], done: Sequence[Job], jobs: int
+) -> float:
     """About how many seconds all runs still take.
 
     What is waiting takes what its experiment says, times how much longer or shorter than they say
@@ -161,7 +170,7 @@ def time_left(running, waiting, done, jobs):
     return max([(sum(own) + later) / jobs, *own])
 
 
-def _cores(jobs):
+def _cores(jobs: int) -> list[list[int]]:
     """Of each training at a time the cores to run on; an empty list leaves it all of them."""
     if jobs == 1 or not hasattr(os, "sched_getaffinity"):
         return [[] for _ in range(jobs)]
@@ -169,11 +178,13 @@ def _cores(jobs):
     return [cores[i::jobs] or [cores[i % available_cores()]] for i in range(jobs)]
 
 
-def _log(job):
+def _log(job: Job) -> Path:
     return job.run.path.with_suffix(".log")
 
 
-def _start(job, cores, options, messages):
+def _start(
+    job: Job, cores: list[int], options: dict[str, Any], messages: Messages
+) -> subprocess.Popen[str]:
     """Starts the process of a job; its messages, and None at its end, go into the queue."""
     where = {name: getattr(job.experiment, name) for name in ("task", "network", "recipe")}
     content = {**where, "seed": job.seed, "run": str(job.run.path), "cores": cores, **options}
@@ -186,9 +197,12 @@ def _start(job, cores, options, messages):
             text=True,
         )
 
-    def listen():
-        with process.stdout:
-            for line in process.stdout:
+    lines = process.stdout
+    assert lines is not None  # a pipe
+
+    def listen() -> None:
+        with lines:
+            for line in lines:
                 if line.startswith("{"):
                     messages.put((job, json.loads(line)))
         messages.put((job, None))

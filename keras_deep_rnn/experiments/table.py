@@ -63,7 +63,7 @@ ONE_SOURCE = {
 }
 
 
-def group_of(task):
+def group_of(task: str) -> str:
     """The command of a task.
 
     Example:
@@ -74,7 +74,7 @@ def group_of(task):
     return next(group for group, tasks in GROUPS.items() if task in tasks)
 
 
-def networks_of(task):
+def networks_of(task: str) -> list[str]:
     """The networks that the table has for a task.
 
     Example:
