@@ -1,21 +1,25 @@
-"""Checks of arguments: each gives the value in its own type, or raises a `UserError` of one line."""
+"""Checks of arguments: each gives the value in its own type, or raises a one-line `UserError`."""
 
 import math
 import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 
 from .errors import UserError, nearest
 
+Check = Callable[[str, Any], Any]
 
-def positive_integer(name, value):
+
+def positive_integer(name: str, value: Any) -> int:
     """`value` as an int of at least 1, or a `UserError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise UserError(f"`{name}` must be a positive integer, got {value!r}.")
     return int(value)
 
 
-def layer_sizes(name, value):
+def layer_sizes(name: str, value: Any) -> tuple[int, ...]:
     """`value` as a tuple of positive integers, one for each layer."""
     if not isinstance(value, (list, tuple)) or not value:
         raise UserError(
@@ -25,14 +29,16 @@ def layer_sizes(name, value):
     return tuple(positive_integer(f"{name}[{i}]", units) for i, units in enumerate(value))
 
 
-def rate(name, value):
+def rate(name: str, value: Any) -> float:
     """`value` as a float in [0, 1): the share of units that dropout sets to zero."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
         raise UserError(f"`{name}` must be a number of at least 0 and below 1, got {value!r}.")
     return float(value)
 
 
-def number(name, value, *, above=None, least=None):
+def number(
+    name: str, value: Any, *, above: float | None = None, least: float | None = None
+) -> float:
     """`value` as a finite float, larger than `above` or at least `least` where one is given."""
     if above is not None:
         range_, low = f"above {above}", above
@@ -44,10 +50,10 @@ def number(name, value, *, above=None, least=None):
     return float(value)
 
 
-def one_of(choices):
+def one_of(choices: Iterable) -> Check:
     """A check that the value is among `choices`."""
 
-    def check(name, value):
+    def check(name: str, value: Any) -> Any:
         if value not in choices:
             listed = ", ".join(repr(choice) for choice in choices)
             hint = nearest(value, [choice for choice in choices if choice is not None])
@@ -57,14 +63,14 @@ def one_of(choices):
     return check
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """`value`, which must be True or False."""
     if not isinstance(value, bool):
         raise UserError(f"`{name}` must be True or False, got {value!r}.")
     return value
 
 
-def seed(name, value):
+def seed(name: str, value: Any) -> int | None:
     """`value` as an int of 32 bits, or None for a seed drawn at random."""
     if value is None:
         return None
@@ -74,10 +80,10 @@ def seed(name, value):
     return int(value)
 
 
-def from_keras(module):
+def from_keras(module: Any) -> Check:
     """A check that resolves names, configs and objects as `keras.<module>.get` does."""
 
-    def check(name, value):
+    def check(name: str, value: Any) -> Any:
         if isinstance(value, dict) or value is None:
             return module.get(value)
         if isinstance(value, str):
@@ -96,7 +102,7 @@ def from_keras(module):
     return check
 
 
-def keras_layer(name, value):
+def keras_layer(name: str, value: Any) -> keras.layers.Layer:
     """`value` as a Keras layer; a config made by `keras.saving` is turned into its layer."""
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
@@ -105,7 +111,7 @@ def keras_layer(name, value):
     return value
 
 
-def cell_list(name, value):
+def cell_list(name: str, value: Any) -> list:
     """`value` as a list of recurrent cells: things that have `call` and `state_size`."""
     given = value if isinstance(value, (list, tuple)) else ()
     load = keras.saving.deserialize_keras_object
@@ -115,17 +121,19 @@ def cell_list(name, value):
     return cells
 
 
-def layer_sizes_or_none(name, value):
+def layer_sizes_or_none(name: str, value: Any) -> tuple[int, ...] | None:
     """`value` as a tuple of positive integers; None and () are None: no layers."""
     return None if value is None or value in ((), []) else layer_sizes(name, value)
 
 
-def state_sizes(name, value):
+def state_sizes(name: str, value: Any) -> int | list[int]:
     """`value` as the width of the state, or the list of the widths of several."""
-    return list(layer_sizes(name, value)) if isinstance(value, (list, tuple)) else positive_integer(name, value)
+    if isinstance(value, (list, tuple)):
+        return list(layer_sizes(name, value))
+    return positive_integer(name, value)
 
 
-def optional(check):
+def optional(check: Check) -> Check:
     """The same check, with None let through as it is."""
     return lambda name, value: None if value is None else check(name, value)
 
@@ -135,7 +143,7 @@ _regularizer = from_keras(keras.regularizers)
 _constraint = from_keras(keras.constraints)
 _activation = from_keras(keras.activations)
 
-CHECKS = {
+CHECKS: dict[str, Check] = {
     "units": positive_integer,
     "depth": positive_integer,
     "state_size": optional(state_sizes),

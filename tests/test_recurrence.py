@@ -18,14 +18,14 @@ from keras import ops
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.layers import Operator, Plus
+from keras_deep_rnn.layers import Operator
 from keras_deep_rnn.recurrence import Loop, backend
 from keras_deep_rnn.recurrence.fast_loop import SLOPES
 
 BACKEND = keras.backend.backend()
 ACTIVATIONS = [
-    "linear", "tanh", "sigmoid", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "exponential",
-    "softplus", "softsign", "hard_sigmoid", "hard_tanh", "silu", "gelu", "mish", "tanh_shrink",
+    "linear", "tanh", "sigmoid", "relu", "relu6", "leaky_relu", "elu", "selu", "celu",
+    "exponential", "softplus", "softsign", "hard_sigmoid", "hard_tanh", "silu", "gelu", "mish", "tanh_shrink",
 ]  # fmt: skip
 POOLED = [kdr.Maxout(2), kdr.Maxout(3), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)

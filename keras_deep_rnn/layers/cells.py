@@ -29,8 +29,7 @@ class Cell(KerasDropoutCell, Configured):
     def get_initial_state(self, batch_size: Any = None) -> Any:
         """Zeros for each state, (B, H) each, in the cell's compute type."""
         states = [
-            ops.zeros((batch_size, width), dtype=self.compute_dtype)
-            for width in state_widths(self)
+            ops.zeros((batch_size, width), dtype=self.compute_dtype) for width in state_widths(self)
         ]
         return states if isinstance(self.state_size, (list, tuple)) else states[0]
 
@@ -87,6 +86,7 @@ class DeepRNNCell(Cell):
     >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 6))).shape)
     (2, 3)
     """
+
     parts = ("plus", "predict")
 
     def __init__(
@@ -150,9 +150,7 @@ class DeepRNNCell(Cell):
         new = as_list(self.plus([x, *states]))
         if [tuple(state.shape) for state in new] != shapes:
             expected = ", ".join(f"(B, {width})" for _, width in shapes)
-            raise UserError(
-                f"`plus` must give the shape of h, {expected}, got {new[0].shape}."
-            )
+            raise UserError(f"`plus` must give the shape of h, {expected}, got {new[0].shape}.")
         if self.predict is not None:
             y = self.predict(states[0])
             if len(y.shape) != 2:
@@ -270,12 +268,10 @@ class DeepRNNCell(Cell):
         """
         if mask is None or self.input_tokens is None:
             return _dropped(x, mask), {}
-        tokens = ops.cast(x[..., 0], "int32")
-        if len(x.shape) == 2:
-            kept = ops.take_along_axis(mask, tokens[:, None], axis=1)
-        else:
-            kept = ops.transpose(ops.take_along_axis(mask, ops.transpose(tokens), axis=1))[..., None]
-        return x, {"kept": kept}
+        tokens = ops.cast(x[..., 0], "int32")  # (B,) or (T, B)
+        by_row = ops.transpose(ops.reshape(tokens, (-1, ops.shape(mask)[0])))
+        kept = ops.transpose(ops.take_along_axis(mask, by_row, axis=1))
+        return x, {"kept": ops.reshape(kept, ops.shape(x))}
 
     def get_dropout_mask(self, x: Any) -> Any:
         """The mask on x(t) (B, D); of tokens, on the D units that they stand for."""

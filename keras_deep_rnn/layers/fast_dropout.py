@@ -126,12 +126,16 @@ def activated_moments(activation: Callable, mean: Any, variance: Any) -> tuple[A
 class FastDropoutPlus(Operator):
     """⊕ of fast dropout: the states are mean and variance of h; see `FastDropoutRNN`.
 
-        E[a] = q_h m W + q_x x U + b,    V[a] = V[d h] W^2 + V[d x] U^2
-        m, v = mean and variance of phi(a)
+    E[a] = q_h m W + q_x x U + b,    V[a] = V[d h] W^2 + V[d x] U^2
+    m, v = mean and variance of phi(a)
     """
 
     def __init__(
-        self, units: int, dropout: float, recurrent_dropout: float, **options: Unpack[OperatorOptions]
+        self,
+        units: int,
+        dropout: float,
+        recurrent_dropout: float,
+        **options: Unpack[OperatorOptions],
     ) -> None:
         super().__init__(units, **options)
         self.dropout = CHECKS["dropout"]("dropout", dropout)

@@ -3,7 +3,6 @@
 Shapes: B batch, T time steps, D input features, H units of h.
 """
 
-import itertools
 from collections.abc import Callable
 from typing import Any, Unpack
 
@@ -81,12 +80,13 @@ class HighwayPlus(GatedPlus):
 
     def affine_maps(self) -> list[Affine]:
         width = (2 if self.coupled_gates else 3) * self.units
-        by_x = [l == 0 or self.input_to == "all" for l in range(self.depth)]
-        return [Affine(width, (self.units,), x=x) for x in by_x]
+        fed = [layer == 0 or self.input_to == "all" for layer in range(self.depth)]
+        return [Affine(width, (self.units,), x=x) for x in fed]
 
     def step(self, affine: Callable, h: Any) -> Any:
-        for l in range(self.depth):
-            candidate, *gates = ops.split(affine(l, h), 2 if self.coupled_gates else 3, axis=-1)
+        for layer in range(self.depth):
+            z = affine(layer, h)
+            candidate, *gates = ops.split(z, 2 if self.coupled_gates else 3, axis=-1)
             transform, *carry = (self.recurrent_activation(gate) for gate in gates)
             carry = carry[0] if carry else 1 - transform
             h = transform * self.activation(candidate) + carry * h
@@ -204,26 +204,25 @@ class GRUPlus(GatedPlus):
         self.reset_after = CHECKS["reset_after"]("reset_after", reset_after)
 
     def affine_maps(self) -> list[Affine]:
-        H, maps = self.units, []
-        for x in (l == 0 for l in range(self.depth)):
-            if self.reset_after:
-                maps += [Affine(3 * H, x=True)] * x + [Affine(3 * H, (H,))]
-            else:
-                maps += [Affine(2 * H, (H,), x=x), Affine(H, (H,), x=x)]
-        return maps
+        H = self.units
+        if self.reset_after:
+            return [Affine(3 * H, x=True), *[Affine(3 * H, (H,))] * self.depth]
+        fed = [True] + [False] * (self.depth - 1)
+        return [Affine(gates * H, (H,), x=x) for x in fed for gates in (2, 1)]
 
     def step(self, affine: Callable, h: Any) -> Any:
-        sigma, number = self.recurrent_activation, itertools.count()
-        for l in range(self.depth):
-            if self.reset_after:
-                x = ops.split(affine(next(number)), 3, axis=-1) if l == 0 else [0.0, 0.0, 0.0]
-                z, r, c = ops.split(affine(next(number), h), 3, axis=-1)
-                z, r = sigma(x[0] + z), sigma(x[1] + r)
-                c = x[2] + r * c
-            else:
-                z, r = ops.split(sigma(affine(next(number), h)), 2, axis=-1)
-                c = affine(next(number), r * h)
-            h = z * h + (1 - z) * self.activation(c)
+        sigma, phi = self.recurrent_activation, self.activation
+        if self.reset_after:
+            x_z, x_r, x_c = ops.split(affine(0), 3, axis=-1)
+            for layer in range(self.depth):
+                z, r, c = ops.split(affine(layer + 1, h), 3, axis=-1)
+                z, r = sigma(x_z + z), sigma(x_r + r)
+                h = z * h + (1 - z) * phi(x_c + r * c)
+                x_z, x_r, x_c = 0.0, 0.0, 0.0
+            return h
+        for layer in range(self.depth):
+            z, r = ops.split(sigma(affine(2 * layer, h)), 2, axis=-1)
+            h = z * h + (1 - z) * phi(affine(2 * layer + 1, r * h))
         return h
 
 
@@ -335,13 +334,14 @@ class LSTMPlus(GatedPlus):
         return [self.units, self.units]
 
     def affine_maps(self) -> list[Affine]:
-        return [Affine(4 * self.units, (self.units,), x=l == 0) for l in range(self.depth)]
+        fed = [True] + [False] * (self.depth - 1)
+        return [Affine(4 * self.units, (self.units,), x=x) for x in fed]
 
     def step(self, affine: Callable, states: list) -> list:
         h, c = states
         sigma, phi = self.recurrent_activation, self.activation
-        for l in range(self.depth):
-            i, f, g, o = ops.split(affine(l, h), 4, axis=-1)
+        for layer in range(self.depth):
+            i, f, g, o = ops.split(affine(layer, h), 4, axis=-1)
             c = sigma(f) * c + sigma(i) * phi(g)
             h = sigma(o) * phi(c)
         return [h, c]

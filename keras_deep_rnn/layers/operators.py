@@ -17,7 +17,7 @@ from keras import ops
 
 from ..arguments import CHECKS, layer_sizes, positive_integer
 from ..errors import UserError
-from ..recurrence import DEFAULT_LOOP, Affine, FastLoop, Loop, backend, run
+from ..recurrence import DEFAULT_LOOP, Affine, Loop, run
 from ..recurrence.fast_loop import AffineMap, Structure, affine_of, fast_loop
 from ..utils.keras_compat import autocast, sublayers
 from .initializers import numbered
@@ -46,7 +46,8 @@ class Programs(dict):
 class Operator(Configured):
     """An operator ⊕ of one's own: affine maps, and a step that is any code around them.
 
-        h(t) = step(affine, h(t-1)),   affine(i, u_1, u_2, ...) = phi_i(sum_j u_j W_ij + x(t) U_i + b_i)
+        affine(i, u_1, u_2, ...) = phi_i(sum_j u_j W_ij + x(t) U_i + b_i)
+        h(t) = step(affine, h(t-1))
 
     A subclass says which affine maps there are, and its equation. Kernels, biases, dropout, tokens,
     the product of the whole input, and the fast loop over time follow from these.
@@ -96,7 +97,9 @@ class Operator(Configured):
     role = "recurrent"
 
     def __init__(self, units: int, **options: Unpack[OperatorOptions]) -> None:
-        of_keras = {name: options[name] for name in ("name", "dtype", "trainable") if name in options}
+        of_keras = {
+            name: options[name] for name in ("name", "dtype", "trainable") if name in options
+        }
         super().__init__(**of_keras)
         self.refuse_unknown(options)
         own = weights_of(**options)
@@ -516,8 +519,8 @@ class Plus(Operator):
 
     def step(self, affine: Callable, h: Any) -> Any:
         a = affine(0, h)
-        for l in range(1, len(self.maps)):
-            a = affine(l, a, h) if self.shortcut else affine(l, a)
+        for layer in range(1, len(self.maps)):
+            a = affine(layer, a, h) if self.shortcut else affine(layer, a)
         return a
 
     def build_input(self, features: int) -> int:
@@ -525,7 +528,9 @@ class Plus(Operator):
         for number, units in enumerate(self.input_units or (), start=1):
             phi, width = self._own_activation(self.input_activation or self.activation, units)
             how = {} if layers else {"initializer": self.input_initializer}
-            kernel = self._weight(f"deep_input_to_hidden_{number}", "kernel", (features, width), **how)
+            kernel = self._weight(
+                f"deep_input_to_hidden_{number}", "kernel", (features, width), **how
+            )
             name = f"deep_input_bias_{number}"
             bias = self._weight(name, "bias", (width,)) if self.use_bias else None
             layers.append((kernel, bias, phi))
@@ -620,8 +625,8 @@ class Predict(Operator):
         ]
 
     def step(self, affine: Callable, h: Any) -> Any:
-        for l in range(len(self.output_units)):
-            h = affine(l, h)
+        for layer in range(len(self.output_units)):
+            h = affine(layer, h)
         return h
 
     def build(self, input_shape: Sequence) -> None:

@@ -14,7 +14,7 @@ import keras
 
 from ..errors import UserError, nearest
 
-# What Keras takes for an initializer, a regularizer, ...: a name, a config, a function or an object.
+# What Keras takes for an initializer, an activation, ...: a name, a config, a function, an object.
 Described = str | dict | Callable | None
 
 

@@ -237,8 +237,8 @@ class StackedRNN(DeepRNN):
         h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
 
     Args:
-        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes the options;
-            a list of cells is taken for `cells`.
+        units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes the
+            options. A list of cells is taken for `cells`.
         cells: List of cells instead, one a level, from below: cells of this package, gated ones
             among them, or of Keras.
         skip: None: y(t) is the output of the top level. `"residual"`: from the second level on, a

@@ -115,6 +115,7 @@ class DeepRNN(Configured, keras.layers.RNN):
     >>> tuple(layer(np.ones((2, 5, 6))).shape)
     (2, 3)
     """
+
     parts = ("cell",)
 
     def __init__(

@@ -286,7 +286,9 @@ def run_sequence(
 
     # JAX's loop must be told what the cell itself updates, such as the seed of its dropout.
     updated = cell.non_trainable_variables if isinstance(cell, keras.layers.Layer) else []
-    no_output = ops.zeros((ops.shape(sequences)[1], width_of_output(cell, sequences.shape[-1])), cell.compute_dtype)
+    no_output = ops.zeros(
+        (ops.shape(sequences)[1], width_of_output(cell, sequences.shape[-1])), cell.compute_dtype
+    )
     keep = [] if mask is None else [mask]
     y, *state_sequences = recurrence.run(
         step, [sequences], [no_output, *states], keep, loop.unroll, updated

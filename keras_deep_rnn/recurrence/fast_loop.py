@@ -4,7 +4,7 @@
     s(t) = step(affine, s(t-1))
 
 A step names its products, `affine(i, u_1, u_2, ...)` for a_i, and may have any differentiable code
-between them. p_i is x(t) U_i + b_i where x feeds the map, else b_i. Three things make the loop fast:
+between them. p_i is x(t) U_i + b_i where x feeds the map, else b_i. Three things make it fast:
 
 - x U of the whole sequence is one product before it.
 - The backward loop computes no product of the forward loop again. It *replays* the step with the
@@ -168,7 +168,9 @@ class Structure:
         with keras.StatelessScope() as scope, autocast(dtype):
             new = step(affine, zeros)
         if len(made) != len(maps):
-            raise UserError(f"`step` must use each of its {len(maps)} affine maps, got {len(made)}.")
+            raise UserError(
+                f"`step` must use each of its {len(maps)} affine maps, got {len(made)}."
+            )
         self.widths = widths
         self.order = list(made)
         self.results = [place(state) for state in new]
@@ -320,9 +322,7 @@ class FastLoop:
     def _forward_part(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
         (projections, keep), (states, dropped) = over_time, batched
         kernels, biases, learned = weights
-        matrices = [
-            _side_by_side([kernels[i][j] for i, j in group]) for *_, group in self.groups
-        ]
+        matrices = [_side_by_side([kernels[i][j] for i, j in group]) for *_, group in self.groups]
         constants = [matrices, kernels, biases, learned, dropped]
         return loop(states, [*projections, *keep], constants)[1]
 
@@ -437,8 +437,7 @@ class FastLoop:
             passed = [ops.where(on, ops.zeros_like(ds), ds) for on, ds in zip(live, d_states)]
             d_states = [ops.where(on, ds, ops.zeros_like(ds)) for on, ds in zip(live, d_states)]
         replays = [
-            backend().replay(transposed, part.slope)
-            for transposed, part in zip(others, self.maps)
+            backend().replay(transposed, part.slope) for transposed, part in zip(others, self.maps)
         ]
 
         def replay(states: list, probes: list, learned: list) -> list:
@@ -478,7 +477,7 @@ class FastLoop:
         return d_kernels, d_biases
 
     def _sources(self, before: list, residuals: list, learned: list) -> list[list]:
-        """u_ij of every step; where code stands before one, the step is run on all steps at once."""
+        """u_ij of every step; where code stands before one, `step` is run on all steps at once."""
         places = self.structure.sources
         values: dict[int, Any] = {}
 
@@ -584,8 +583,9 @@ class FastLoop:
     def _split(self, over_time: list, batched: list) -> list:
         """What is over time and what is not, of each part of the batch."""
         split = functools.partial(backend().split, parts=self.parts[0], least=self.parts[1])
-        flat = split(keras.tree.flatten(over_time), axis=1), split(
-            keras.tree.flatten(batched), axis=0
+        flat = (
+            split(keras.tree.flatten(over_time), axis=1),
+            split(keras.tree.flatten(batched), axis=0),
         )
         return [
             (

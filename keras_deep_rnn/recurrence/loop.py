@@ -166,7 +166,9 @@ def for_each(masks: Sequence, states: Sequence) -> Sequence:
     return masks if len(masks) == len(states) else [masks[0]] * len(states)
 
 
-def unrolled(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
+def unrolled(
+    body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False
+) -> Callable:
     """The same as the backends' `looped`, with one copy of the body for each t."""
 
     def loop(carry: list, inputs: list, constants: list) -> tuple[list, list]:

@@ -92,10 +92,10 @@ def _by_chunks(
         written = [array.write(chunk, x[first:last]) for array, x in zip(outputs, found)]
         return i + 1, new, written
 
-    _, carry, outputs = tf.while_loop(
-        lambda i, *_: i < chunks, one_chunk, (0, carry, outputs)
-    )
-    return carry, [tf.ensure_shape(array.concat(), (None, *s)) for array, s in zip(outputs, elements)]
+    _, carry, outputs = tf.while_loop(lambda i, *_: i < chunks, one_chunk, (0, carry, outputs))
+    return carry, [
+        tf.ensure_shape(array.concat(), (None, *s)) for array, s in zip(outputs, elements)
+    ]
 
 
 def with_gradient(

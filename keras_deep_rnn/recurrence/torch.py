@@ -33,9 +33,7 @@ class TorchLoop(FastLoop):
     does, it holds products alone.
     """
 
-    def _forward_part(
-        self, loop: Callable, over_time: list, batched: list, weights: list
-    ) -> list:
+    def _forward_part(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
         (projections, keep), (states, dropped) = over_time, batched
         kernels, biases, learned = weights
         length, batch = over_time[0][0].shape[:2]
@@ -115,9 +113,7 @@ class TorchLoop(FastLoop):
         ]
         carry = [*d_states, *(torch.zeros_like(value) for value in learned)]
         for t in reversed(range(length)):
-            carry, found = self._step_backward(
-                carry, rows[t], [matrices, others, learned, dropped]
-            )
+            carry, found = self._step_backward(carry, rows[t], [matrices, others, learned, dropped])
             for i, value in enumerate(found):
                 dz[i][t].copy_(value)
         return carry[:count], carry[count:], dz

@@ -14,7 +14,7 @@ KerasDropoutCell = _PARENTS["DropoutRNNCell"]
 
 
 def autocast(dtype: str | None) -> contextlib.AbstractContextManager:
-    """In the block, variables are read in `dtype`, as within the call of a layer that computes in it.
+    """In the block, variables are read in `dtype`, as in the call of a layer that computes in it.
 
     A backward pass runs after the layer's call has ended, and computes the layer's step again.
     """
