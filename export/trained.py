@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import keras
 
-from .. import initializers, networks  # noqa: F401  (registered, so that models with them load)
+from .. import layers, networks  # noqa: F401  (registered, so that models with them load)
 from ..arguments import one_of
 from ..errors import UserError, first_line
 from ..runs import Run

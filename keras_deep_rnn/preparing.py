@@ -9,7 +9,7 @@ from .data.batching import Batch, CarriedBatches, PieceBatches
 from .errors import UserError
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .networks import build_network
-from .schedules import InverseDecay
+from .layers import InverseDecay
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -15,7 +15,7 @@ CASES = [
     (lambda: kdr.DeepTransitionRNN("4"), "`units` must be a positive integer, got '4'."),
     (lambda: kdr.DeepTransitionRNN(True), "`units` must be a positive integer, got True."),
     (
-        lambda: kdr.DeepTransitionRNN(H, transition_units=()),
+        lambda: kdr.DeepOutputTransitionRNN(H, transition_units=(), output_units=(4,)),
         "`transition_units` must be a non-empty sequence of positive integers, "
         "such as (400,), got ().",
     ),
@@ -191,5 +191,5 @@ def test_one_clear_line(case):
 
 
 def test_a_missing_argument_is_named():
-    with pytest.raises(TypeError, match="missing a required argument: 'units'"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'units'"):
         kdr.DeepTransitionRNN()

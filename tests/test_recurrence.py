@@ -25,7 +25,8 @@ from keras_deep_rnn.recurrence.fast_loop import SLOPES
 BACKEND = keras.backend.backend()
 ACTIVATIONS = [
     "linear", "tanh", "sigmoid", "relu", "relu6", "leaky_relu", "elu", "selu", "celu",
-    "exponential", "softplus", "softsign", "hard_sigmoid", "hard_tanh", "silu", "gelu", "mish", "tanh_shrink",
+    "exponential", "softplus", "softsign", "hard_sigmoid", "hard_tanh", "silu", "gelu", "mish",
+    "tanh_shrink",
 ]  # fmt: skip
 POOLED = [kdr.Maxout(2), kdr.Maxout(3), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)

@@ -32,9 +32,8 @@ from .options import (
 # The nodes and weights of Gauss and Hermite for averages over N(0, 1): exact up to degree 17.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-# Added to a variance under a square root, whose slope at 0 is infinite; the second is for float16,
-# in which the first is 0.
-_LEAST = {"float16": 1e-6}
+# Added to a variance under a square root, whose slope at 0 is infinite.
+_LEAST = 1e-8
 
 
 def dropped_moments(mean: Any, variance: Any, rate: float) -> tuple[Any, Any]:
@@ -106,8 +105,11 @@ def activated_moments(activation: Callable, mean: Any, variance: Any) -> tuple[A
     """
     if activation is keras.activations.linear:
         return mean, variance
-    least = _LEAST.get(keras.backend.standardize_dtype(variance.dtype), 1e-8)
-    deviation = ops.sqrt(variance + least)
+    dtype = keras.backend.standardize_dtype(variance.dtype)
+    if dtype == "float16":  # in which small deviations and their inverse are out of range
+        moments = (ops.cast(x, "float32") for x in (mean, variance))
+        return tuple(ops.cast(x, dtype) for x in activated_moments(activation, *moments))
+    deviation = ops.sqrt(variance + _LEAST)
     if activation is keras.activations.relu:
         ratio = mean / deviation
         density = ops.exp(-0.5 * ratio * ratio) / math.sqrt(2 * math.pi)
