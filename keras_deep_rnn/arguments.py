@@ -31,7 +31,8 @@ def layer_sizes(name: str, value: Any) -> tuple[int, ...]:
 
 def rate(name: str, value: Any) -> float:
     """`value` as a float in [0, 1): the share of units that dropout sets to zero."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not valid or not 0 <= float(value) < 1:
         raise UserError(f"`{name}` must be a number of at least 0 and below 1, got {value!r}.")
     return float(value)
 
@@ -75,7 +76,7 @@ def seed(name: str, value: Any) -> int | None:
     if value is None:
         return None
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or not 0 <= value < 2**32:
+    if not whole or not 0 <= int(value) < 2**32:
         raise UserError(f"`{name}` must be an integer from 0 to 2**32 - 1, or None, got {value!r}.")
     return int(value)
 

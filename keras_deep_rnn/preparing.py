@@ -7,9 +7,9 @@ import keras
 from .arguments import number
 from .data.batching import Batch, CarriedBatches, PieceBatches
 from .errors import UserError
+from .layers import InverseDecay
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .networks import build_network
-from .layers import InverseDecay
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -84,7 +84,7 @@ CASES = [
     ),
     (
         lambda: kdr.StackedRNN(),
-        "give either `cells`, a list of cells, or `units`, the width of each level; "
+        "give either `units`, the width of each level, or `cells`, a list of cells; "
         "got cells=None, units=None.",
     ),
     (

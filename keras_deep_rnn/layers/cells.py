@@ -17,7 +17,15 @@ from ..recurrence import DEFAULT_LOOP, Loop
 from ..utils.keras_compat import KerasDropoutCell
 from .initializers import numbered
 from .operators import Operator, Plus, Predict, in_rows
-from .options import CellOptions, Configured, Described, OperatorOptions, weights_of
+from .options import (
+    CellOptions,
+    Configured,
+    Described,
+    KerasOptions,
+    OperatorOptions,
+    options_of,
+    weights_of,
+)
 
 
 class Cell(KerasDropoutCell, Configured):
@@ -102,7 +110,7 @@ class DeepRNNCell(Cell):
         seed: int | None = None,
         **_: Unpack[OperatorOptions],
     ) -> None:
-        super().__init__(**{name: _[name] for name in ("name", "dtype", "trainable") if name in _})
+        super().__init__(**options_of(KerasOptions, _))
         self.refuse_unknown(_)
         self.plus = CHECKS["plus"]("plus", plus)
         self.predict = CHECKS["predict"]("predict", predict)

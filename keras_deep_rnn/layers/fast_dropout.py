@@ -156,8 +156,8 @@ class FastDropoutPlus(Operator):
         # The kernels of the second are the squares of those of the first.
         return [Affine(self.units, (self.units,), x=True, dropped=())]
 
-    def step(self, affine: Callable, states: list) -> list:
-        mean, variance = states
+    def step(self, affine: Callable, s: list, /) -> list:
+        mean, variance = s
         mean, variance = dropped_moments(mean, ops.relu(variance), self.recurrent_dropout)
         return list(activated_moments(self.activation, affine(0, mean), affine(1, variance)))
 
@@ -211,12 +211,10 @@ class FastDropoutRNNCell(DeepRNNCell):
     def __init__(
         self,
         units: int,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
         **options: Unpack[CellOptions],
     ) -> None:
-        plus = FastDropoutPlus(units, dropout, recurrent_dropout, **weights_of(**options))
-        super().__init__(plus, dropout=dropout, recurrent_dropout=recurrent_dropout, **options)
+        rates = options.get("dropout", 0.0), options.get("recurrent_dropout", 0.0)
+        super().__init__(FastDropoutPlus(units, *rates, **weights_of(**options)), **options)
 
     # Nothing is drawn, so the masks for which `keras.layers.RNN` asks are none.
 
@@ -310,7 +308,8 @@ class FastDropoutDense(Configured):
             )
 
     def call(self, inputs: Sequence) -> Any:
-        mean, variance = affine_moments(*inputs, self.rate, self.kernel)
+        mean, variance = inputs
+        mean, variance = affine_moments(mean, variance, self.rate, self.kernel)
         mean = mean if self.bias is None else mean + self.bias
         return mean / ops.sqrt(1 + math.pi / 8 * variance)
 

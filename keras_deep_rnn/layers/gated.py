@@ -44,10 +44,11 @@ class GatedPlus(Operator):
 
     def bias_by_gate(self, *gates: Any) -> Callable:
         """An initializer of the biases of gates that stand side by side."""
-        gates = [keras.initializers.get(gate) for gate in gates]
+        initializers = [keras.initializers.get(gate) for gate in gates]
 
         def initialize(shape: tuple, dtype: Any = None) -> Any:
-            return ops.concatenate([gate((shape[0] // len(gates),), dtype) for gate in gates])
+            width = shape[0] // len(gates)
+            return ops.concatenate([gate((width,), dtype) for gate in initializers])
 
         return initialize
 
@@ -337,8 +338,8 @@ class LSTMPlus(GatedPlus):
         fed = [True] + [False] * (self.depth - 1)
         return [Affine(4 * self.units, (self.units,), x=x) for x in fed]
 
-    def step(self, affine: Callable, states: list) -> list:
-        h, c = states
+    def step(self, affine: Callable, s: list, /) -> list:
+        h, c = s
         sigma, phi = self.recurrent_activation, self.activation
         for layer in range(self.depth):
             i, f, g, o = ops.split(affine(layer, h), 4, axis=-1)

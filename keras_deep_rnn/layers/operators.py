@@ -27,6 +27,7 @@ from .options import (
     KerasOptions,
     OperatorOptions,
     keep_untracked,
+    options_of,
     weights_of,
 )
 
@@ -97,12 +98,9 @@ class Operator(Configured):
     role = "recurrent"
 
     def __init__(self, units: int, **options: Unpack[OperatorOptions]) -> None:
-        of_keras = {
-            name: options[name] for name in ("name", "dtype", "trainable") if name in options
-        }
-        super().__init__(**of_keras)
+        super().__init__(**options_of(KerasOptions, options))
         self.refuse_unknown(options)
-        own = weights_of(**options)
+        own: dict[str, Any] = dict(weights_of(**options))
         self.units = positive_integer("units", units)
         keep_untracked(self, "activation", CHECKS["activation"]("activation", own["activation"]))
         self.use_bias = CHECKS["use_bias"]("use_bias", own["use_bias"])
@@ -114,7 +112,7 @@ class Operator(Configured):
         self.autocast = self.autocast and self.num_tokens is None
         self._activations: list[keras.layers.Layer] = []
         self._normalizations: list[keras.layers.Layer] = []
-        self._made = dict.fromkeys(("kernel", "recurrent", "bias"), 0)
+        self._made: dict[str, int] = dict.fromkeys(("kernel", "recurrent", "bias"), 0)
         keep_untracked(self, "_weights", [])
         keep_untracked(self, "_loops", Programs())
 
@@ -124,12 +122,12 @@ class Operator(Configured):
         """The affine maps of the step, in their order."""
         raise NotImplementedError(f"{type(self).__name__} must say its `affine_maps`.")
 
-    def step(self, affine: Callable, h: Any) -> Any:
+    def step(self, affine: Callable, s: Any, /) -> Any:
         """The new h (the list of the new states) from h(t-1) (their list).
 
         Args:
             affine: Function of i and the sources of affine map i, (B, n) each, to its value.
-            h: Shape (B, H).
+            s: h(t-1), shape (B, H), or the list of the states.
         """
         raise NotImplementedError(f"{type(self).__name__} must say its `step`.")
 
@@ -350,12 +348,13 @@ class Operator(Configured):
     @property
     def structure(self) -> Structure:
         """What the step does with its affine maps."""
-        if self._structure is None:
+        found = self._structure
+        if found is None:
             found = Structure(
                 self.run_step, self.maps, self._widths, self.compute_dtype, self.variables
             )
             keep_untracked(self, "_structure", found)
-        return self._structure
+        return found
 
     def _step_variables(self) -> list[keras.Variable]:
         """The variables that the step reads beside the weights of its maps."""
@@ -633,7 +632,7 @@ class Predict(Operator):
         self._features = input_shape[-1]
         self._build_maps(None)
 
-    def call(self, h: Any) -> Any:
+    def call(self, h: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] -- no x
         y = ops.reshape(h, (-1, h.shape[-1]))
         y = self.step(affine_of(self.maps, [], self._kernels, self._biases), y)
         return ops.reshape(y, (*ops.shape(h)[:-1], y.shape[-1]))

@@ -61,7 +61,7 @@ class DropoutOptions(KerasOptions, total=False):
     seed: int | None
 
 
-class LoopOptions(DropoutOptions, total=False):
+class LoopOptions(TypedDict, total=False):
     """Options of a recurrent layer over time; see `DeepRNN`."""
 
     return_sequences: bool
@@ -74,15 +74,16 @@ class LoopOptions(DropoutOptions, total=False):
     jit_compile: bool | None
     batch_parts: int | None
     remat: int | None
-    activity_regularizer: Described
 
 
 class CellOptions(WeightOptions, DropoutOptions, total=False):
     """Options of a cell that makes its own ⊕."""
 
 
-class LayerOptions(WeightOptions, LoopOptions, total=False):
+class LayerOptions(WeightOptions, DropoutOptions, LoopOptions, total=False):
     """Options of a recurrent layer that makes its own ⊕."""
+
+    activity_regularizer: Described
 
 
 def weights_of(
@@ -129,6 +130,11 @@ def weights_of(
     }
 
 
+def options_of(kind: type, options: typing.Mapping) -> Any:
+    """Those of the options that are of a kind, such as `KerasOptions`."""
+    return {name: options[name] for name in typing.get_type_hints(kind) if name in options}
+
+
 class Configured(keras.layers.Layer):
     """A Keras layer whose configuration is the arguments of its constructor.
 
@@ -171,7 +177,7 @@ class Configured(keras.layers.Layer):
             for part in self._own_parts():
                 if part._has_argument(name):
                     return getattr(part, name)
-        parent = getattr(super(), "__getattr__", None)  # that of torch.nn.Module
+        parent: Any = getattr(super(), "__getattr__", None)  # that of torch.nn.Module
         if parent is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return parent(name)

@@ -3,9 +3,8 @@
 Shapes: B batch, T time steps, D input features, H units of h.
 """
 
-import typing
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, get_type_hints
 
 import keras
 
@@ -13,15 +12,9 @@ from ..arguments import layer_sizes
 from .cells import deep_output
 from .fast_dropout import FastDropoutRNNCell
 from .operators import Plus
-from .options import CellOptions, Described, LayerOptions, LoopOptions, weights_of
+from .options import CellOptions, Described, LayerOptions, LoopOptions, options_of, weights_of
 from .rnn import DeepRNN
 from .stacked import StackedRNNCell
-
-# Which of a layer's options are those of its cell.
-OF_CELLS = {*typing.get_type_hints(CellOptions)} - {"name", "trainable"}
-OF_LOOP = {*typing.get_type_hints(LoopOptions)} - OF_CELLS - {
-    "name", "trainable", "activity_regularizer"
-}  # fmt: skip
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -278,15 +271,14 @@ class StackedRNN(DeepRNN):
         input_to: str = "first",
         **options: Unpack[LayerOptions],
     ) -> None:
-        of_cells = {n: v for n, v in options.items() if n in OF_CELLS}
+        of_cells = {**options_of(CellOptions, options), "name": "cell"}
         cell = StackedRNNCell(
-            units, cells, skip, level_dropout, transition_units, shortcut, input_to, name="cell",
-            **of_cells,
-        )  # fmt: skip
+            units, cells, skip, level_dropout, transition_units, shortcut, input_to, **of_cells
+        )
         super().__init__(cell, **options)
 
     def get_config(self) -> dict[str, Any]:
-        of_loop = {name: getattr(self, name) for name in OF_LOOP}
+        of_loop = {name: getattr(self, name) for name in get_type_hints(LoopOptions)}
         return {**self.cell.get_config(), **keras.layers.Layer.get_config(self), **of_loop}
 
 
@@ -309,11 +301,9 @@ class FastDropoutRNN(DeepRNN):
 
     Args:
         units: Positive int, H: the width of h.
-        dropout: p_x, the share of the units of x that is dropped.
-        recurrent_dropout: p_h, the share of the units of h(t-1) that is dropped.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+        **options: `dropout` is p_x, `recurrent_dropout` is p_h. The options of the weights
+            (`activation`, `use_bias`, initializers, regularizers and constraints) are those of
+            `Plus`; those of the loop over time are those of `DeepRNN`.
 
     Call arguments, returned tensors and masks: see `DeepRNN`.
 
@@ -337,10 +327,7 @@ class FastDropoutRNN(DeepRNN):
     def __init__(
         self,
         units: int,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
         **options: Unpack[LayerOptions],
     ) -> None:
-        of_cell = {n: v for n, v in options.items() if n in OF_CELLS}
-        cell = FastDropoutRNNCell(units, dropout, recurrent_dropout, name="cell", **of_cell)
-        super().__init__(cell, **options)
+        of_cell = {**options_of(CellOptions, options), "name": "cell"}
+        super().__init__(FastDropoutRNNCell(units, **of_cell), **options)

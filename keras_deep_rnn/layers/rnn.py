@@ -16,7 +16,7 @@ from ..recurrence import Loop, backend, warn_if_slow
 from ..utils.keras_compat import autocast
 from .cells import Cell, DeepRNNCell
 from .operators import Programs
-from .options import Configured, OperatorOptions
+from .options import Configured, KerasOptions, OperatorOptions, options_of
 from .stacked import recurrence_of, run_sequence
 
 
@@ -168,7 +168,7 @@ class DeepRNN(Configured, keras.layers.RNN):
             unroll=flag("unroll", unroll),
             zero_output_for_mask=flag("zero_output_for_mask", zero_output_for_mask),
             activity_regularizer=activity_regularizer,
-            **{name: _[name] for name in ("name", "dtype", "trainable") if name in _},
+            **options_of(KerasOptions, _),
         )
         self.return_state_sequences = flag("return_state_sequences", return_state_sequences)
         self.jit_compile = CHECKS["jit_compile"]("jit_compile", jit_compile)

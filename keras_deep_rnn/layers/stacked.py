@@ -13,7 +13,7 @@ from ..recurrence import DEFAULT_LOOP, Loop
 from ..utils.keras_compat import KerasDropoutCell
 from .cells import Cell, DeepTransitionRNNCell, as_list, output_width, state_widths
 from .initializers import numbered
-from .options import CellOptions
+from .options import CellOptions, KerasOptions, options_of
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -55,7 +55,7 @@ class StackedRNNCell(Cell):
         input_to: str = "first",
         **options: Unpack[CellOptions],
     ) -> None:
-        of_keras = {n: options[n] for n in ("name", "dtype", "trainable") if n in options}
+        of_keras = options_of(KerasOptions, options)
         super().__init__(**of_keras)
         self.refuse_unknown(options)
         if units is not None and cells is None and not _widths(units):
@@ -151,7 +151,7 @@ class StackedRNNCell(Cell):
 
         return self._upwards(all_steps, sequences, states)
 
-    def recurrence(self, loop: Loop = DEFAULT_LOOP) -> list[str]:
+    def recurrence(self, loop: Loop = DEFAULT_LOOP) -> list:
         """Which loop each level takes; see `DeepRNNCell.recurrence`."""
         return [recurrence_of(cell, loop) for cell in self.cells]
 

@@ -188,7 +188,7 @@ class Structure:
     def without_code(self) -> bool:
         """Whether nothing stands between the affine maps and the states."""
         places = [*self.results, *(place for found in self.sources.values() for place in found)]
-        return None not in places and all(kind == "map" for kind, _ in self.results)
+        return None not in places and all(place and place[0] == "map" for place in self.results)
 
 
 class FastLoop:
@@ -443,12 +443,12 @@ class FastLoop:
         def replay(states: list, probes: list, learned: list) -> list:
             def affine(i: int, *us: Any) -> Any:
                 part = self.maps[i]
-                us = [
+                others = [
                     u * dropped[0] if dropped and j in part.dropped else u
                     for j, u in enumerate(us)
                     if (i, j) not in self.arriving
                 ]
-                return part.replayed(replays[i](residuals[i], probes[i], *us))
+                return part.replayed(replays[i](residuals[i], probes[i], *others))
 
             with self._values(learned):
                 return list(self.step(affine, states))
@@ -518,7 +518,8 @@ class FastLoop:
         after, (kernels, biases, learned) = outputs, weights
         rows, length = ops.shape(states[0])[0], ops.shape(gradient[0])[0]
         known = isinstance(length, int)
-        steps = min(self.remat, length) if known else ops.minimum(self.remat, length)
+        chunk_steps = self.remat or 1
+        steps = min(chunk_steps, length) if known else ops.minimum(chunk_steps, length)
         steps_of_first = (length - 1) % steps + 1
         filled = known and steps_of_first == steps
         count = len(states)

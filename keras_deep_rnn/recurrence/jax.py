@@ -34,7 +34,7 @@ def with_gradient(
         value, residuals = forward(*arguments)
         return value, (residuals, list(arguments))
 
-    function.defvjp(keep, lambda kept, gradients: tuple(backward(gradients, *kept)))
+    function.defvjp(keep, lambda kept, gradients: tuple(backward(gradients, kept[0], kept[1])))
     return function
 
 
@@ -74,7 +74,8 @@ def single_step(cell: Any, xla: bool) -> Callable:
     variables = cell.trainable_variables, cell.non_trainable_variables
 
     def step(x: Any, states: list) -> tuple:
-        return call(*([variable.value for variable in some] for some in variables), x, states)
+        trainable, others = ([variable.value for variable in some] for some in variables)
+        return call(trainable, others, x, states)
 
     return step
 

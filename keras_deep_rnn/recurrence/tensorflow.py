@@ -53,8 +53,8 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
     def all_steps(carry: list, inputs: list, constants: list) -> tuple:
         return steps(0, tf.shape(inputs[0])[0], carry, inputs, constants)
 
-    if xla:
-        steps_of_chunk, all_steps = compiled_by_xla(steps), compiled_by_xla(all_steps)
+    steps_of_chunk = compiled_by_xla(steps) if xla else steps
+    all_steps = compiled_by_xla(all_steps) if xla else all_steps
 
     def loop(carry: list, inputs: list, constants: list) -> tuple[list, list]:
         carry = [tf.convert_to_tensor(value) for value in carry]
@@ -158,7 +158,8 @@ def vjp(function: Callable, inputs: list, gradients: list) -> list:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(inputs)
         results = function(*inputs)
-    return tape.gradient(results, inputs, gradients, unconnected_gradients="zero")
+    zero = tf.UnconnectedGradients.ZERO
+    return tape.gradient(results, inputs, output_gradients=gradients, unconnected_gradients=zero)
 
 
 def compiled(function: Callable) -> Callable:

@@ -130,10 +130,10 @@ class TorchLoop(FastLoop):
         """`_deltas` of a step without code between its maps: each is da phi'(z)."""
         kernels, places = weights[0], self.structure.sources
         transposed = [[w.t().contiguous() for w in ws] for ws in kernels]
-        slopes = [part.slope(x) for part, x in zip(self.maps, residuals)]
+        slopes = [part.slope(x) for part, x in zip(self.maps, residuals) if part.slope]
         live = [mask > 0 for mask in for_each(keep, gradient)] if keep else []
         # dh of a state that is a map's value: what comes from outside, times the slope, is at hand.
-        of_state = {place[1]: k for k, place in enumerate(self.structure.results)}
+        of_state = {place[1]: k for k, place in enumerate(self.structure.results) if place}
         for i, k in of_state.items() if keep else ():
             slopes[i] = torch.where(live[k], slopes[i], torch.zeros_like(slopes[i]))
         held = [torch.where(on, torch.zeros_like(g), g) for on, g in zip(live, gradient)]
@@ -201,7 +201,7 @@ def with_gradient(
             return tuple(value.clone() for value in values)
 
         @staticmethod
-        def backward(context: Any, *gradients: Any) -> tuple:
+        def backward(context: Any, *gradients: Any) -> tuple:  # pyright: ignore -- as PyTorch says
             saved = context.saved_tensors
             arguments = list(saved[context.kept :])
             if torch.is_grad_enabled():  # a gradient of the gradient is asked for
@@ -210,8 +210,9 @@ def with_gradient(
             return tuple(backward(list(gradients), residuals, arguments))
 
     def call(*arguments: Any) -> list:
-        # What torch.func transforms a custom gradient cannot follow.
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        # What torch.func transforms, a custom gradient cannot follow; no public name says so.
+        functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+        if functorch.peek_interpreter_stack() is not None:
             return plain(*arguments)
         if not torch.is_grad_enabled() or not any(x.requires_grad for x in arguments):
             return result(*arguments)
@@ -243,7 +244,7 @@ def replay(kernels: list, slope: Callable | None) -> Callable:
             return residual.view_as(residual)
 
         @staticmethod
-        def backward(context: Any, gradient: Any) -> tuple:
+        def backward(context: Any, gradient: Any) -> tuple:  # pyright: ignore -- as PyTorch says
             dz = gradient if slope is None else gradient * slope(context.residual)
             return None, dz, *(torch.mm(dz, kernel) for kernel in kernels)
 
