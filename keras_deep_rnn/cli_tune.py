@@ -144,7 +144,7 @@ def export(
     from .export import export_run
 
     with argument_is("path", "out"):
-        written = export_run(project / best.folder, out or project / "served", version=version)
+        written = export_run(project / str(best.folder), out or project / "served", version=version)
     typer.echo(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
 
 

@@ -70,7 +70,7 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def missing_extra(package: str, extra: str) -> UserError:
+def missing_extra(package: str | None, extra: str) -> UserError:
     """The error for an optional dependency that is not installed.
 
     Example:

@@ -200,7 +200,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             restore_best_weights=True,
         )
         own = [
-            EpochState(settings.seed, types.SimpleNamespace() if batches is None else batches),
+            EpochState(settings.seed, batches or cast(Any, types.SimpleNamespace())),
             keras.callbacks.TerminateOnNaN(),
             stopping,
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -170,12 +170,13 @@ def _common(job: Job, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
     }
 
 
-_ORACLES = {
+# Keras Tuner's own constructors, of which a type checker knows no argument.
+_ORACLES: dict[str, Any] = {
     "random": lambda job, hp: _Random(**_common(job, hp)),
-    "bayesian": lambda job, hp: _Bayesian(
+    "bayesian": lambda job, hp: cast(Any, _Bayesian)(
         **_common(job, hp), num_initial_points=job.initial_points
     ),
-    "hyperband": lambda job, hp: _Hyperband(
+    "hyperband": lambda job, hp: cast(Any, _Hyperband)(
         **_common(job, hp), max_epochs=job.epochs, factor=job.factor
     ),
 }

@@ -18,7 +18,7 @@ from keras import ops
 from ..arguments import CHECKS, layer_sizes, positive_integer
 from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Affine, Loop, run
-from ..recurrence.fast_loop import AffineMap, Structure, affine_of, fast_loop
+from ..recurrence.fast_loop import AffineMap, Structure, affine_of, fast_loop, over_rows
 from ..utils.keras_compat import autocast, sublayers
 from .initializers import numbered
 from .options import (
@@ -388,11 +388,9 @@ def looked_up(x: Any, kernel: Any, kept: Any = None) -> Any:
 
 
 def in_rows(function: Callable, x: Any) -> Any:
-    """`function` of (B, n) at all steps of x at once, (T, B, n)."""
-    if len(x.shape) == 2 or not isinstance(function, keras.layers.Layer):
-        return function(x)
-    y = function(ops.reshape(x, (-1, x.shape[-1])))
-    return ops.reshape(y, (*ops.shape(x)[:-1], *y.shape[1:]))
+    """`function` at all steps of x at once: a layer sees (B, n), as it does in a single step."""
+    plain = len(x.shape) == 2 or not isinstance(function, keras.layers.Layer)
+    return function(x) if plain else over_rows(function, x)
 
 
 def _after(first: Any, second: Any) -> Any:

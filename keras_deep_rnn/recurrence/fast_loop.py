@@ -486,8 +486,9 @@ class FastLoop:
             if kind == "state":
                 return before[number]
             if number not in values:
+                residual, part = residuals[number], self.maps[number]
                 with self._values(learned):
-                    values[number] = self.maps[number].replayed(residuals[number])
+                    values[number] = residual if part.slope else over_rows(part.value, residual)
             return values[number]
 
         if not any(None in found for found in places.values()):
@@ -609,6 +610,12 @@ def _joined(parts: Sequence, axis: int) -> Any:
 def _rows(x: Any) -> Any:
     """All steps of (T, B, n) one below the other."""
     return ops.reshape(x, (-1, x.shape[-1]))
+
+
+def over_rows(function: Callable, x: Any) -> Any:
+    """`function` of (B, n) at all steps of x, (T, B, n), at once."""
+    y = function(_rows(x))
+    return ops.reshape(y, (*ops.shape(x)[:-1], *y.shape[1:]))
 
 
 def _zeros(tensors: list) -> list:
