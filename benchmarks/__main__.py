@@ -125,6 +125,8 @@ def network_of(contestant, case):
     name = contestant.split("/")[1]
     if name in ("SimpleRNN", "LSTM", "matmul", "nn.RNN", "nn.LSTM", "ours, recurrent dropout"):
         return None
+    if name.split(", ")[0] in plan.FAMILIES or name.startswith("keras "):
+        return name.split(", ")[0]
     if case["mode"] == "fit":
         return name.split(", ")[1]
     return "masked" if "mask" in name.split(", ") else "network"

@@ -14,8 +14,14 @@ from unittest import mock
 import keras
 import numpy as np
 
-from keras_deep_rnn import DeepTransitionRNN, DeepTransitionRNNCell
-from keras_deep_rnn.layers import Plus
+from keras_deep_rnn import (
+    DeepTransitionGRU,
+    DeepTransitionLSTM,
+    DeepTransitionRNN,
+    DeepTransitionRNNCell,
+    Operator,
+    RecurrentHighway,
+)
 
 RATE = 0.01  # of gradient descent
 
@@ -96,6 +102,16 @@ def matched(keras_layer, gates, case):
     return keras_layer(round((math.sqrt(b * b + 4 * weights) - b) / 2), return_sequences=True)
 
 
+def gated(family, case):
+    """A gated layer of the package; the layers of the transition are those of the case."""
+    return family(case.H, depth=case.L, return_sequences=True)
+
+
+def of_keras(family, case):
+    """A gated layer of Keras with H units."""
+    return family(case.H, return_sequences=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Contestant:
     """A layer and how it is run: with a mask, by the plain loop, compiled whole by XLA."""
@@ -119,7 +135,19 @@ LAYERS = {
     "naive, mask, XLA": Contestant(naive, masked=True, xla=True),
     "SimpleRNN": Contestant(functools.partial(matched, keras.layers.SimpleRNN, 1)),
     "LSTM": Contestant(functools.partial(matched, keras.layers.LSTM, 4)),
+    "keras GRU": Contestant(functools.partial(of_keras, keras.layers.GRU)),
+    "keras LSTM": Contestant(functools.partial(of_keras, keras.layers.LSTM)),
 }
+# Networks that are held against the plain loop alone.
+FAMILIES = {
+    "RHN": functools.partial(gated, RecurrentHighway),
+    "DT-GRU": functools.partial(gated, DeepTransitionGRU),
+    "DT-LSTM": functools.partial(gated, DeepTransitionLSTM),
+    "layer norm": functools.partial(ours, normalization="layer"),
+}
+for family, make_layer in FAMILIES.items():
+    LAYERS[family] = Contestant(make_layer)
+    LAYERS[f"{family}, plain loop"] = Contestant(make_layer, plain=True)
 
 
 def build(name, case):
@@ -134,6 +162,10 @@ def build(name, case):
     weights = case.weights()
     if [tuple(w.shape) for w in layer.trainable_variables] == [w.shape for w in weights]:
         layer.set_weights(weights)
+    else:
+        rng = np.random.default_rng(case.seed)
+        shapes = [w.shape for w in layer.trainable_variables]
+        layer.set_weights([rng.normal(size=s) / (2 * s[0] ** 0.5) for s in shapes])
     units = layer.compute_output_shape((case.B, case.T, case.D))[-1]
     return layer, *case.arrays(units), case.mask() if contestant.masked else None
 
@@ -142,4 +174,4 @@ def loop_of(name):
     """A context in which the package's layers take the plain loop, if the contestant does."""
     if name not in LAYERS or not LAYERS[name].plain:
         return contextlib.nullcontext()
-    return mock.patch.object(Plus, "why_plain", return_value="asked for")
+    return mock.patch.object(Operator, "fallback_reason", return_value="asked for")

@@ -37,7 +37,22 @@ OPTIONS = [
     "tensorflow/naive, mask", "tensorflow/naive, mask, XLA",
 ]  # fmt: skip
 FIT = [f"tensorflow/{who}, {how}" for how in ("buckets", "padded") for who in ("ours", "naive")]
-STEP = ["tensorflow/layer.step", "tensorflow/tf.function", "tensorflow/model.predict"]
+STEP = [
+    "tensorflow/layer.step", "tensorflow/layer.stepper", "tensorflow/tf.function",
+    "tensorflow/model.predict",
+]  # fmt: skip
+FAMILIES = ("RHN", "DT-GRU", "DT-LSTM", "layer norm")
+GATED = [
+    f"{framework}/{family}{loop}"
+    for framework in ("tensorflow", "jax", "torch")
+    for family in FAMILIES
+    for loop in ("", ", plain loop")
+]
+ONE_LEVEL = [
+    f"{framework}/{name}"
+    for framework in ("tensorflow", "jax", "torch")
+    for name in ("DT-GRU", "keras GRU", "DT-LSTM", "keras LSTM")
+]
 MEMORY = ["tensorflow/ours", "tensorflow/ours, remat=16", "tensorflow/naive"]
 ACCELERATOR = [
     "jax/ours", "jax, WHILE/ours", "jax, WHILE, graphs from 1/ours", "jax/lax.scan",
@@ -78,6 +93,8 @@ def tasks(data_path=None, compile_all=False, quick=False):
     found = [*_loops("train", compile_all, quick), *_loops("forward", compile_all, quick)]
     options = {"mode": "train", "L": 2}
     found += [Task("options", {**_sizes(*SHAPES[i]), **options}, OPTIONS) for i in (1, 2)]
+    for depth, contestants in ((2, GATED), (1, ONE_LEVEL)):
+        found.append(Task("gated", {**GROWTH_BASE, "L": depth, "mode": "train"}, contestants))
     step = {**_sizes(1, 1, 50, 200), "L": 2, "mode": "step"}
     found.append(Task("step", step, STEP, warm=0, steps=1))
     for name, values in GROWTH.items():

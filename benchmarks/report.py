@@ -209,6 +209,20 @@ def options(entries):
     return [table(header, rows)]
 
 
+def gated(entries):
+    """The gated family against the plain loop, and its one level against Keras's layers."""
+    rows = []
+    for e in entries:
+        for name in e.contestants:
+            framework, family = name.split("/")
+            others = {"DT-GRU": "keras GRU", "DT-LSTM": "keras LSTM"}
+            other = f"{family}, plain loop" if e.case["L"] > 1 else others.get(family, "")
+            if f"{framework}/{other}" in e.contestants:
+                ratio = times(e.ratio(f"{framework}/{other}", name))
+                rows.append([framework, e.case["L"], family, e.ms(name), other, ratio])
+    return [table(["", "L", "", "ms", "against", "its time / ours"], rows)]
+
+
 def epochs(entries):
     """Whole epochs."""
     parts = []
@@ -296,6 +310,7 @@ SECTIONS = {
     "train": ("Training step", loops),
     "forward": ("Forward pass", loops),
     "options": ("Recurrent dropout and masks", options),
+    "gated": ("Gated transitions and layer normalization", gated),
     "lengths": ("Sequences of different lengths", epochs),
     "nottingham": ("An epoch of `fit` on Nottingham", epochs),
     "step": ("A single step", single_step),

@@ -82,6 +82,12 @@ def _layer_step(case):
     return _online(lambda: layer.step(x, [h])[0], CALLS)
 
 
+def _stepper(case):
+    layer, x, h = _first_step(case)
+    step = layer.stepper()
+    return _online(lambda: step(x, [h])[0], CALLS)
+
+
 def _by_hand(case):
     _, x, h = _first_step(case)
     U, *weights = (tf.constant(weight) for weight in case.weights())
@@ -108,4 +114,9 @@ def _predict(case):
     return _online(lambda: model.predict([x[:, None], h], verbose=0), 3)
 
 
-STEPS = {"layer.step": _layer_step, "tf.function": _by_hand, "model.predict": _predict}
+STEPS = {
+    "layer.step": _layer_step,
+    "layer.stepper": _stepper,
+    "tf.function": _by_hand,
+    "model.predict": _predict,
+}

@@ -42,6 +42,11 @@ class GatedPlus(Operator):
             if hasattr(getattr(self, name), "pieces"):
                 raise UserError(f"`{name}` must keep the width of a gated unit, got maxout or Lp.")
 
+    @property
+    def fed(self) -> list[bool]:
+        """Of each layer of the transition, whether x(t) feeds it: the first alone."""
+        return [True] + [False] * (self.depth - 1)
+
     def bias_by_gate(self, *gates: Any) -> Callable:
         """An initializer of the biases of gates that stand side by side."""
         initializers = [keras.initializers.get(gate) for gate in gates]
@@ -81,8 +86,7 @@ class HighwayPlus(GatedPlus):
 
     def affine_maps(self) -> list[Affine]:
         width = (2 if self.coupled_gates else 3) * self.units
-        fed = [layer == 0 or self.input_to == "all" for layer in range(self.depth)]
-        return [Affine(width, (self.units,), x=x) for x in fed]
+        return [Affine(width, (self.units,), x=x or self.input_to == "all") for x in self.fed]
 
     def step(self, affine: Callable, h: Any) -> Any:
         for layer in range(self.depth):
@@ -205,21 +209,19 @@ class GRUPlus(GatedPlus):
         self.reset_after = CHECKS["reset_after"]("reset_after", reset_after)
 
     def affine_maps(self) -> list[Affine]:
-        H = self.units
         if self.reset_after:
-            return [Affine(3 * H, x=True), *[Affine(3 * H, (H,))] * self.depth]
-        fed = [True] + [False] * (self.depth - 1)
-        return [Affine(gates * H, (H,), x=x) for x in fed for gates in (2, 1)]
+            wide = 3 * self.units
+            return [Affine(wide, x=True), *[Affine(wide, (self.units,))] * self.depth]
+        return [Affine(n * self.units, (self.units,), x=x) for x in self.fed for n in (2, 1)]
 
     def step(self, affine: Callable, h: Any) -> Any:
         sigma, phi = self.recurrent_activation, self.activation
         if self.reset_after:
-            x_z, x_r, x_c = ops.split(affine(0), 3, axis=-1)
-            for layer in range(self.depth):
-                z, r, c = ops.split(affine(layer + 1, h), 3, axis=-1)
+            inputs = [ops.split(affine(0), 3, axis=-1), *[(0.0, 0.0, 0.0)] * (self.depth - 1)]
+            for layer, (x_z, x_r, x_c) in enumerate(inputs, start=1):
+                z, r, c = ops.split(affine(layer, h), 3, axis=-1)
                 z, r = sigma(x_z + z), sigma(x_r + r)
                 h = z * h + (1 - z) * phi(x_c + r * c)
-                x_z, x_r, x_c = 0.0, 0.0, 0.0
             return h
         for layer in range(self.depth):
             z, r = ops.split(sigma(affine(2 * layer, h)), 2, axis=-1)
@@ -335,8 +337,7 @@ class LSTMPlus(GatedPlus):
         return [self.units, self.units]
 
     def affine_maps(self) -> list[Affine]:
-        fed = [True] + [False] * (self.depth - 1)
-        return [Affine(4 * self.units, (self.units,), x=x) for x in fed]
+        return [Affine(4 * self.units, (self.units,), x=x) for x in self.fed]
 
     def step(self, affine: Callable, s: list, /) -> list:
         h, c = s
