@@ -332,18 +332,8 @@ class DeepTransitionRNNCell(DeepRNNCell):
 
         h(t) = x(t) ⊕ h(t-1), ⊕ as deep as `transition_units` says;   y(t) = h(t)
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: h(t-1), shape (B, H), or a list of it.
-        training: Whether to drop units.
-
-    Returns:
-        y(t), shape (B, units of y), and the list of h(t).
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `DeepTransitionRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`.
 
     Example:
 
@@ -372,18 +362,8 @@ class DeepInputRNNCell(DeepRNNCell):
 
         h(t) = phi(h(t-1) W + MLP(x(t)) U + b);   y(t) = h(t)
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: h(t-1), shape (B, H), or a list of it.
-        training: Whether to drop units.
-
-    Returns:
-        y(t), shape (B, units of y), and the list of h(t).
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `DeepInputRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`.
 
     Example:
 
@@ -416,18 +396,8 @@ class DeepOutputRNNCell(DeepRNNCell):
 
         h(t) = phi(h(t-1) W + x(t) U + b);   y(t) = ▷ h(t)
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: h(t-1), shape (B, H), or a list of it.
-        training: Whether to drop units.
-
-    Returns:
-        y(t), shape (B, units of y), and the list of h(t).
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `DeepOutputRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`.
 
     Example:
 
@@ -455,18 +425,8 @@ class DeepOutputTransitionRNNCell(DeepRNNCell):
 
         h(t) = x(t) ⊕ h(t-1);   y(t) = ▷ h(t);   both deep
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: h(t-1), shape (B, H), or a list of it.
-        training: Whether to drop units.
-
-    Returns:
-        y(t), shape (B, units of y), and the list of h(t).
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `DeepOutputTransitionRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`.
 
     Example:
 

@@ -186,18 +186,9 @@ class FastDropoutRNNCell(DeepRNNCell):
 
         m(t), v(t) = mean and variance of phi(a(t)),   a(t) Gaussian;   y(t) = m(t)
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: List of m(t-1) and v(t-1), (B, H) each. What is negative in v counts as 0.
-        training: Without effect.
-
-    Returns:
-        y(t), shape (B, H), and the list of m(t) and v(t).
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `FastDropoutRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`. What is negative in the
+    state v counts as 0.
 
     Example:
 

@@ -22,18 +22,8 @@ class StackedRNNCell(Cell):
 
         h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
 
-    Args, the weights and their order are those of the layer without the options of its loop.
-
-    Call arguments:
-        inputs: x(t), shape (B, D).
-        states: List of the states at t-1 of all levels, from below, (B, H of the level) each.
-        training: Whether to drop units.
-
-    Returns:
-        y(t), shape (B, units of y), and the list of the new states.
-
-    Raises:
-        UserError: An argument is of the wrong kind or out of its range.
+    Arguments and weight order: see `StackedRNN` (sequence options excepted).
+    Call arguments: see `DeepRNNCell`.
 
     Example:
 
