@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -169,7 +170,10 @@ def compiled(function: Callable) -> Callable:
 
 def compiled_by_xla(function: Callable) -> Callable:
     """`function`, compiled by XLA at the first call for each set of shapes."""
-    program = tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+    # TensorFlow warns of much retracing by the code of a function, which all layers share; of a
+    # partial function it looks at the object.
+    own = functools.partial(function)
+    program = tf.function(own, jit_compile=True, reduce_retracing=True, autograph=False)
 
     # A tape would look into what `with_gradient` has given a gradient, and not get past XLA.
     @tf.custom_gradient
