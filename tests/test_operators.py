@@ -293,3 +293,18 @@ def test_fast_dropout_in_float16(activation, rate):
     x[0] = 0
     for result in differentiated_at(layer, x, []):
         assert np.isfinite(result).all()
+
+
+def test_gradient_of_zoneout_in_inference(monkeypatch):
+    """Where the state is not the value of a map, though the step returns one."""
+    monkeypatch.setattr("test_recurrence.loss_of", in_inference)
+
+    def make():
+        return kdr.DeepTransitionRNN(H, (4,), True, zoneout=0.3, **ALL)
+
+    both(make, sequences(), MASK)
+
+
+def in_inference(layer, x, states, mask):
+    results = keras.tree.flatten(layer(x, initial_state=states or None, mask=mask))
+    return sum(ops.sum(ops.square(result - 0.1)) for result in results), results

@@ -332,8 +332,9 @@ class Operator(Configured):
                 xla = loop.compiled(states[0].shape[0])
                 key = loop, xla, loop.parts(), zoneout, tuple(v.path for v in variables)
                 if key not in self._loops:
+                    structure = self._structure_of(step) if zoneout else self.structure
                     self._loops[key] = fast_loop(
-                        self.maps, step, self.structure, variables, self.compute_dtype, loop, xla
+                        self.maps, step, structure, variables, self.compute_dtype, loop, xla
                     )
                 weights = [kernels, biases, learned]
                 return self._loops[key](projections, states, keep, dropped, weights)
@@ -348,13 +349,12 @@ class Operator(Configured):
     @property
     def structure(self) -> Structure:
         """What the step does with its affine maps."""
-        found = self._structure
-        if found is None:
-            found = Structure(
-                self.run_step, self.maps, self._widths, self.compute_dtype, self.variables
-            )
-            keep_untracked(self, "_structure", found)
+        found = self._structure or self._structure_of(self.run_step)
+        keep_untracked(self, "_structure", found)
         return found
+
+    def _structure_of(self, step: Callable) -> Structure:
+        return Structure(step, self.maps, self._widths, self.compute_dtype, self.variables)
 
     def _step_variables(self) -> list[keras.Variable]:
         """The variables that the step reads beside the weights of its maps."""
