@@ -112,7 +112,7 @@ def train(
         str | None,
         text(
             "rnn, deep_input_rnn, dt_rnn, dts_rnn, do_rnn, dot_rnn, dots_rnn, srnn, "
-            "fast_dropout_rnn.",
+            "fast_dropout_rnn, rhn, dt_gru, dt_lstm, gru, lstm.",
             NET,
         ),
     ] = None,
@@ -125,6 +125,9 @@ def train(
     ] = None,
     output_units: Annotated[tuple | None, sizes("Layers of the deep output.", NET)] = None,
     levels: Annotated[int | None, whole("Levels of srnn.", NET)] = None,
+    depth: Annotated[
+        int | None, whole("Gated layers in the transition of rhn, dt_gru, dt_lstm; else 2.", NET)
+    ] = None,
     input_to: Annotated[
         str | None, text("Input to the first transition layer or to all.", NET)
     ] = None,

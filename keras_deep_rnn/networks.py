@@ -1,4 +1,4 @@
-"""The paper's networks by name, with the sizes of its Table 1 (arXiv:1312.6026)."""
+"""Networks by name: those of arXiv:1312.6026, with the sizes of its Table 1, and gated ones."""
 
 import math
 
@@ -25,10 +25,19 @@ _FAMILY = {
     ),
     "srnn": (layers.StackedRNN, ("levels",), {}),
     "fast_dropout_rnn": (layers.FastDropoutRNN, (), {}),
+    "rhn": (layers.RecurrentHighway, ("depth", "input_to"), {}),
+    "dt_gru": (layers.DeepTransitionGRU, ("depth",), {}),
+    "dt_lstm": (layers.DeepTransitionLSTM, ("depth",), {}),
+    "gru": (layers.DeepTransitionGRU, (), {"depth": 1}),
+    "lstm": (layers.DeepTransitionLSTM, (), {"depth": 1}),
 }
 NETWORKS = tuple(_FAMILY)
-# Those of arXiv:1312.6026, which a search goes over.
+# Those of arXiv:1312.6026, which a search goes over unless it is told others.
 PAPER_NETWORKS = NETWORKS[:8]
+# Those whose number of parameters has a closed form, which a search may be told.
+SEARCHED_NETWORKS = tuple(name for name in NETWORKS if name != "fast_dropout_rnn")
+# Layers of a deep transition of gated steps, and levels of a stack, that are not told.
+DEFAULT_DEPTH = 2
 # Activations of this package by name, beside those of Keras.
 UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
 # How the kernels of the transition may start, by name: a function of their largest singular value.
@@ -101,6 +110,7 @@ def recurrent_layer(
     transition_units=None,
     output_units=None,
     levels=None,
+    depth=None,
     input_to=None,
     skip=None,
     output_dropout=0.0,
@@ -115,7 +125,7 @@ def recurrent_layer(
     """The recurrent layer of a named network; see `build_network` for the arguments.
 
     Sizes that the network does not have must be None; those that it has and that are not given are
-    one layer of `units`, or two levels.
+    one layer of `units`, two levels, or a depth of two.
 
     Example:
 
@@ -130,14 +140,17 @@ def recurrent_layer(
         "transition_units": CHECKS["transition_units"]("transition_units", transition_units),
         "output_units": CHECKS["output_units"]("output_units", output_units),
         "levels": optional(positive_integer)("levels", levels),
+        "depth": optional(positive_integer)("depth", depth),
     }
     extra = {"input_units"} if layer is layers.DeepOutputTransitionRNN else set()
     for name, value in sizes.items():
         if value is not None and name not in takes and name not in extra:
             raise UserError(f"`{name}` is no size of {network!r}, got {value!r}.")
-    arguments = {name: sizes[name] or (units,) for name in takes if name != "levels"}
+    arguments = {name: sizes[name] or (units,) for name in takes if name.endswith("_units")}
     arguments.update({name: sizes[name] for name in extra if sizes[name]})
-    if "transition_units" in takes:
+    if "depth" in takes:
+        arguments["depth"] = sizes["depth"] or DEFAULT_DEPTH
+    if "transition_units" in takes or "input_to" in takes:
         decided = {**decided, "input_to": input_to or "first"}
     elif input_to is not None:
         raise UserError(f"`input_to` is no option of {network!r}, got {input_to!r}.")
@@ -161,7 +174,7 @@ def recurrent_layer(
             "output_activation": output_activation,
         }
     if network == "srnn":
-        return layer(units=(units,) * (sizes["levels"] or 2), skip=skip, **options)
+        return layer(units=(units,) * (sizes["levels"] or DEFAULT_DEPTH), skip=skip, **options)
     if skip is not None:
         raise UserError(f"`skip` is no option of {network!r}, got {skip!r}.")
     return layer(units, **arguments, **decided, **options)
@@ -203,8 +216,9 @@ def build_network(
             `keras.utils.set_random_seed`.
         dtype: Dtype policy of the layers.
         **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
-            `levels` (None: 2), `input_to`, `skip`, `activation` and `output_activation` (names of
-            Keras or of `UNITS`; the latter of no effect without a deep output), `dropout`,
+            `levels` (None: 2), `depth` (of rhn, dt_gru and dt_lstm; None: 2), `input_to`, `skip`,
+            `activation` and `output_activation` (names of Keras or of `UNITS`, of gated networks
+            names of Keras; the latter of no effect without a deep output), `dropout`,
             `recurrent_dropout`, `recurrent_start` (one of `STARTS`; None: orthogonal),
             `recurrent_gain` (None: 1), `input_deviation` and `kernel_deviation` (of the Gaussian
             that `input_initializer` and `kernel_initializer` are then; for characters the former

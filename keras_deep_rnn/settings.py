@@ -67,8 +67,8 @@ SIZES_OF = {
 UNITS = 400
 
 NETWORK_ARGUMENTS = (
-    "units", "input_units", "transition_units", "output_units", "levels", "input_to", "skip",
-    "activation", "output_activation", "dropout", "recurrent_dropout", "output_dropout",
+    "units", "input_units", "transition_units", "output_units", "levels", "depth", "input_to",
+    "skip", "activation", "output_activation", "dropout", "recurrent_dropout", "output_dropout",
     "weight_noise", "output_bias", "recurrent_start", "recurrent_gain", "input_deviation",
     "kernel_deviation", "classes_deviation", "seed",
 )  # fmt: skip
@@ -88,6 +88,7 @@ class Settings:
         transition_units: Widths of the intermediate layers of the transition.
         output_units: Widths of the layers of the deep output.
         levels: Number of levels of a stacked network.
+        depth: Number of gated layers in the transition of rhn, dt_gru and dt_lstm.
         input_to: Whether the input feeds the "first" transition layer or "all".
         skip: Shortcuts between levels: None, "residual" or "all_to_output".
         activation: Activation of the recurrent layers: a name of Keras, "maxout" or "lp_unit".
@@ -133,6 +134,7 @@ class Settings:
     transition_units: tuple[int, ...] | None = None
     output_units: tuple[int, ...] | None = None
     levels: int | None = None
+    depth: int | None = None
     input_to: str | None = None
     skip: str | None = None
     activation: str = "tanh"

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from descriptors import D
+from descriptors import D, randomize
 from served_models import HALF, MODELS, inputs, keras_cells, lstm_and_gru, music, text
 
 import keras_deep_rnn as kdr
@@ -88,6 +88,20 @@ def test_states_of_keras_stacks_come_in_order():
     assert Streamed(lstm_and_gru()).widths == [4, 4, 5]
     model = kdr.build_network("srnn", kind="piano_roll", features=D, units=3, levels=3)
     assert (Streamed(model).widths, Streamed(model).size) == ([3, 3, 3], 9)
+
+
+@pytest.mark.parametrize(
+    ("network", "widths"), [("rhn", [4]), ("dt_gru", [4]), ("dt_lstm", [4, 4])]
+)
+def test_gated_networks_stream_all_their_states(network, widths):
+    model = kdr.build_network(network, kind="piano_roll", features=D, units=4, depth=3)
+    randomize(model)
+    assert Streamed(model).widths == widths
+    results = everything(model, inputs(model))
+    np.testing.assert_array_equal(results["prefill"], results["model"])
+    np.testing.assert_allclose(results["steps"], results["model"], atol=1e-5)
+    np.testing.assert_allclose(results["stepped"], results["state"], atol=1e-5)
+    assert results["state"].shape == (3, sum(widths))
 
 
 @pytest.mark.parametrize("name", ["lstm_and_gru", "srnn_deep", "keras_cells", "text"])

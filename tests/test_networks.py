@@ -7,7 +7,7 @@ import pytest
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.networks import NETWORKS, TABLE_1, table_1_size
+from keras_deep_rnn.networks import NETWORKS, TABLE_1, recurrent_layer, table_1_size
 
 # Table 1 of the paper, in weights without biases, recomputed from the equations.
 SIZES = {
@@ -145,6 +145,50 @@ def test_units_of_this_package_by_name():
     # Two pieces a unit.
     assert {w.shape for path, w in weights(model).items() if "hidden_to" in path} == {(60, 120)}
     assert model.output_shape == (None, None, 88)
+
+
+def test_depth_of_gated_networks():
+    depths = {"rhn": 2, "dt_gru": 2, "dt_lstm": 2, "gru": 1, "lstm": 1}
+    assert {name: recurrent_layer(name, units=4).depth for name in depths} == depths
+    for name in ("rhn", "dt_gru", "dt_lstm"):
+        assert recurrent_layer(name, units=4, depth=3).depth == 3
+    assert recurrent_layer("rhn", units=4).input_to == "first"
+    assert recurrent_layer("rhn", units=4, input_to="all").input_to == "all"
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_baselines_are_layers_of_keras(name):
+    """With the weights of Keras's own layer they give its numbers."""
+    model = build_network(name, kind="piano_roll", features=11, units=6)
+    layer = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[name](6, return_sequences=True)
+    twin = keras.Sequential([keras.Input((None, 11)), layer, keras.layers.Dense(11)])
+    assert twin.count_params() == model.count_params()
+    weights = [np.random.default_rng(0).normal(size=w.shape) / 3 for w in model.get_weights()]
+    model.set_weights(weights)
+    if name == "gru":  # W, b of x, R, b of h
+        kernel, of_x, recurrent, of_h, *classes = weights
+        weights = [kernel, recurrent, np.stack([of_x, of_h]), *classes]
+    twin.set_weights(weights)
+    x, _, _ = data("piano_roll")
+    expected = twin.predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict({"x": x}, verbose=0), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "error"),
+    [
+        ("gru", {"depth": 2}, "`depth` is no size of 'gru', got 2."),
+        ("rnn", {"depth": 1}, "`depth` is no size of 'rnn', got 1."),
+        ("rhn", {"depth": 0}, "`depth` must be a positive integer, got 0."),
+        ("rhn", {"levels": 2}, "`levels` is no size of 'rhn', got 2."),
+        ("dt_lstm", {"input_to": "all"}, "`input_to` is no option of 'dt_lstm', got 'all'."),
+        ("dt_gru", {"skip": "residual"}, "`skip` is no option of 'dt_gru', got 'residual'."),
+        ("lstm", {"activation": "maxout"}, "`activation` must keep the width of a gated unit"),
+    ],
+)
+def test_mistakes_about_gated_networks(network, options, error):
+    with pytest.raises(UserError, match=error):
+        music(network, **options)
 
 
 @pytest.mark.parametrize(

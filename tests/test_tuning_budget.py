@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.networks import PAPER_NETWORKS, preset, table_1_size
+from keras_deep_rnn.networks import PAPER_NETWORKS, SEARCHED_NETWORKS, preset, table_1_size
 from keras_deep_rnn.tuning import (
     Entry,
     SearchSpace,
@@ -23,7 +23,10 @@ from keras_deep_rnn.tuning.budget import STRUCTURE, TOLERANCE
 SPACE = paper_space(units=None, transition_depth=(1, 2), output_depth=(1, 2), levels=(2, 3))
 STRUCTURES = SPACE.combinations(STRUCTURE)
 READY = paper_space(units=None).combinations(STRUCTURE)
-SIZES = ("network", "units", "input_units", "transition_units", "output_units", "levels")
+GATED = paper_space(network=["rhn", "dt_gru", "dt_lstm", "gru", "lstm"], units=None).combinations(
+    STRUCTURE
+)
+SIZES = ("network", "units", "input_units", "transition_units", "output_units", "levels", "depth")
 
 
 def built_size(sizes, kind="piano_roll", features=7):
@@ -37,11 +40,13 @@ def named(values):
 
 def test_structures_cover_the_family():
     assert {values["network"] for values in STRUCTURES} == set(PAPER_NETWORKS)
+    # three depths of three gated networks, and the two of depth 1
+    assert len(GATED) == 3 * 3 + 2
     # rnn; 3 depths of the input; 2 of two transitions; 2 of the output; 2 x 2 of both; 2 stacks
     assert len(STRUCTURES) == 1 + 3 + 2 * 2 + 2 + 2 * 4 + 2
 
 
-@pytest.mark.parametrize("values", STRUCTURES, ids=named)
+@pytest.mark.parametrize("values", [*STRUCTURES, *GATED], ids=named)
 def test_count_is_that_of_the_built_network(values):
     sizes = settings_of({**values, "units": 5, "deep_units": 3})
     assert count_parameters(sizes, features=7) == built_size(sizes)
@@ -50,7 +55,8 @@ def test_count_is_that_of_the_built_network(values):
 @pytest.mark.parametrize(
     "sizes",
     [
-        *({"network": network, "units": 5} for network in PAPER_NETWORKS),
+        *({"network": network, "units": 5} for network in SEARCHED_NETWORKS),
+        {"network": "rhn", "units": 5, "depth": 3, "input_to": "all"},
         {"network": "dts_rnn", "units": 5, "transition_units": (4, 3), "input_to": "all"},
         {"network": "dot_rnn", "units": 5, "input_units": (6, 4), "input_to": "all"},
         {"network": "srnn", "units": 5, "levels": 3, "skip": "all_to_output"},
@@ -84,6 +90,25 @@ def test_every_network_of_the_ready_space_meets_the_budget(budget, features):
         widths = units_for_budget(values, budget, features=features)
         count = count_parameters(settings_of({**values, **widths}), features=features)
         assert abs(count / budget - 1) <= TOLERANCE, values
+
+
+@pytest.mark.parametrize("budget", [100_000, 600_000])
+def test_gated_networks_meet_the_budget(budget):
+    """The deeper, the narrower; the width is what comes nearest."""
+    for values in GATED:
+        widths = units_for_budget(values, budget, features=88)
+        assert set(widths) == {"units"}
+        near = [
+            abs(count_parameters({**values, "units": widths["units"] + step}, features=88) - budget)
+            for step in (-1, 0, 1)
+        ]
+        assert min(near) == near[1] <= TOLERANCE * budget, values
+    for network in ("rhn", "dt_gru", "dt_lstm"):
+        found = [
+            units_for_budget({"network": network, "depth": depth}, budget, features=88)["units"]
+            for depth in (1, 2, 3)
+        ]
+        assert found == sorted(set(found), reverse=True)
 
 
 def test_tiny_budgets():

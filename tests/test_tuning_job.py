@@ -282,7 +282,8 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     job = read(tmp_path, BASE + text)
     assert names(job.space) == ["network"]
     _, hyper = job.prepare()
-    given = {**hyper.settings_of({"network": "dots_rnn"}), "levels": None, "skip": None}
+    given = {**hyper.settings_of({"network": "dots_rnn"}), "levels": None, "depth": None}
+    given["skip"] = None
     assert set(given) == set(problem.SETTINGS)
     assert hyper.parameters({"network": "dots_rnn"}) == hyper.network(
         {"network": "dots_rnn"}

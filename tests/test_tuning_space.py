@@ -390,7 +390,13 @@ def test_the_ready_space_takes_choices_ranges_single_values_and_none():
     ]  # fmt: skip
     levels = {"kind": "fixed", "value": 3, "when": {"network": ["srnn"]}}
     assert space.get_config()["levels"] == levels
+    gated = paper_space(network=["dt_lstm", "gru", "rhn"], units=None, depth=(1, 4))
+    depth = {"kind": "int", "low": 1, "high": 4, "when": {"network": ["dt_lstm", "rhn"]}}
+    assert gated.get_config()["depth"].items() >= depth.items()
+    assert settings_of({"network": "rhn", "depth": 4, "units": 9})["depth"] == 4
+    assert "depth" not in paper_space()
     for arguments, line in (
+        ({"network": "fast_dropout_rnn"}, "`network` must be one of .*, got 'fast_dropout_rnn'"),
         ({"network": ["rnm"]}, "`network` must be one of .* did you mean 'rnn'"),
         ({"network": None}, "`network` must be a network or a list of networks, got None"),
         ({"units": (1, 2, 3)}, "`units` must be a pair of low and high or one value, got"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import positive_integer
 from ..errors import UserError
+from ..networks import DEFAULT_DEPTH
 from .paper import DEPTHS, SIZES, settings_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ LIMIT = 0.05
 STRUCTURE = ("network", *DEPTHS, "input_to", "skip")
 
 _SHORTCUT = ("dts_rnn", "dots_rnn")
+# The affine maps of H units that stand side by side in a gated layer.
+_GATED = {"rhn": 2, "dt_gru": 3, "gru": 3, "dt_lstm": 4, "lstm": 4}
 
 
 def count_parameters(
@@ -37,8 +40,8 @@ def count_parameters(
 
     Args:
         settings: Dict with `network`, `units` and, as far as the network has them, `input_units`,
-            `transition_units`, `output_units`, `levels`, `input_to` and `skip`; what is not given
-            is as in `build_network`. Others are ignored.
+            `transition_units`, `output_units`, `levels`, `depth`, `input_to` and `skip`; what is
+            not given is as in `build_network`. Others are ignored.
         features: D, the width of x.
         outputs: Number of outputs of the dense layer to the classes; None for `features`. Or a
             function that gives the number of parameters after the recurrent layer for its width.
@@ -61,9 +64,16 @@ def count_parameters(
     for width in widths("input_depth"):
         total, x = total + (x + 1) * width, width
     if network == "srnn":
-        levels = settings.get("levels") or 2
+        levels = settings.get("levels") or DEFAULT_DEPTH
         total += (x + units + 1) * units + (levels - 1) * (2 * units + 1) * units
         y = units * levels if settings.get("skip") == "all_to_output" else units
+    elif network in _GATED:
+        width, y = _GATED[network] * units, units
+        depth = (settings.get("depth") or DEFAULT_DEPTH) if network in DEPTHS["depth"] else 1
+        total += depth * (units + 1) * width
+        total += (depth if settings.get("input_to") == "all" else 1) * x * width
+        # A GRU has a bias of x W beside that of h R.
+        total += width if network in ("dt_gru", "gru") else 0
     else:
         y = below = units
         for number, width in enumerate((*widths("transition_depth"), units), start=1):

@@ -30,6 +30,11 @@ LOOKS = {
     "dot_rnn": ("#cc79a7", "triangle-left", "<"),
     "dots_rnn": ("#d55e00", "pentagon", "p"),
     "srnn": ("#222222", "x", "X"),
+    "rhn": ("#f0e442", "star", "*"),
+    "dt_gru": ("#0072b2", "hexagon", "h"),
+    "dt_lstm": ("#d55e00", "cross", "P"),
+    "gru": ("#56b4e9", "hexagon2", "H"),
+    "lstm": ("#e69f00", "triangle-right", ">"),
 }
 # How matplotlib marks the best trial.
 RING = {"mfc": "none", "mec": ORANGE, "mew": 1.5, "clip_on": False}

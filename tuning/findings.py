@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..networks import PAPER_NETWORKS
+from ..networks import DEFAULT_DEPTH, SEARCHED_NETWORKS
 from .paper import DEPTHS, SIZES
 from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
 
@@ -101,20 +101,25 @@ def depths_of(trial: Trial) -> dict[str, int]:
     settings, found = trial.settings, {}
     for name, networks in DEPTHS.items():
         if settings["network"] in networks:
-            levels = settings.get("levels") or 2
-            found[name] = levels if name == "levels" else len(settings.get(SIZES[name]) or "1")
+            if name in SIZES:
+                found[name] = len(settings.get(SIZES[name]) or "1")
+            else:
+                found[name] = settings.get(name) or DEFAULT_DEPTH
     return found
 
 
 def layers(trial: Trial) -> int:
     """The number of layers from x(t) to the classes: one of a plain network."""
     depths = depths_of(trial)
-    return depths.pop("levels", 1) + sum(depths.values())
+    recurrent = depths.pop("levels", 1) * depths.pop("depth", 1)
+    return recurrent + sum(depths.values())
 
 
 def by_network(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """{network: trials}, in the order of the paper."""
-    found = {name: [t for t in trials if t.settings["network"] == name] for name in PAPER_NETWORKS}
+    """{network: trials}, those of the paper first, in its order."""
+    found = {
+        name: [t for t in trials if t.settings["network"] == name] for name in SEARCHED_NETWORKS
+    }
     return {name: of_network for name, of_network in found.items() if of_network}
 
 

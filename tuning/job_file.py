@@ -105,14 +105,14 @@ def _ready_space(
     moves into the space, where it is fixed for those that have it.
     """
     from ..arguments import one_of, positive_integer
-    from ..networks import PAPER_NETWORKS
+    from ..networks import SEARCHED_NETWORKS
     from .paper import DEPTHS, SIZES, paper_space
 
     given, settings = dict(table), dict(settings)
     for name in ("network", *DEPTHS):
         if name in settings and name not in given:
             with within("settings"):
-                check = one_of(PAPER_NETWORKS) if name == "network" else positive_integer
+                check = one_of(SEARCHED_NETWORKS) if name == "network" else positive_integer
                 given[name] = check(name, settings.pop(name))
     absent = {*settings, *(depth for depth, sizes in SIZES.items() if sizes in settings)}
     for name in (*absent, "units") if budget else absent:

@@ -1,21 +1,22 @@
-"""The ready search space: the paper's networks, each as deep as it can be, and how they train."""
+"""The ready search space: the paper's networks and gated ones, how deep, and how they train."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..arguments import one_of
 from ..errors import UserError
-from ..networks import PAPER_NETWORKS
+from ..networks import PAPER_NETWORKS, SEARCHED_NETWORKS
 from .entry import Entry
 from .space import SearchSpace
 
-# Which networks have which depth. A depth counts the layers of the setting beside it; `levels` is a
-# setting itself.
+# Which networks have which depth. A depth counts the layers of the setting beside it; `levels` and
+# `depth` are settings themselves.
 DEPTHS = {
     "input_depth": ("deep_input_rnn",),
     "transition_depth": ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn"),
     "output_depth": ("do_rnn", "dot_rnn", "dots_rnn"),
     "levels": ("srnn",),
+    "depth": ("rhn", "dt_gru", "dt_lstm"),
 }
 SIZES = {
     "input_depth": "input_units",
@@ -31,6 +32,7 @@ def paper_space(
     transition_depth: int | Sequence[int] | None = (1, 3),
     output_depth: int | Sequence[int] | None = (1, 3),
     levels: int | Sequence[int] | None = (2, 4),
+    depth: int | Sequence[int] | None = (1, 3),
     units: int | Sequence[int] | None = (32, 512),
     dropout: float | Sequence[float] | None = (0.0, 0.2),
     recurrent_dropout: float | Sequence[float] | None = (0.0, 0.5),
@@ -39,19 +41,21 @@ def paper_space(
     clipnorm: float | Sequence[float] | None = (0.1, 10.0),
     batch_size: int | Sequence[int] | None = (8, 16, 32),
 ) -> SearchSpace:
-    """The search space of the paper's family of networks.
+    """The search space of the paper's family of networks, and of gated ones that are named.
 
     Every name is that of a setting of `deep-rnn train`, but for the depths; `settings_of` turns
     the values into such settings. What the name of a network says, such as its shortcuts, is no
     entry of its own: `dts_rnn` is `dt_rnn` with shortcuts.
 
     Args:
-        network: Names of networks to choose from.
+        network: Names of networks to choose from: the paper's eight unless told, and `rhn`,
+            `dt_gru`, `dt_lstm`, `gru` and `lstm`.
         input_depth: Layers before the recurrence, of deep_input_rnn.
         transition_depth: Intermediate layers of the transition, of dt_rnn, dts_rnn, dot_rnn and
             dots_rnn.
         output_depth: Layers of the deep output, of do_rnn, dot_rnn and dots_rnn.
         levels: Levels, of srnn.
+        depth: Gated layers in the transition, of rhn, dt_gru and dt_lstm.
         units: Width of every layer, sampled by its logarithm. None where a budget decides it.
         dropout: Share of the inputs to drop, in steps of 0.1.
         recurrent_dropout: Share of h(t-1) to drop, in steps of 0.1.
@@ -82,13 +86,14 @@ def paper_space(
     if not isinstance(networks, (list, tuple)) or not networks:
         raise UserError(f"`network` must be a network or a list of networks, got {network!r}.")
     for name in networks:
-        one_of(PAPER_NETWORKS)("network", name)
+        one_of(SEARCHED_NETWORKS)("network", name)
     entries = [_entry("network", list(networks), "choice")]
     depths = {
         "input_depth": input_depth,
         "transition_depth": transition_depth,
         "output_depth": output_depth,
         "levels": levels,
+        "depth": depth,
     }
     for name, given in depths.items():
         deep = [network for network in networks if network in DEPTHS[name]]
