@@ -41,8 +41,8 @@ class Cell(KerasDropoutCell, Configured):
         ]
         return states if isinstance(self.state_size, (list, tuple)) else states[0]
 
-    def compute_output_shape(self, input_shape: Sequence, states_shape: Any = None) -> tuple:
-        batch = input_shape[0]
+    def compute_output_shape(self, inputs_shape: Sequence, states_shape: Any = None) -> tuple:
+        batch = inputs_shape[0]
         return (batch, self.output_size), [(batch, width) for width in state_widths(self)]
 
 
