@@ -13,6 +13,7 @@ FILES = [
     "test_activations.py",
     "test_dropout.py",
     "test_equations.py",
+    "test_gated.py",
     "test_gradients.py",
     "test_initializers.py",
     "test_keras_contract.py",

@@ -101,11 +101,10 @@ def test_against_the_equations(network):
     cells = twin.cell.cells if isinstance(twin, kdr.StackedRNN) else [twin.cell]
     dropped, width = [], x.shape[-1]
     for cell in cells:
-        h = np.ones((3, cell.state_size), "float32")
+        h = np.ones((3, keras.tree.flatten(cell.state_size)[0]), "float32")
         dropped.append(masks_of(cell, np.ones((3, width), "float32"), h))
         width = cell.output_size
-    states = [np.zeros((3, n), "float32") for n in layer.state_size]
-    outputs, histories = expected(layer, x, states, dropped=dropped)
+    outputs, histories = expected(layer, x, dropped=dropped)
     y, *state_sequences = layer(x, training=True)
     np.testing.assert_allclose(to_numpy(y), outputs, atol=1e-5)
     for sequence, history in zip(state_sequences, histories, strict=True):

@@ -21,15 +21,15 @@ class Probe(keras.layers.Layer):
 
     def call(self, inputs):
         x, *states = (keras.ops.convert_to_tensor(p) for p in self.probes)
-        results = self.layer(x, initial_state=states, mask=self.mask)
+        results = self.layer(x, initial_state=states or None, mask=self.mask)
         rows = [keras.ops.reshape(r, (2, -1)) for r in results]
         return keras.ops.concatenate(rows, axis=-1) + 0 * inputs
 
 
 def loss_of(layer, values, mask, factors):
-    x, *states = values[: 1 + len(layer.state_size)]
-    weights = values[1 + len(states) :]
-    outputs, histories = expected(layer, x, states, mask, weights)
+    weights = values[-len(layer.weights) :]
+    x, *states = values[: -len(weights)]
+    outputs, histories = expected(layer, x, states or None, mask, weights)
     rows = [outputs.reshape(2, -1)] + [h[:, -1] for h in histories]
     return float(np.sum(np.concatenate(rows, axis=-1) * factors))
 
@@ -47,7 +47,8 @@ def test_against_finite_differences(network, masked):
     x = sequences(batch=2, steps=4).astype("float64")
     layer.build(x.shape)
     randomize(layer)
-    states = [s.astype("float64") for s in first_states(layer, batch=2)]
+    learned = network.arguments.get("learn_initial_state")
+    states = [] if learned else [s.astype("float64") for s in first_states(layer, batch=2)]
     mask = MASK if masked else None
     width = 4 * layer.cell.output_size + sum(layer.state_size)
     # Exact in float32, to which the trainers may cast targets.

@@ -11,7 +11,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from descriptors import NETWORKS, D, H, first_states, randomize, sequences, to_numpy
+from descriptors import BY_NAME, D, H, first_states, randomize, sequences, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -32,6 +32,14 @@ POOLED = [kdr.Maxout(2), kdr.Maxout(3), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
 MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
 ALL = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
 DEEP = {"transition_units": (4, 6), "shortcut": True, "input_to": "all"}
+WITH_DROPOUT = (
+    "dt", "do", "dots", "operators", "srnn_all", "rhn", "rhn_all", "dt_gru", "gru_before",
+    "dt_lstm", "layer_norm", "gated_stack", "learned_start",
+)  # fmt: skip
+CARRIED = [
+    (BY_NAME["dts_all"], 4), (BY_NAME["srnn_deep"], None), (BY_NAME["rhn_all"], None),
+    (BY_NAME["dt_lstm"], 4), (BY_NAME["gated_stack"], None),
+]  # fmt: skip
 
 only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's alone")
 
@@ -135,7 +143,8 @@ def both(make, x, mask=None, bound=1e-5, scale=0.4, wrap=USUAL):
         layer = make()
         layer.build(x.shape)
         randomize(layer, scale=scale)
-        states = first_states(layer, len(x))
+        learned = getattr(layer, "learn_initial_state", False)
+        states = [] if learned else first_states(layer, len(x))
         return differentiated_at(layer, x, states, mask, wrap)
 
     fast = results()
@@ -238,7 +247,7 @@ def test_parts_and_chunks(parts, remat, activation):
     both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
 
 
-@pytest.mark.parametrize("network", [NETWORKS[i] for i in (2, 6, 8, 9, 12)], ids=str)
+@pytest.mark.parametrize("network", [BY_NAME[name] for name in WITH_DROPOUT], ids=str)
 def test_network_with_dropout_and_mask(network):
     options = {"dropout": 0.3, "recurrent_dropout": 0.4, "seed": 5}
     both(lambda: network.make_layer(**options, **ALL), sequences(), MASK)
@@ -365,7 +374,7 @@ def test_slope(activation):
     np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("network", "remat"), [(NETWORKS[5], 4), (NETWORKS[-1], None)], ids=str)
+@pytest.mark.parametrize(("network", "remat"), CARRIED, ids=str)
 @pytest.mark.parametrize(("dtype", "epsilon"), [("float16", 2**-10), ("bfloat16", 2**-7)])
 def test_mixed_precision(dtype, epsilon, network, remat):
     """Both loops round each of six steps of three layers: eight roundings of the largest value."""
@@ -386,7 +395,7 @@ def test_mixed_precision_of_pooled_units():
     both(make, sequences(), MASK, bound=8 * 2**-7)
 
 
-@pytest.mark.parametrize(("network", "remat"), [(NETWORKS[5], 4), (NETWORKS[-1], None)], ids=str)
+@pytest.mark.parametrize(("network", "remat"), CARRIED, ids=str)
 def test_stateful_over_two_batches(network, remat):
     """The second batch starts from where the first ended; no gradient goes back that far."""
     weights = network.make_layer()
@@ -414,7 +423,7 @@ def test_stateful_over_two_batches(network, remat):
             same(second, expected[1])
 
 
-@pytest.mark.parametrize("network", [NETWORKS[5], NETWORKS[-1]], ids=str)
+@pytest.mark.parametrize("network", [network for network, _ in CARRIED], ids=str)
 def test_bidirectional(network):
     def make():
         layer = network.make_layer(batch_parts=2, remat=4, **ALL)

@@ -8,7 +8,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from descriptors import EVERY, NETWORKS, D, H, first_states, randomize, sequences, to_numpy
+from descriptors import BY_NAME, EVERY, D, H, first_states, randomize, sequences, to_numpy
 from keras import ops
 
 import keras_deep_rnn as kdr
@@ -54,14 +54,14 @@ def test_equals_the_layer(network, start):
     same(by_steps(layer, x, states, convert), expected)
 
 
-@pytest.mark.parametrize("network", [NETWORKS[8], NETWORKS[-1]], ids=str)
+@pytest.mark.parametrize("network", [BY_NAME["dots"], BY_NAME["srnn_deep"]], ids=str)
 def test_compiled_by_xla(network):
     layer = built(network, jit_compile=True, return_sequences=True, return_state=True)
     same(by_steps(layer, sequences()), layer(sequences()))
 
 
 def test_types_of_inputs():
-    layer = built(NETWORKS[0])
+    layer = built(BY_NAME["rnn"])
     expected = layer.step(np.ones((2, D), "float32"), [np.ones((2, H), "float32")])[0]
     for x, state in [
         ([[1] * D] * 2, np.ones((2, H), "int32")),
@@ -85,7 +85,7 @@ def test_types_of_results(dtype, xla):
 
 
 def test_batch_size_that_changes():
-    layer = built(NETWORKS[-1], jit_compile=True)
+    layer = built(BY_NAME["srnn_deep"], jit_compile=True)
     x = sequences(batch=5)[:, 0]
     expected = to_numpy(layer.step(x)[0])
     for rows in (3, 1, 4, 1, 3):
@@ -94,7 +94,7 @@ def test_batch_size_that_changes():
 
 @pytest.mark.parametrize("xla", [False, True], ids=["", "xla"])
 def test_new_weights_are_used(xla):
-    layer, other = built(NETWORKS[4], jit_compile=xla), built(NETWORKS[4])
+    layer, other = built(BY_NAME["dts"], jit_compile=xla), built(BY_NAME["dts"])
     randomize(other, seed=3)
     x = sequences()[:, 0]
     before = to_numpy(layer.step(x)[0])
@@ -105,7 +105,7 @@ def test_new_weights_are_used(xla):
 
 @pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
 def test_traced_once_for_each_shape(monkeypatch):
-    layer = built(NETWORKS[4], jit_compile=True)
+    layer = built(BY_NAME["dts"], jit_compile=True)
     calls, call = [], Plus.call
     monkeypatch.setattr(Plus, "call", lambda self, inputs: calls.append(1) or call(self, inputs))
     x = sequences()
@@ -172,7 +172,7 @@ def test_nothing_is_learned_and_nothing_carried():
     ],
 )
 def test_errors(options, x, states, message):
-    layer = built(NETWORKS[0], **options)
+    layer = built(BY_NAME["rnn"], **options)
     with pytest.raises(UserError) as error:
         layer.step(x, states)
     assert str(error.value) == message
@@ -207,7 +207,7 @@ def saved_and_loaded(layer, path):
 @pytest.mark.parametrize("stepped", [False, True], ids=["", "stepped"])
 @pytest.mark.parametrize("way", COPIES)
 def test_copies(way, stepped, tmp_path):
-    layer = built(NETWORKS[-1], jit_compile=True)
+    layer = built(BY_NAME["srnn_deep"], jit_compile=True)
     x = sequences()
     if stepped:
         layer.step(x[:, 0])
@@ -220,7 +220,7 @@ def test_copies(way, stepped, tmp_path):
 
 
 def test_can_be_forgotten():
-    for network in (NETWORKS[0], NETWORKS[-1]):
+    for network in (BY_NAME["rnn"], BY_NAME["srnn_deep"]):
         layer = built(network, jit_compile=True)
         layer.step(sequences()[:, 0])
         gone = [weakref.ref(layer), weakref.ref(layer.cell)]
@@ -233,7 +233,7 @@ if BACKEND == "tensorflow":
     import tensorflow as tf
 
     def test_in_a_function_with_any_batch_size():
-        layer = built(NETWORKS[-1])
+        layer = built(BY_NAME["srnn_deep"])
         x = sequences()[:, 0]
         spec = tf.TensorSpec((None, D))
         run = tf.function(lambda x: layer.step(x)[0], input_signature=[spec])
@@ -243,7 +243,7 @@ if BACKEND == "tensorflow":
     @pytest.mark.parametrize("stepped", [False, True], ids=["", "stepped"])
     def test_exported(stepped, tmp_path):
         """The layer, and its step as an endpoint of its own, without anything of XLA's."""
-        layer = built(NETWORKS[4], jit_compile=True)
+        layer = built(BY_NAME["dts"], jit_compile=True)
         x, states = sequences(), first_states(layer)
         model = model_of(layer)
         if stepped:
@@ -265,7 +265,7 @@ elif BACKEND == "jax":
     import jax
 
     def test_inside_a_function_of_the_users_own():
-        layer = built(NETWORKS[-1], jit_compile=True)
+        layer = built(BY_NAME["srnn_deep"], jit_compile=True)
         x = sequences()[:, 0]
         inside = jax.jit(lambda x: layer.step(x)[0])(x)
         same([inside], [layer.step(x)[0]])

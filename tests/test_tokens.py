@@ -17,6 +17,10 @@ LAYERS = {
         4, transition_units=(5,), output_units=(6,), shortcut=True, **o
     ),
     "srnn": lambda **o: kdr.StackedRNN(units=(4, 5), **o),
+    "rhn": lambda **o: kdr.RecurrentHighway(4, depth=2, input_to="all", **o),
+    "dt_gru": lambda **o: kdr.DeepTransitionGRU(4, depth=2, **o),
+    "gru_before": lambda **o: kdr.DeepTransitionGRU(4, reset_after=False, **o),
+    "dt_lstm": lambda **o: kdr.DeepTransitionLSTM(4, depth=2, **o),
 }
 
 
