@@ -1,6 +1,8 @@
 """Networks by name: those of arXiv:1312.6026, with the sizes of its Table 1, and gated ones."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -75,7 +77,7 @@ TABLE_1 = {
 }
 
 
-def preset(task, network):
+def preset(task: str, network: str) -> dict[str, Any]:
     """The sizes of a network in the paper's Table 1.
 
     Args:
@@ -103,25 +105,25 @@ def preset(task, network):
 
 
 def recurrent_layer(
-    network,
+    network: str,
     *,
-    units,
-    input_units=None,
-    transition_units=None,
-    output_units=None,
-    levels=None,
-    depth=None,
-    input_to=None,
-    skip=None,
-    output_dropout=0.0,
-    activation="tanh",
-    output_activation=None,
-    recurrent_start=None,
-    recurrent_gain=None,
-    input_deviation=None,
-    kernel_deviation=None,
-    **options,
-):
+    units: int,
+    input_units: Sequence[int] | None = None,
+    transition_units: Sequence[int] | None = None,
+    output_units: Sequence[int] | None = None,
+    levels: int | None = None,
+    depth: int | None = None,
+    input_to: str | None = None,
+    skip: str | None = None,
+    output_dropout: float = 0.0,
+    activation: Any = "tanh",
+    output_activation: Any = None,
+    recurrent_start: str | None = None,
+    recurrent_gain: float | None = None,
+    input_deviation: float | None = None,
+    kernel_deviation: float | None = None,
+    **options: Any,
+) -> layers.DeepRNN:
     """The recurrent layer of a named network; see `build_network` for the arguments.
 
     Sizes that the network does not have must be None; those that it has and that are not given are
@@ -181,21 +183,21 @@ def recurrent_layer(
 
 
 def build_network(
-    network,
+    network: str,
     *,
-    kind,
-    features,
-    units,
-    output_dropout=0.0,
-    output_bias=None,
-    classes_deviation=None,
-    weight_noise=0.0,
-    stateful=False,
-    batch_size=None,
-    seed=None,
-    dtype=None,
-    **options,
-):
+    kind: str,
+    features: int,
+    units: int,
+    output_dropout: float = 0.0,
+    output_bias: float | None = None,
+    classes_deviation: float | None = None,
+    weight_noise: float = 0.0,
+    stateful: bool = False,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    dtype: Any = None,
+    **options: Any,
+) -> keras.Model:
     """A whole model for one of the paper's tasks: recurrent layer and the layer to the classes.
 
     Args:
@@ -261,7 +263,8 @@ def build_network(
         **options,
     )
     # Fast dropout computes what a dropout layer before the classes would draw.
-    kind_of_classes, own = keras.layers.Dense, {}
+    kind_of_classes: Any = keras.layers.Dense
+    own: dict[str, Any] = {}
     if fast_dropout:
         kind_of_classes, own, output_dropout = FastDropoutDense, {"rate": output_dropout}, 0.0
     classes = kind_of_classes(
@@ -301,21 +304,21 @@ def build_network(
     return keras.Model(inputs, logits, name=network)
 
 
-def _with_pieces(activation):
+def _with_pieces(activation: Any) -> Any:
     """An activation; one of this package's for its name."""
     own = UNITS.get(activation) if isinstance(activation, str) else None
     return activation if own is None else own()
 
 
-def _gaussian(name, deviation):
+def _gaussian(name: str, deviation: float) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=number(name, deviation, above=0))
 
 
-def _next(seed):
+def _next(seed: int | None) -> int | None:
     return None if seed is None else seed + 1
 
 
-def table_1_size(model):
+def table_1_size(model: keras.Model) -> int:
     """Number of weights as Table 1 counts them: kernels without biases.
 
     Example:
@@ -331,16 +334,16 @@ def table_1_size(model):
 class OneHot(keras.layers.Layer):
     """Tokens (B, T) as the unit vectors (B, T, size) that the paper's equations take as x(t)."""
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
         self.built = True
 
-    def call(self, tokens):
+    def call(self, tokens: Any) -> Any:
         return keras.ops.one_hot(tokens, self.size, dtype=self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence) -> tuple:
         return (*input_shape, self.size)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}

@@ -20,10 +20,12 @@ FILES = [
     "test_metrics.py",
     "test_networks.py",
     "test_noise.py",
+    "test_operators.py",
     "test_recurrence.py",
     "test_schedules.py",
     "test_step.py",
     "test_tokens.py",
+    "test_weights.py",
 ]
 
 

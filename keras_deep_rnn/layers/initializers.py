@@ -1,6 +1,8 @@
 """The sparse initializer of the paper's recipe, and initializers that several weights share."""
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +44,9 @@ class SparseInitializer(keras.initializers.Initializer):
     optimization" (2010), section 5, with 15 nonzero weights.
     """
 
-    def __init__(self, nonzeros=15, singular_value=1.0, seed=None):
+    def __init__(
+        self, nonzeros: int = 15, singular_value: float | None = 1.0, seed: int | None = None
+    ) -> None:
         self.nonzeros = positive_integer("nonzeros", nonzeros)
         if singular_value is not None:
             singular_value = number("singular_value", singular_value, above=0)
@@ -50,7 +54,7 @@ class SparseInitializer(keras.initializers.Initializer):
         self.seed = check_seed("seed", seed)
         self._seed = random.randint(1, 10**9) if seed is None else seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = tuple(shape)
         if len(shape) != 2:
             raise UserError(f"`shape` must be (inputs, units), got {shape}.")
@@ -63,7 +67,7 @@ class SparseInitializer(keras.initializers.Initializer):
             kernel *= self.singular_value / np.linalg.norm(kernel, 2)
         return keras.ops.convert_to_tensor(kernel, dtype=dtype or keras.config.floatx())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "nonzeros": self.nonzeros,
             "singular_value": self.singular_value,
@@ -71,7 +75,7 @@ class SparseInitializer(keras.initializers.Initializer):
         }
 
 
-def numbered(initializer, number):
+def numbered(initializer: Any, number: int) -> Any:
     """The initializer for the weight `number` of those that share it.
 
     A Keras initializer returns the same values each time it is called, so two weights that

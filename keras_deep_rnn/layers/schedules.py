@@ -1,5 +1,7 @@
 """The learning-rate schedule of the paper's recipe."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -31,16 +33,18 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
     Source: Pascanu et al., arXiv:1312.6026, section 5.
     """
 
-    def __init__(self, initial_learning_rate=1.0, start=0, beta=1000.0):
+    def __init__(
+        self, initial_learning_rate: float = 1.0, start: float = 0, beta: float = 1000.0
+    ) -> None:
         self.initial_learning_rate = number("initial_learning_rate", initial_learning_rate, above=0)
         self.start = number("start", start, least=0)
         self.beta = number("beta", beta, above=0)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         waited = ops.maximum(0.0, ops.cast(step, "float32") - self.start)
         return self.initial_learning_rate / (1.0 + waited / self.beta)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initial_learning_rate": self.initial_learning_rate,
             "start": self.start,

@@ -1,5 +1,7 @@
 """Weight noise: Gaussian noise on the kernels of a layer while it trains."""
 
+from typing import Any
+
 import keras
 
 from ..arguments import keras_layer, number
@@ -47,7 +49,13 @@ class WeightNoise(keras.layers.Wrapper):
     Pascanu et al., arXiv:1312.6026, section 5, on the language tasks.
     """
 
-    def __init__(self, layer, stddev=0.075, seed=None, **kwargs):
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        stddev: float = 0.075,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         layer = keras_layer("layer", layer)
         # Weights are read here in full precision; the wrapped layer does the casting.
         kwargs["dtype"] = layer.variable_dtype
@@ -57,7 +65,7 @@ class WeightNoise(keras.layers.Wrapper):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = layer.supports_masking
 
-    def call(self, inputs, training=None, **kwargs):
+    def call(self, inputs: Any, training: bool | None = None, **kwargs: Any) -> Any:
         if not training or not self.stddev:
             return self.layer(inputs, training=training, **kwargs)
         # Keras does not list the carried states of its recurrent layers among the variables.
@@ -75,20 +83,20 @@ class WeightNoise(keras.layers.Wrapper):
             self.add_loss(loss)
         return outputs
 
-    def _noisy(self, variable):
+    def _noisy(self, variable: keras.Variable) -> Any:
         value = keras.ops.convert_to_tensor(variable.value)
         if not variable.trainable or len(variable.shape) < 2:
             return value
         noise = keras.random.normal(variable.shape, dtype=value.dtype, seed=self.seed_generator)
         return value + self.stddev * noise
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.layer.compute_mask(inputs, mask)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Sets the carried state of a stateful recurrent layer to zero."""
         if hasattr(self.layer, "reset_state"):
             self.layer.reset_state()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

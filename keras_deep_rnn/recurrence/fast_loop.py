@@ -27,7 +27,7 @@ import keras
 from keras import activations, ops
 
 from ..errors import UserError
-from ..utils.keras_compat import autocast
+from ..utils.keras_compat import autocast, without_autocast
 from .loop import Loop, backend, for_each, run
 
 
@@ -165,7 +165,11 @@ class Structure:
             made[i] = maps[i].value(ops.zeros((1, maps[i].width), dtype))
             return made[i]
 
-        with keras.StatelessScope() as scope, autocast(dtype):
+        # JAX's trainer empties the variables while it runs; their values are in the scope outside.
+        with without_autocast():
+            values = [(variable, ops.convert_to_tensor(variable)) for variable in variables]
+        with keras.StatelessScope(state_mapping=values) as scope, autocast(dtype):
+            before = [scope.get_current_value(variable) for variable in variables]
             new = step(affine, zeros)
         if len(made) != len(maps):
             raise UserError(
@@ -174,7 +178,11 @@ class Structure:
         self.widths = widths
         self.order = list(made)
         self.results = [place(state) for state in new]
-        self.updated = [v.path for v in variables if scope.get_current_value(v) is not None]
+        self.updated = [
+            variable.path
+            for variable, value in zip(variables, before)
+            if scope.get_current_value(variable) is not value
+        ]
 
     def reads_state(self, k: int) -> list[tuple[int, int]]:
         """The pairs (map, source) that are state k itself."""
