@@ -14,6 +14,7 @@ FILES = [
     "test_dropout.py",
     "test_equations.py",
     "test_gated.py",
+    "test_gated_options.py",
     "test_gradients.py",
     "test_initializers.py",
     "test_keras_contract.py",

@@ -152,8 +152,8 @@ CASES = [
     (
         lambda: kdr.build_network("dots_rn", kind="piano_roll", features=88, units=4),
         "`network` must be one of 'rnn', 'deep_input_rnn', 'dt_rnn', 'dts_rnn', 'do_rnn', "
-        "'dot_rnn', 'dots_rnn', 'srnn', 'fast_dropout_rnn', got 'dots_rn'; "
-        "did you mean 'dots_rnn'?",
+        "'dot_rnn', 'dots_rnn', 'srnn', 'fast_dropout_rnn', 'rhn', 'dt_gru', 'dt_lstm', 'gru', "
+        "'lstm', got 'dots_rn'; did you mean 'dots_rnn'?",
     ),
     (
         lambda: kdr.build_network(

@@ -294,6 +294,11 @@ def test_description_has_what_differs():
     for network, count in {"rnn": 1, "deep_input_rnn": 2, "dt_rnn": 2, "srnn": 2}.items():
         trial.settings = {"network": network, "units": 5}
         assert layers(trial) == count
+    for network, count in {"gru": 1, "lstm": 1, "rhn": 2, "dt_lstm": 2}.items():
+        trial.settings = {"network": network, "units": 5}
+        assert layers(trial) == count
+    trial.settings = {"network": "dt_gru", "units": 5, "depth": 4}
+    assert (depths_of(trial), layers(trial)) == ({"depth": 4}, 4)
 
 
 def test_only_trials_of_equally_many_epochs_are_compared():
@@ -396,6 +401,20 @@ def test_page_of_one_network_and_depth(tmp_path):
     outline = Outline((tmp_path / "report" / "index.html").read_text())
     assert "importances" not in outline.ids
     assert any("At least 10 completed trials that differ" in text for text in outline.texts)
+
+
+def test_page_and_pictures_of_every_network(tmp_path):
+    pytest.importorskip("matplotlib")
+    from keras_deep_rnn.networks import SEARCHED_NETWORKS
+    from keras_deep_rnn.tuning.charts import LOOKS, write_pictures
+
+    assert set(LOOKS) == set(SEARCHED_NETWORKS)
+    job = job_of(space=paper_space(network=SEARCHED_NETWORKS, units=None, batch_size=8))
+    trials = trials_of(job, 60)
+    assert {trial.settings["network"] for trial in trials} == set(SEARCHED_NETWORKS)
+    write_report(tmp_path, job, trials)
+    assert Outline((tmp_path / "report" / "index.html").read_text()).ids == CHARTS
+    assert len(write_pictures(tmp_path / "docs", job, trials)) == 3
 
 
 def test_what_decides_the_score_is_found():
