@@ -176,7 +176,8 @@ def recurrent_layer(
             "output_activation": output_activation,
         }
     if network == "srnn":
-        return layer(units=(units,) * (sizes["levels"] or DEFAULT_DEPTH), skip=skip, **options)
+        widths = (units,) * (sizes["levels"] or DEFAULT_DEPTH)
+        return layers.StackedRNN(units=widths, skip=skip, **options)
     if skip is not None:
         raise UserError(f"`skip` is no option of {network!r}, got {skip!r}.")
     return layer(units, **arguments, **decided, **options)
