@@ -163,14 +163,20 @@ class _Program:
         call = layer.call
         if isinstance(layer, Operator) and type(layer).call is Operator.call:
             call = functools.partial(_step, layer)
+        if isinstance(layer, StackedRNNCell):
+            call = functools.partial(self._levels, layer)
         with keras.StatelessScope() as scope, without_autocast():
             results = call(*args, **kwargs)
         updated = [v.path for v in layer.variables if scope.get_current_value(v) is not None]
         if updated:
-            raise UserError(f"the step updates {updated[0]}")
+            raise _refused(layer, f"its step updates {updated[0]}")
         for node in calls_before([r for r in keras.tree.flatten(results) if _is_array(r)]):
-            self._add(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
+            if id(node.outputs[0]) not in self._place:
+                self._add(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
         return results
+
+    def _levels(self, stack: StackedRNNCell, x: Any, states: list, training: bool) -> tuple:
+        return stack._upwards(lambda cell, x, own: self._traced(cell, (x, own), {}), x, states)
 
     def _add(self, operation: Any, args: tuple, kwargs: dict, outputs: list) -> None:
         """The steps of one call of an operation or a layer."""
@@ -182,9 +188,9 @@ class _Program:
                 for output, result in zip(outputs, results, strict=True):
                     self._place[id(output)] = self._slot(result), output
                 return
-            except Exception as error:  # a call can do anything that only the backend follows
-                if isinstance(operation, (DeepRNNCell, StackedRNNCell, Operator)):
-                    raise _refused(operation, error) from error
+            except UserError:
+                raise
+            except Exception as error:  # code that symbolic tensors cannot go through
                 try:
                     operation = pickle.loads(pickle.dumps(operation))
                 except Exception:
@@ -209,6 +215,7 @@ class _Program:
         elif name in FUNCTIONS and not kwargs and not getattr(operation, "rms_scaling", False):
             function, *names = FUNCTIONS[name]
             options = {n: getattr(operation, n) for n in names}
+            options = {n: tuple(v) if isinstance(v, list) else v for n, v in options.items()}
             function = functools.partial(function, **options) if options else function
             self._step(function, keras.tree.flatten(args), outputs[0])
         else:
@@ -250,6 +257,21 @@ class _Program:
                 for start, end, out in zip([0, *ends], ends, outs if len(outs) > 1 else ()):
                     columns = operator.itemgetter((slice(None), slice(start, end)))
                     self.steps.append((columns, (whole,), out))
+
+
+def _compiled(count: int, steps: list, slots: list, results: list) -> Callable:
+    """The program as a function of its `count` inputs: it costs a third of one that loops over it."""
+    names: dict[str, Any] = {f"s{k}": value for k, value in enumerate(slots)}
+    lines = [f"def run({', '.join(f's{k}' for k in range(count))}):"]
+    for number, (function, inputs, out) in enumerate(steps):
+        names[f"f{number}"] = function
+        lines.append(f" s{out} = f{number}({', '.join(f's{k}' for k in inputs)})")
+    # A view, an input, and what is returned already must be copied.
+    new = {out for function, _, out in steps if isinstance(function, np.ufunc)}
+    owned = [k in new and k not in results[:number] for number, k in enumerate(results)]
+    returned = [f"s{k}" if own else f"s{k}.copy()" for k, own in zip(results, owned)]
+    exec("\n".join([*lines, f" return {', '.join(returned)}"]), names)
+    return names["run"]
 
 
 def _step(plus: Operator, inputs: Sequence) -> Any:
@@ -332,15 +354,10 @@ class Stepper:
             raise
         except Exception as error:
             raise _refused(cell, error) from error
-        self._steps, self._slots = program.steps, program.slots
+        self._program = program.steps, program.slots, program.results
+        self._run = _compiled(len(states) + 1, *self._program)
         first = layer.get_initial_state(1)
         self._first = [_frozen(state) for state in keras.tree.flatten(first)]
-        # A view, or what was returned already, must be copied.
-        new = {out for function, _, out in self._steps if isinstance(function, np.ufunc)}
-        results = program.results
-        self._results = [
-            (k, k not in new or k in results[:number]) for number, k in enumerate(results)
-        ]
 
     def __call__(self, x_t: Any, states: Sequence | None = None) -> tuple[np.ndarray, list]:
         x = np.asarray(x_t, self._dtype)
@@ -352,15 +369,20 @@ class Stepper:
         if not isinstance(states, (list, tuple)) or len(states) != len(self._widths):
             got = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
             raise UserError(f"`states` must have {len(self._widths)} array(s), got {got}.")
-        slots = self._slots.copy()
-        slots[0] = x
-        for k, width in enumerate(self._widths):
-            slots[k + 1] = state = np.asarray(states[k], np.float32)
+        given = [x]
+        for state, width in zip(states, self._widths):
+            state = np.asarray(state, np.float32)
             if state.shape != (rows, width):
                 raise UserError(
                     f"`states` must have shape (B, H) = {(rows, width)}, got {state.shape}."
                 )
-        for function, inputs, out in self._steps:
-            slots[out] = function(*[slots[k] for k in inputs])
-        y, *new = [slots[k].copy() if copied else slots[k] for k, copied in self._results]
+            given.append(state)
+        y, *new = self._run(*given)
         return y, new
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_run"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._run = _compiled(len(self._widths) + 1, *self._program)

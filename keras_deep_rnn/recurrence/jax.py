@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 
 from ..errors import UserError
 from .loop import number_of_parts
@@ -66,15 +67,18 @@ def compiled(function: Callable) -> Callable:
 def single_step(cell: Any, xla: bool) -> Callable:
     """See `tensorflow.single_step`."""
 
-    def call(trainable: list, others: list, x: Any, states: list) -> tuple:
-        return cell.stateless_call(trainable, others, x, states, training=False)[0]
+    # Listing the variables of a layer takes longer than the step. Which of them are trainable may
+    # change, so they are not kept apart.
+    variables = cell.variables
+
+    def call(values: list, x: Any, states: list) -> tuple:
+        with keras.StatelessScope(list(zip(variables, values))):
+            return cell(x, states, training=False)
 
     call = jax.jit(call) if xla else call
-    # Listing the variables of a layer takes longer than the step.
-    variables = cell.trainable_variables, cell.non_trainable_variables
 
     def step(x: Any, states: list) -> tuple:
-        return call(*([variable.value for variable in some] for some in variables), x, states)
+        return call([variable.value for variable in variables], x, states)
 
     return step
 

@@ -195,7 +195,20 @@ def single_step(cell: Any, xla: bool) -> Callable:
     def step(x: Any, states: list) -> tuple:
         return cell(x, states, training=False)
 
-    return tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+    program = tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+    traced: dict[tuple, Callable] = {}
+
+    def run(x: Any, states: list) -> tuple:
+        if not tf.executing_eagerly():
+            return program(x, states)
+        flat = [tf.convert_to_tensor(value) for value in (x, *states)]
+        # Finding the trace that fits the arguments takes several times as long as the step.
+        key = tuple((*value.shape, value.dtype) for value in flat)
+        if key not in traced:
+            traced[key] = program.get_concrete_function(flat[0], flat[1:])
+        return traced[key](flat[0], flat[1:])
+
+    return run
 
 
 # Each part is a program of its own for XLA to compile.
