@@ -42,7 +42,8 @@ class Wavy(kdr.layers.Operator):
 
     def step(self, affine, states):
         a = affine(0, *states)
-        first, second = ops.split(ops.flip(ops.concatenate([a, states[1]], axis=-1), axis=-1), [4], -1)
+        both = ops.flip(ops.concatenate([a, states[1]], axis=-1), axis=-1)
+        first, second = ops.split(both, [4], -1)
         return [ops.sinh(0.3 * first), ops.where(second > 0, affine(1, a), 1.5 - second)]
 
 
@@ -294,7 +295,7 @@ def any_layer():
         (lambda: kdr.DeepRNN(any_layer(), state_size=4), "Functional"),
         (lambda: kdr.DeepRNN(OwnCall(4)), "OwnCall"),
         (lambda: kdr.DeepRNN(PlusCall(4)), "PlusCall"),
-        (lambda: kdr.StackedRNN(cells=[kdr.DeepTransitionRNNCell(4), keras.layers.GRUCell(3)]), "GRUCell"),
+        (lambda: kdr.StackedRNN([kdr.RecurrentHighwayCell(4), keras.layers.GRUCell(3)]), "GRUCell"),
         (lambda: kdr.DeepRNN(Noisy(4)), "Noisy"),
         (lambda: kdr.DeepRNN(local_operator()), "Local"),
     ],

@@ -69,9 +69,9 @@ def _joined(*arrays: np.ndarray, axis: int) -> np.ndarray:
 # that it takes. What is not here runs as the Keras operation itself.
 FUNCTIONS: dict[str, tuple] = {
     **{name: (getattr(np, name.lower()),) for name in (
-        "Abs", "Absolute", "Add", "Cos", "Divide", "Equal", "Exp", "Expm1", "Greater", "Less", "Log",
-        "Log1p", "Logaddexp", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Sign", "Sin",
-        "Sqrt", "Square", "Subtract", "Tanh", "Where",
+        "Abs", "Absolute", "Add", "Cos", "Divide", "Equal", "Exp", "Expm1", "Greater", "Less",
+        "Log", "Log1p", "Logaddexp", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Sign",
+        "Sin", "Sqrt", "Square", "Subtract", "Tanh", "Where",
     )},
     **{name: (getattr(np, name.lower()), "axis", "keepdims") for name in ("Mean", "Sum")},
     "Concatenate": (_joined, "axis"),
@@ -198,7 +198,7 @@ class _Program:
         name, first = type(operation).__name__, keras.tree.flatten(args)[0]
         rank = len(getattr(first, "shape", ()))
         floats = all("float" in str(getattr(x, "dtype", "")) for x in (first, *outputs))
-        if name == "StopGradient" or name == "Cast" and floats:
+        if name == "StopGradient" or (name == "Cast" and floats):
             self._place[id(outputs[0])] = self._slot(first), outputs[0]
         elif name == "Matmul" and rank == 2 and not isinstance(args[1], keras.KerasTensor):
             source = self._products.setdefault(self._slot(first), [])
@@ -260,7 +260,7 @@ class _Program:
 
 
 def _compiled(count: int, steps: list, slots: list, results: list) -> Callable:
-    """The program as a function of its `count` inputs: it costs a third of one that loops over it."""
+    """The program as a function of its `count` inputs: a loop over it costs more."""
     names: dict[str, Any] = {f"s{k}": value for k, value in enumerate(slots)}
     lines = [f"def run({', '.join(f's{k}' for k in range(count))}):"]
     for number, (function, inputs, out) in enumerate(steps):

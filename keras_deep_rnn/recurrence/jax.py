@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 
 from ..errors import UserError
 from .loop import number_of_parts
@@ -64,7 +65,7 @@ def compiled(function: Callable) -> Callable:
     return jax.jit(function)
 
 
-def single_step(cell: Any, xla: bool) -> Callable:
+def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
     """See `tensorflow.single_step`."""
 
     # Listing the variables of a layer takes longer than the step. Which of them are trainable may
@@ -73,7 +74,7 @@ def single_step(cell: Any, xla: bool) -> Callable:
 
     def call(values: list, x: Any, states: list) -> tuple:
         with keras.StatelessScope(list(zip(variables, values))):
-            return cell(x, states, training=False)
+            return inference(x, states)
 
     call = jax.jit(call) if xla else call
 
@@ -81,6 +82,11 @@ def single_step(cell: Any, xla: bool) -> Callable:
         return call([variable.value for variable in variables], x, states)
 
     return step
+
+
+def from_numpy(values: Any, dtype: str) -> Any:
+    """See `tensorflow.from_numpy`; a compiled function is quick to take an array."""
+    return np.asarray(values, jnp.dtype(dtype))
 
 
 def parts_side_by_side() -> int:
