@@ -446,6 +446,7 @@ def inference_of(cell: Any) -> Callable:
         return functools.partial(cell, training=False)
 
     def cast(value: Any) -> Any:
+        value = value if ops.is_tensor(value) else ops.convert_to_tensor(value)
         dtype = keras.backend.standardize_dtype(value.dtype)
         fits = dtype == cell.compute_dtype or "float" not in dtype or not cell.autocast
         return value if fits else ops.cast(value, cell.compute_dtype)
