@@ -146,7 +146,7 @@ class LpUnit(_Pieces):
         powers = []
         for z, center in zip(self.by_piece(inputs), centers):
             distance = ops.abs(ops.cast(z, p.dtype) - center)
-            powers.append(p * ops.log(ops.maximum(distance, LEAST)))
+            powers.append(ops.log(ops.maximum(distance, LEAST)) * p)
         largest = ops.stop_gradient(functools.reduce(ops.maximum, powers))
         total = sum(ops.exp(power - largest) for power in powers)
         pooled = ops.exp((largest + ops.log(total / self.pieces)) / p)

@@ -3,7 +3,9 @@
 Shapes: B batch, T time steps, D input features, H units of h.
 """
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -13,11 +15,12 @@ from keras import ops
 from ..arguments import CHECKS, flag
 from ..errors import UserError
 from ..recurrence import Loop, backend, warn_if_slow
-from ..utils.keras_compat import autocast
-from .cells import Cell, DeepRNNCell
+from ..utils.keras_compat import autocast, sublayers
+from .cells import Cell, DeepRNNCell, as_list
 from .operators import Programs
 from .options import Configured, KerasOptions, OperatorOptions, options_of
-from .stacked import recurrence_of, run_sequence
+from .stacked import StackedRNNCell, recurrence_of, run_sequence
+from .stepper import Stepper
 
 
 class CarriedState(keras.layers.Layer):
@@ -306,24 +309,50 @@ class DeepRNN(Configured, keras.layers.RNN):
         """
         if self.go_backwards:
             raise UserError("`step` goes forwards, but the layer has `go_backwards=True`.")
-        x_t = x_t if ops.is_tensor(x_t) else ops.convert_to_tensor(x_t, self.compute_dtype)
-        if len(x_t.shape) != 2:
-            raise UserError(f"`x_t` must have shape (B, D), got {tuple(x_t.shape)}.")
+        shape = _shape(x_t)
+        if len(shape) != 2:
+            raise UserError(f"`x_t` must have shape (B, D), got {shape}.")
         if not self.built and self.stateful:
             raise UserError("`step` needs a layer with `stateful=True` built, with its batch size.")
         if not self.built:
-            self.build((None, 1, x_t.shape[1]))
-        if x_t.shape[1] != self._features:
-            raise UserError(
-                f"`x_t` must have D = {self._features} features, got {tuple(x_t.shape)}."
-            )
+            self.build((None, 1, shape[1]))
+        if shape[1] != self._features:
+            raise UserError(f"`x_t` must have D = {self._features} features, got {shape}.")
+        if isinstance(x_t, np.ndarray) or not ops.is_tensor(x_t):
+            x_t = backend().from_numpy(x_t, self.compute_dtype)
         if states is None:
             states = self.get_initial_state(ops.shape(x_t)[0])
-        self._check_states("states", states, x_t.shape[0])
+        self._check_states("states", states, shape[0])
         xla = self._loop.compiled()
         if xla not in self._steps:
-            self._steps[xla] = backend().single_step(self.cell, xla)
+            self._steps[xla] = backend().single_step(inference_of(self.cell), self.cell, xla)
         return self._steps[xla](x_t, list(states))
+
+    def stepper(self) -> Stepper:
+        """A frozen snapshot of the weights that computes one time step in NumPy; see `Stepper`.
+
+        Its overhead is a small part of that of `step`, for online inference of small batches.
+
+        Returns:
+            A function of x(t), shape (B, D), and the list of the states at t-1, (B, H) each, to
+            y(t) and the list of the states at t.
+
+        Raises:
+            UserError: The layer is not built or reads backwards, or its step cannot be frozen.
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_deep_rnn import DeepTransitionRNN
+        >>> layer = DeepTransitionRNN(4, transition_units=(8,))
+        >>> layer.build((None, None, 3))
+        >>> stepper = layer.stepper()
+        >>> y, states = stepper(np.ones((1, 3)))
+        >>> y, states = stepper(np.ones((1, 3)), states)
+        >>> y.shape
+        (1, 4)
+        """
+        return Stepper(self)
 
     def _shown(self, mask: Any) -> Any:
         """Where an output is given, (T, B, 1): a masked step repeats the last one before it."""
@@ -398,6 +427,41 @@ class DeepRNN(Configured, keras.layers.RNN):
         if "state_size" in config:  # Keras makes a list of it
             config["state_size"] = self.cell.state_size
         return config
+
+
+def inference_of(cell: Any) -> Callable:
+    """A cell in inference, as a function of x(t) and the list of states.
+
+    What Keras does around a `call` takes several times as long as a small step. It is passed over
+    where the cell and ⊕ are of this package, so that it would do no more than cast their inputs.
+    """
+    if isinstance(cell, StackedRNNCell) and type(cell).call is StackedRNNCell.call:
+        if all(isinstance(level, DeepRNNCell) for level in cell.cells):
+            levels = {id(level): inference_of(level) for level in cell.cells}
+            run = functools.partial(_of_level, levels)
+            return lambda x, states: cell._upwards(run, x, states)
+    own = isinstance(cell, DeepRNNCell) and type(cell).call is DeepRNNCell.call and cell._has_maps
+    # Keras tells these that they do not train.
+    inner = [part for part in sublayers(cell) if part is not cell.plus] if own else []
+    if not own or any("training" in inspect.signature(part.call).parameters for part in inner):
+        return functools.partial(cell, training=False)
+
+    def cast(value: Any) -> Any:
+        value = value if ops.is_tensor(value) else ops.convert_to_tensor(value)
+        dtype = keras.backend.standardize_dtype(value.dtype)
+        fits = dtype == cell.compute_dtype or "float" not in dtype or not cell.autocast
+        return value if fits else ops.cast(value, cell.compute_dtype)
+
+    def step(x: Any, states: list) -> tuple[Any, list]:
+        x, *states = (cast(value) for value in (x, *states))
+        new = cell._zoned_out(as_list(cell.plus.call([x, *states])), states, False)
+        return (new[0] if cell.predict is None else cell.predict(new[0])), new
+
+    return step
+
+
+def _of_level(levels: dict, cell: Any, x: Any, states: list) -> tuple[Any, list]:
+    return levels[id(cell)](x, states)
 
 
 def _shape(value: Any) -> tuple:

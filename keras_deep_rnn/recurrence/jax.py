@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
+import numpy as np
 
 from ..errors import UserError
 from .loop import number_of_parts
@@ -63,21 +65,28 @@ def compiled(function: Callable) -> Callable:
     return jax.jit(function)
 
 
-def single_step(cell: Any, xla: bool) -> Callable:
+def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
     """See `tensorflow.single_step`."""
 
-    def call(trainable: list, others: list, x: Any, states: list) -> tuple:
-        return cell.stateless_call(trainable, others, x, states, training=False)[0]
+    # Listing the variables of a layer takes longer than the step. Which of them are trainable may
+    # change, so they are not kept apart.
+    variables = cell.variables
+
+    def call(values: list, x: Any, states: list) -> tuple:
+        with keras.StatelessScope(list(zip(variables, values))):
+            return inference(x, states)
 
     call = jax.jit(call) if xla else call
-    # Listing the variables of a layer takes longer than the step.
-    variables = cell.trainable_variables, cell.non_trainable_variables
 
     def step(x: Any, states: list) -> tuple:
-        trainable, others = ([variable.value for variable in some] for some in variables)
-        return call(trainable, others, x, states)
+        return call([variable.value for variable in variables], x, states)
 
     return step
+
+
+def from_numpy(values: Any, dtype: str) -> Any:
+    """See `tensorflow.from_numpy`; a compiled function is quick to take an array."""
+    return np.asarray(values, jnp.dtype(dtype))
 
 
 def parts_side_by_side() -> int:

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record  # no public name says whether a tape records
 
@@ -194,13 +195,32 @@ def compiled_by_xla(function: Callable) -> Callable:
     return outside_the_tape
 
 
-def single_step(cell: Any, xla: bool) -> Callable:
-    """The cell as a function of x(t) and the list of states, without a gradient, compiled once."""
+def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
+    """`inference`, a cell as a function of x(t) and the list of states, compiled; no gradient."""
 
     def step(x: Any, states: list) -> tuple:
-        return cell(x, states, training=False)
+        return inference(x, states)
 
-    return tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+    program = tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
+    traced: dict[tuple, Callable] = {}
+
+    def run(x: Any, states: list) -> tuple:
+        if not tf.executing_eagerly():
+            return program(x, states)
+        flat = [tf.convert_to_tensor(value) for value in (x, *states)]
+        # Finding the trace that fits the arguments takes several times as long as the step.
+        key = tuple((*value.shape, value.dtype) for value in flat)
+        if key not in traced:
+            traced[key] = program.get_concrete_function(flat[0], flat[1:])
+        # The public call of a trace checks again what the key says already.
+        return traced[key]._call_flat(flat, traced[key].captured_inputs)
+
+    return run
+
+
+def from_numpy(values: Any, dtype: str) -> Any:
+    """What `single_step` takes for an array, or for nested lists of numbers."""
+    return tf.convert_to_tensor(np.asarray(values, tf.as_dtype(dtype).as_numpy_dtype))
 
 
 # Each part is a program of its own for XLA to compile.

@@ -266,9 +266,14 @@ def compiled(function: Callable) -> Callable:
     return function
 
 
-def single_step(cell: Any, xla: bool) -> Callable:
+def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
     """See `tensorflow.single_step`."""
-    return torch.no_grad()(functools.partial(cell, training=False))
+    return torch.no_grad()(inference)
+
+
+def from_numpy(values: Any, dtype: str) -> Any:
+    """See `tensorflow.from_numpy`."""
+    return keras.ops.convert_to_tensor(values, dtype)
 
 
 def parts_side_by_side() -> int:
