@@ -56,9 +56,9 @@ clean:
 	$(PYTHON) -m venv .venv
 	touch $@
 
-# Of what the package imports Keras, NumPy and Typer; an extra that is missing is not checked.
-.venv/lint: Makefile pyproject.toml | .venv/made
-	$(PIP) install --quiet '$(RUFF)' '$(PYRIGHT)' 'setuptools>=77' -e '.[cli]'
+# Types are checked against what the package uses, so that all of it is installed.
+.venv/lint: Makefile pyproject.toml .venv/test | .venv/made
+	$(PIP) install --quiet '$(RUFF)' '$(PYRIGHT)'
 	touch $@
 
 # Which backends are installed: looked at each time, written only when another one is chosen. Both

@@ -70,7 +70,7 @@ def _import_layers() -> None:
 
 def _register() -> None:
     # Where it is one of the layers' own modules that imports Keras, none of them is ready yet.
-    parts = ("arguments", "layers", "networks", "recurrence", "utils")
+    parts = ("layers", "networks", "recurrence", "utils")
     if not any(f"{__name__}.{part}" in sys.modules for part in parts):
         _import_layers()
 

@@ -1,13 +1,17 @@
-"""Checks of arguments: each gives the value in its own type, or raises a one-line `UserError`."""
+"""Checks of arguments: each gives the value in its own type, or raises a one-line `UserError`.
+
+Keras is imported where it is needed: a client of a server checks its arguments without it.
+"""
 
 import math
 import numbers
 from collections.abc import Callable, Iterable
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, nearest
+
+if TYPE_CHECKING:
+    import keras
 
 Check = Callable[[str, Any], Any]
 
@@ -81,10 +85,13 @@ def seed(name: str, value: Any) -> int | None:
     return int(value)
 
 
-def from_keras(module: Any) -> Check:
-    """A check that resolves names, configs and objects as `keras.<module>.get` does."""
+def from_keras(place: str) -> Check:
+    """A check that resolves names, configs and objects as `keras.<place>.get` does."""
 
     def check(name: str, value: Any) -> Any:
+        import keras
+
+        module = getattr(keras, place)
         if isinstance(value, dict) or value is None:
             return module.get(value)
         if isinstance(value, str):
@@ -103,8 +110,10 @@ def from_keras(module: Any) -> Check:
     return check
 
 
-def keras_layer(name: str, value: Any) -> keras.layers.Layer:
+def keras_layer(name: str, value: Any) -> "keras.layers.Layer":
     """`value` as a Keras layer; a config made by `keras.saving` is turned into its layer."""
+    import keras
+
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
     if not isinstance(value, keras.layers.Layer):
@@ -114,6 +123,8 @@ def keras_layer(name: str, value: Any) -> keras.layers.Layer:
 
 def cell_list(name: str, value: Any) -> list:
     """`value` as a list of recurrent cells: things that have `call` and `state_size`."""
+    import keras
+
     given = value if isinstance(value, (list, tuple)) else ()
     load = keras.saving.deserialize_keras_object
     cells = [load(cell) if isinstance(cell, dict) else cell for cell in given]
@@ -139,10 +150,10 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
-_initializer = from_keras(keras.initializers)
-_regularizer = from_keras(keras.regularizers)
-_constraint = from_keras(keras.constraints)
-_activation = from_keras(keras.activations)
+_initializer = from_keras("initializers")
+_regularizer = from_keras("regularizers")
+_constraint = from_keras("constraints")
+_activation = from_keras("activations")
 
 CHECKS: dict[str, Check] = {
     "units": positive_integer,

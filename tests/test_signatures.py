@@ -24,6 +24,67 @@ CALLS = {
 }
 
 
+_OPTIONS = (
+    " activation use_bias kernel_initializer recurrent_initializer bias_initializer"
+    " kernel_regularizer recurrent_regularizer dropout recurrent_dropout zoneout seed"
+    " normalization name dtype"
+)
+_LOOP = " return_sequences return_state stateful go_backwards return_state_sequences jit_compile"
+_TRANSITION = "units transition_units shortcut input_to shortcut_initializer"
+_BOTH = {  # layer and cell
+    "DeepTransitionRNN": _TRANSITION,
+    "DeepInputRNN": "units input_units input_activation",
+    "DeepOutputRNN": "units output_units output_activation output_dropout",
+    "DeepOutputTransitionRNN": f"{_TRANSITION} output_units input_units output_dropout",
+    "RecurrentHighway": "units depth coupled_gates input_to gate_bias recurrent_activation",
+    "DeepTransitionGRU": "units depth reset_after recurrent_activation",
+    "DeepTransitionLSTM": "units depth unit_forget_bias recurrent_activation",
+}
+ARGUMENTS |= {f"keras_deep_rnn.{n}": a + _OPTIONS + _LOOP for n, a in _BOTH.items()}
+ARGUMENTS |= {f"keras_deep_rnn.{n}Cell": a + _OPTIONS for n, a in _BOTH.items()}
+ARGUMENTS |= {
+    "keras_deep_rnn.FastDropoutRNN": "units dropout recurrent_dropout seed" + _LOOP,
+    "keras_deep_rnn.FastDropoutRNNCell": "units" + _OPTIONS,
+    "keras_deep_rnn.DeepRNN": "plus predict state_size dropout output_dropout seed" + _LOOP,
+    "keras_deep_rnn.DeepRNNCell": "plus predict state_size dropout output_dropout seed",
+    "keras_deep_rnn.StackedRNN": "cells units skip transition_units shortcut dropout" + _LOOP,
+    "keras_deep_rnn.StackedRNNCell": "cells units skip transition_units shortcut",
+    "keras_deep_rnn.FastDropoutDense": "units rate kernel_initializer bias_initializer name dtype",
+    "keras_deep_rnn.Plus": "units transition_units shortcut input_to num_tokens activation",
+    "keras_deep_rnn.Predict": "output_units output_activation use_bias",
+    "keras_deep_rnn.WeightNoise": "layer stddev seed",
+    "keras_deep_rnn.export.Client": "address model transport version timeout",
+    "keras_deep_rnn.export.export_saved_model": "model path version name signatures",
+    "keras_deep_rnn.tuning.HyperDeepRNN": "data space budget seed settings",
+}
+CALLS |= {
+    "keras_deep_rnn.DeepTransitionRNN": (
+        "4, transition_units=(8,), shortcut=True, return_sequences=True, dropout=0.1",
+        "transition_unit",
+    ),
+    "keras_deep_rnn.DeepTransitionRNNCell": (
+        "4, transition_units=(8,), activation='tanh', name='a'",
+        "transition_unit",
+    ),
+    "keras_deep_rnn.DeepInputRNN": ("4, input_units=(8,), stateful=True", "input_unit"),
+    "keras_deep_rnn.DeepOutputRNN": ("4, output_units=(8,), output_dropout=0.5", "output_unit"),
+    "keras_deep_rnn.DeepOutputTransitionRNN": (
+        "4, transition_units=(8,), output_units=(6,)",
+        "transition_unit",
+    ),
+    "keras_deep_rnn.StackedRNN": ("units=(4, 4), skip='residual', return_sequences=True", "skips"),
+    "keras_deep_rnn.FastDropoutRNN": ("4, dropout=0.2", "dropouts"),
+    "keras_deep_rnn.FastDropoutDense": ("4, rate=0.5", "rates"),
+    "keras_deep_rnn.RecurrentHighway": ("4, depth=3, return_sequences=True", "depths"),
+    "keras_deep_rnn.DeepTransitionGRU": ("4, depth=3, name='gru'", "reset_afer"),
+    "keras_deep_rnn.DeepTransitionLSTMCell": ("4, depth=3, zoneout=0.1", "zone_out"),
+    "keras_deep_rnn.Maxout": ("2, name='m'", "piece"),
+    "keras_deep_rnn.Plus": ("4, transition_units=(8,)", "transition_unit"),
+    "keras_deep_rnn.Predict": ("(4,), output_activation='relu'", "activation"),
+    "keras_deep_rnn.export.Client": ("'localhost:8500', 'text', timeout=2.0", "time_out"),
+}
+
+
 @pytest.fixture(scope="module")
 def site(wheel, tmp_path_factory):
     """A folder in which the package is installed, and nothing else."""

@@ -9,13 +9,14 @@ the wider pre-activations themselves when an activation has the attribute `piece
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from ..arguments import number, positive_integer
 from ..errors import UserError
+from .options import KerasOptions
 
 # Magnitudes below count as this in the logarithm of Lp units.
 LEAST = 1e-30
@@ -24,7 +25,7 @@ LEAST = 1e-30
 class _Pieces(keras.layers.Layer):
     """What maxout and Lp units share: the last axis is cut into units of `pieces` each."""
 
-    def __init__(self, pieces: int = 2, **kwargs: Any) -> None:
+    def __init__(self, pieces: int = 2, **kwargs: Unpack[KerasOptions]) -> None:
         super().__init__(**kwargs)
         self.pieces = positive_integer("pieces", pieces)
         self.supports_masking = True
@@ -114,7 +115,7 @@ class LpUnit(_Pieces):
         pooled in the precision of the weights.
     """
 
-    def __init__(self, pieces: int = 2, order: float = 2.0, **kwargs: Any) -> None:
+    def __init__(self, pieces: int = 2, order: float = 2.0, **kwargs: Unpack[KerasOptions]) -> None:
         super().__init__(pieces=pieces, **kwargs)
         self.order = number("order", order, above=1)
 

@@ -21,9 +21,8 @@ from .options import (
     CellOptions,
     Configured,
     Described,
-    KerasOptions,
     OperatorOptions,
-    options_of,
+    keras_options,
     weights_of,
 )
 
@@ -110,7 +109,7 @@ class DeepRNNCell(Cell):
         seed: int | None = None,
         **_: Unpack[OperatorOptions],
     ) -> None:
-        super().__init__(**options_of(KerasOptions, _))
+        super().__init__(**keras_options(**_))
         self.refuse_unknown(_)
         self.plus = CHECKS["plus"]("plus", plus)
         self.predict = CHECKS["predict"]("predict", predict)

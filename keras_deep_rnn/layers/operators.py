@@ -27,7 +27,7 @@ from .options import (
     KerasOptions,
     OperatorOptions,
     keep_untracked,
-    options_of,
+    keras_options,
     weights_of,
 )
 
@@ -98,7 +98,7 @@ class Operator(Configured):
     role = "recurrent"
 
     def __init__(self, units: int, **options: Unpack[OperatorOptions]) -> None:
-        super().__init__(**options_of(KerasOptions, options))
+        super().__init__(**keras_options(**options))
         self.refuse_unknown(options)
         own: dict[str, Any] = dict(weights_of(**options))
         self.units = positive_integer("units", units)

@@ -130,6 +130,13 @@ def weights_of(
     }
 
 
+def keras_options(
+    *, name: str | None = None, dtype: Any = None, trainable: bool = True, **others: Any
+) -> KerasOptions:
+    """Keras's own options among those of an operator, a cell or a layer."""
+    return {"name": name, "dtype": dtype, "trainable": trainable}
+
+
 def options_of(kind: type, options: typing.Mapping) -> Any:
     """Those of the options that are of a kind, such as `KerasOptions`."""
     return {name: options[name] for name in typing.get_type_hints(kind) if name in options}

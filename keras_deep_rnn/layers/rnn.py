@@ -18,7 +18,7 @@ from ..recurrence import Loop, backend, warn_if_slow
 from ..utils.keras_compat import autocast, sublayers
 from .cells import Cell, DeepRNNCell, as_list
 from .operators import Programs
-from .options import Configured, KerasOptions, OperatorOptions, options_of
+from .options import Configured, OperatorOptions, keras_options
 from .stacked import StackedRNNCell, recurrence_of, run_sequence
 from .stepper import Stepper
 
@@ -171,7 +171,7 @@ class DeepRNN(Configured, keras.layers.RNN):
             unroll=flag("unroll", unroll),
             zero_output_for_mask=flag("zero_output_for_mask", zero_output_for_mask),
             activity_regularizer=activity_regularizer,
-            **options_of(KerasOptions, _),
+            **keras_options(**_),
         )
         self.return_state_sequences = flag("return_state_sequences", return_state_sequences)
         self.jit_compile = CHECKS["jit_compile"]("jit_compile", jit_compile)
@@ -321,7 +321,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         if isinstance(x_t, np.ndarray) or not ops.is_tensor(x_t):
             x_t = backend().from_numpy(x_t, self.compute_dtype)
         if states is None:
-            states = self.get_initial_state(ops.shape(x_t)[0])
+            states = list(self.get_initial_state(ops.shape(x_t)[0]))
         self._check_states("states", states, shape[0])
         xla = self._loop.compiled()
         if xla not in self._steps:

@@ -13,7 +13,7 @@ from ..recurrence import DEFAULT_LOOP, Loop
 from ..utils.keras_compat import KerasDropoutCell
 from .cells import Cell, DeepTransitionRNNCell, as_list, output_width, state_widths
 from .initializers import numbered
-from .options import CellOptions, KerasOptions, options_of
+from .options import CellOptions, keras_options
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -45,7 +45,7 @@ class StackedRNNCell(Cell):
         input_to: str = "first",
         **options: Unpack[CellOptions],
     ) -> None:
-        of_keras = options_of(KerasOptions, options)
+        of_keras = keras_options(**options)
         super().__init__(**of_keras)
         self.refuse_unknown(options)
         if units is not None and cells is None and not _widths(units):

@@ -202,7 +202,7 @@ def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
         return inference(x, states)
 
     program = tf.function(step, jit_compile=xla, reduce_retracing=True, autograph=False)
-    traced: dict[tuple, Callable] = {}
+    traced: dict[tuple, Any] = {}
 
     def run(x: Any, states: list) -> tuple:
         if not tf.executing_eagerly():
