@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..arguments import one_of, optional
 from ..errors import missing_extra
-from ..recurrence import tensorflow as tensorflow_loop
+from ..recurrence.tensorflow import as_exported
 from .check_suite import Arrays
 from .contract import call
 from .signatures import WHOLE, Options, Served, Tensors
@@ -132,7 +132,7 @@ def _converted(served: Served, signature: str, quantize: str | None) -> bytes:
     module: Any = tf.Module()
     module.kept = [variable.value for variable in served.model.variables]
     with tempfile.TemporaryDirectory() as folder:
-        with tensorflow_loop.as_exported():
+        with as_exported():
             functions = {signature: served.functions()[signature]}
             tf.saved_model.save(module, folder, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import missing_extra
-from ..recurrence import tensorflow as tensorflow_loop
+from ..recurrence.tensorflow import as_exported
 from .check_suite import Arrays
 from .signatures import WHOLE, Served
 from .targets import Target, export_target
@@ -94,7 +94,7 @@ def load(path: Path, signature: str | None = None) -> Callable[[Arrays], Arrays]
 
 def _converted(served: Served, signature: str) -> bytes:
     function = served.functions()[signature]
-    with tensorflow_loop.as_exported():
+    with as_exported():
         model, _ = _converter().from_function(
             function, input_signature=function.input_signature, opset=OPSET
         )

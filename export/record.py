@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import UserError
-from ..recurrence import tensorflow as tensorflow_loop
+from ..recurrence.tensorflow import as_exported
 from ..runs import versions
 from .check_suite import Arrays
 from .contract import call, precision
@@ -131,7 +131,7 @@ def whole_by_keras(served: Served, inputs: Arrays) -> Arrays:
     """What the model itself gives for the x of `serving_default`, all of whose steps count."""
     # Where T is known, Keras builds another loop.
     spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
-    with tensorflow_loop.as_exported():
+    with as_exported():
         whole = tf.function(
             lambda x: call(served.model, x), input_signature=[spec], autograph=False
         )

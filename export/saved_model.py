@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import flag, one_of, optional, positive_integer
 from ..errors import first_line
-from ..recurrence import tensorflow as tensorflow_loop
+from ..recurrence.tensorflow import as_exported
 from .check import check_export
 from .check_suite import decoded
 from .contract import exportable, read_vocabulary
@@ -108,7 +108,7 @@ def _write(served: Served, folder: Path, version: Version, texts: list[str] | No
     module.kept = [variable.value for variable in served.model.variables]
     record = record_of(served, version, texts)
     try:
-        with tensorflow_loop.as_exported():
+        with as_exported():
             tf.saved_model.save(module, str(folder), signatures=served.functions())
         requests = [(case["signature"], decoded(case["inputs"])) for case in record["golden"]]
         write_warmup(folder, version.name, requests)

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from ..networks import OneHot
-from ..recurrence import tensorflow as tensorflow_loop
+from ..recurrence.tensorflow import as_exported
 from .contract import call, layers_in
 
 # How Keras asks a cell for its masks of dropout.
@@ -185,7 +185,7 @@ class Streamed:
                 # Keras draws the masks of dropout, and moves its seed on, in inference too.
                 for part in layers_in(layer.cell):
                     stack.enter_context(_attributes(part, **dict.fromkeys(DRAWN, _no_mask)))
-            stack.enter_context(tensorflow_loop.as_exported())
+            stack.enter_context(as_exported())
             yield
 
     def _let_a_step_through(self) -> str | None:

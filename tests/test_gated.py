@@ -6,9 +6,6 @@ import keras
 import numpy as np
 import pytest
 from descriptors import D, H, first_states, randomize, sequences, to_numpy
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_recurrence import both
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn.errors import UserError
@@ -117,24 +114,6 @@ def test_zoneout_keeps_units_exactly_in_training(family):
     if len(states) == 2:  # each state has draws of its own
         h, c = (to_numpy(s)[:, 1:] == to_numpy(s)[:, :-1] for s in states)
         assert (h != c).any()
-
-
-@pytest.mark.parametrize("family", FAMILY)
-def test_zoneout_mixes_in_inference(family):
-    """s(t) = z s(t-1) + (1 - z) step(x(t), s(t-1)), in the layer and in its cell."""
-    rate = 0.3
-    layer = built(FAMILY[family](zoneout=rate, return_state_sequences=True))
-    plain = built(FAMILY[family]())
-    plain.set_weights(layer.get_weights())
-    x, states = sequences(), first_states(layer)
-    _, *found = layer(x, initial_state=states)
-    now, of_cell = states, states
-    for t in range(x.shape[1]):
-        _, new = plain.cell(x[:, t], [np.asarray(s, "float32") for s in now])
-        now = [rate * a + (1 - rate) * to_numpy(b) for a, b in zip(now, new, strict=True)]
-        same([sequence[:, t] for sequence in found], now, 1e-5)
-        _, of_cell = layer.cell(x[:, t], of_cell)
-        same(of_cell, now, 1e-5)
 
 
 # Learned first states
@@ -264,47 +243,3 @@ def test_mistakes_are_told_in_one_line(make, line):
     with pytest.raises(UserError) as error:
         make()
     assert str(error.value) == line
-
-
-# The fast loop against the plain one
-
-
-@st.composite
-def gated(draw):
-    """What makes a gated layer, with any options of its step and of its loop."""
-    options = {
-        "units": draw(st.integers(1, 6)),
-        "depth": draw(st.integers(1, 3)),
-        "use_bias": draw(st.booleans()),
-        "activation": draw(st.sampled_from(["tanh", "relu", "silu"])),
-        "recurrent_activation": draw(st.sampled_from(["sigmoid", "hard_sigmoid"])),
-        "normalization": draw(st.sampled_from([None, None, "layer"])),
-        "dropout": draw(st.sampled_from([0.0, 0.3])),
-        "recurrent_dropout": draw(st.sampled_from([0.0, 0.4])),
-        "zoneout": draw(st.sampled_from([0.0, 0.2])),
-        "go_backwards": draw(st.booleans()),
-        "batch_parts": draw(st.none() | st.integers(1, 4)),
-        "remat": draw(st.none() | st.integers(1, 6)),
-        "seed": 5,
-    }
-    family = draw(st.sampled_from(["RecurrentHighway", "DeepTransitionGRU", "DeepTransitionLSTM"]))
-    if family == "RecurrentHighway":
-        options["coupled_gates"] = draw(st.booleans())
-        options["input_to"] = draw(st.sampled_from(["first", "all"]))
-    elif family == "DeepTransitionGRU":
-        options["reset_after"] = draw(st.booleans())
-    return functools.partial(getattr(kdr, family), **options)
-
-
-@settings(max_examples=3 if BACKEND == "jax" else 12, deadline=None)
-@given(
-    make=gated(),
-    batch=st.integers(1, 4),
-    steps=st.integers(1, 6),
-    seed=st.integers(0, 99),
-    masked=st.booleans(),
-)
-def test_gradients_of_both_loops(make, batch, steps, seed, masked):
-    x = sequences(batch, steps, seed=seed)
-    mask = np.random.default_rng(seed).random((batch, steps)) < 0.7 if masked else None
-    both(functools.partial(make, return_state_sequences=True, **ALL), x, mask)
