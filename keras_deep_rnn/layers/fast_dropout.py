@@ -6,7 +6,6 @@ comes out of an activation, so that a network can hand on two numbers for each u
 random draw, neither in training nor after it.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
@@ -163,8 +162,7 @@ class FastDropoutPlus(Operator):
 
     def build(self, input_shape: Sequence) -> None:
         super().build(input_shape)
-        (mean,) = self.maps
-        keep_untracked(self, "maps", [mean, dataclasses.replace(mean, bias=False)])
+        keep_untracked(self, "maps", self.maps * 2)
         keep_untracked(self, "_biases", [*self._biases, []])
 
     def project(self, x: Any, kept: Any = None) -> list:

@@ -170,28 +170,23 @@ class Operator(Configured):
         maps, of_input, kernels, biases = [], [], [], []
         for i, part in enumerate(self.affine_maps()):
             phi, width = self._own_activation(part.activation, part.units)
-            with_bias = self.use_bias if part.bias is None else part.bias
-            number = i + 1
             if part.x:
-                name, how = f"input_to_hidden_{number}", {"initializer": self.input_initializer}
-                how = how if self.input_feeds_maps else {}
-                of_input.append(self._weight(name, "kernel", (features, width), **how))
+                how = {"initializer": self.input_initializer} if self.input_feeds_maps else {}
+                shape = features, width
+                of_input.append(self._weight(f"input_to_hidden_{i + 1}", "kernel", shape, **how))
             kernels.append([])
             for j, source in enumerate(part.sources):
                 arrow = self.arrows[min(j, len(self.arrows) - 1)]
                 arrow += f"_{j}" if j >= len(self.arrows) else ""
                 how = self._start(j, part)
-                kernels[-1].append(
-                    self._weight(f"{arrow}_{number}", self.role, (source, width), **how)
-                )
-            shared = {"initializer": self.initial_bias(i)}
-            own = [self._weight(f"bias_{number}", "bias", (width,), **shared)] if with_bias else []
-            biases.append(own)
-            normalized = self._own_normalization(width)
-            phi = _after(normalized, phi)
-            maps.append(
-                AffineMap(width, len(part.sources), part.x, phi, tuple(part.dropped), with_bias)
-            )
+                shape = source, width
+                kernels[-1].append(self._weight(f"{arrow}_{i + 1}", self.role, shape, **how))
+            biases.append([])
+            if self.use_bias if part.bias is None else part.bias:
+                bias = self._weight(f"bias_{i + 1}", "bias", (width,), self.initial_bias(i))
+                biases[-1].append(bias)
+            phi = _after(self._own_normalization(width), phi)
+            maps.append(AffineMap(width, len(part.sources), part.x, phi, tuple(part.dropped)))
         keep_untracked(self, "maps", maps)
         keep_untracked(self, "_of_input", of_input)
         keep_untracked(self, "_kernels", kernels)

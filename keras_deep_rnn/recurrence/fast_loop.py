@@ -69,7 +69,6 @@ class AffineMap:
     x: bool
     activation: Callable | None
     dropped: tuple[int, ...]
-    bias: bool
 
     @property
     def slope(self) -> Callable | None:
