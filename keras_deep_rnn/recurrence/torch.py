@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import torch
 from keras import activations
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from .fast_loop import FastLoop
 from .loop import for_each, number_of_parts
@@ -26,16 +27,70 @@ def in_place(activation: Any) -> Callable | None:
     return next((operation for phi, operation in IN_PLACE if phi is activation), None)
 
 
+def traced_loop(body: Callable, reverse: bool = False) -> Callable:
+    """See `loop`: the body is traced once for each set of shapes, into PyTorch's own operations.
+
+    Where code stands between the affine maps, autograd and the calls of Keras's operations would
+    take several times as long in every step as what they compute.
+    """
+    programs: dict[tuple, Callable] = {}
+
+    def loop(carry: list, inputs: list, constants: list) -> tuple[list, list]:
+        fixed = [x.detach() for x in keras.tree.flatten(constants)]
+        steps = list(zip(*(x.detach().unbind() for x in inputs)))
+        carry = [x.detach() for x in carry]
+        count, size = len(carry), len(inputs)
+        example = [*carry, *steps[0], *fixed]
+
+        def flat_body(*flat: Any) -> list:
+            own = keras.tree.pack_sequence_as(constants, list(flat[count + size :]))
+            new, outputs = body(list(flat[:count]), list(flat[count : count + size]), own)
+            return [*new, *outputs]
+
+        key = tuple((x.shape, x.dtype, x.device) for x in example)
+        if key not in programs:
+            program = make_fx(flat_body)(*example)
+            for node in program.graph.find_nodes(
+                op="call_function", target=torch.ops.aten.detach.default
+            ):
+                node.replace_all_uses_with(node.args[0])
+            program.graph.eliminate_dead_code()
+            program.recompile()
+            programs[key] = program.forward
+        run, history = programs[key], []
+        for now in reversed(steps) if reverse else steps:
+            found = run(*carry, *now, *fixed)
+            carry = found[:count]
+            history.append(found[count:])
+        if reverse:
+            history.reverse()
+        return carry, [torch.stack(values) for values in zip(*history)]
+
+    return loop
+
+
 class TorchLoop(FastLoop):
     """The fast loop with outputs that are allocated once, and slopes that are computed once.
 
-    Where code stands between the affine maps, the backward loop replays it by autograd; where none
-    does, it holds products alone.
+    Where code stands between the affine maps, both loops run a traced step instead.
     """
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        without = self.structure.without_code and all(part.slope for part in self.maps)
+        self._products_are_all = without
+        alone = functools.partial(self._step_forward, residuals=False)
+        self._traced = {
+            self._loop_alone: traced_loop(alone),
+            self._loop_forward: traced_loop(self._step_forward),
+        }
+        self._loop_backward = traced_loop(self._step_backward, reverse=True)
+
     def _forward_part(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
+        if not self._products_are_all:
+            return super()._forward_part(self._traced[loop], over_time, batched, weights)
         (projections, keep), (states, dropped) = over_time, batched
-        kernels, biases, learned = weights
+        kernels, biases, _ = weights
         length, batch = over_time[0][0].shape[:2]
         new = functools.partial(states[0].new_empty, dtype=states[0].dtype)
         after = [new((length, batch, width)) for width in self.structure.widths]
@@ -68,18 +123,15 @@ class TorchLoop(FastLoop):
                 first = z
             if first is not z:
                 z.copy_(first)
-            if activate is not None:
-                return activate(z)
-            return self.maps[i].value(z)
+            return activate(z)
 
-        with self._values(learned):
-            for t in range(length):
-                for k, value in enumerate(self.step(affine, states)):
-                    if live:
-                        value = torch.where(live[k][t], value, states[k])
-                    if value is not outputs[k][t]:
-                        outputs[k][t].copy_(value)
-                states = [output[t] for output in outputs]
+        for t in range(length):
+            for k, value in enumerate(self.step(affine, states)):
+                if live:
+                    value = torch.where(live[k][t], value, states[k])
+                if value is not outputs[k][t]:
+                    outputs[k][t].copy_(value)
+            states = [output[t] for output in outputs]
         return [*after, *(stored[i] for i in self.stored if kept)]
 
     def _affine_parts(self, i: int, kernels: list, biases: list) -> tuple:
@@ -97,26 +149,9 @@ class TorchLoop(FastLoop):
         dropped: list,
         weights: list,
     ) -> tuple[list, list, list]:
-        if self.structure.without_code and all(part.slope for part in self.maps):
+        if self._products_are_all:
             return self._products_alone(d_states, gradient, residuals, keep, dropped, weights)
-        (kernels, _, learned), count = weights, len(d_states)
-        length = len(gradient[0])
-        dz = [torch.empty_like(residual) for residual in residuals]
-        rows = [[x[t] for x in (*gradient, *before, *residuals, *keep)] for t in range(length)]
-        matrices = [
-            torch.cat([kernels[i][j] for i, j in group], dim=-1).t().contiguous()
-            for *_, group in self.groups
-        ]
-        others = [
-            [w.t().contiguous() for j, w in enumerate(ws) if (i, j) not in self.arriving]
-            for i, ws in enumerate(kernels)
-        ]
-        carry = [*d_states, *(torch.zeros_like(value) for value in learned)]
-        for t in reversed(range(length)):
-            carry, found = self._step_backward(carry, rows[t], [matrices, others, learned, dropped])
-            for i, value in enumerate(found):
-                dz[i][t].copy_(value)
-        return carry[:count], carry[count:], dz
+        return super()._deltas(d_states, gradient, before, residuals, keep, dropped, weights)
 
     def _products_alone(
         self,
@@ -234,21 +269,25 @@ def _differentiable(
     return tuple(next(found) if asked else None for asked in needed)
 
 
-def replay(kernels: list, slope: Callable | None) -> Callable:
+class Replayed(torch.autograd.Function):
     """See `tensorflow.replay`."""
 
-    class Replayed(torch.autograd.Function):
-        @staticmethod
-        def forward(context: Any, residual: Any, probe: Any, *us: Any) -> Any:
-            context.residual = residual
-            return residual.view_as(residual)
+    @staticmethod
+    def forward(
+        context: Any, kernels: list, slope: Any, residual: Any, probe: Any, *us: Any
+    ) -> Any:
+        context.kernels, context.slope, context.residual = kernels, slope, residual
+        return residual.view_as(residual)
 
-        @staticmethod
-        def backward(context: Any, gradient: Any) -> tuple:  # pyright: ignore -- as PyTorch says
-            dz = gradient if slope is None else gradient * slope(context.residual)
-            return None, dz, *(torch.mm(dz, kernel) for kernel in kernels)
+    @staticmethod
+    def backward(context: Any, gradient: Any) -> tuple:  # pyright: ignore -- as PyTorch says
+        dz = gradient if context.slope is None else gradient * context.slope(context.residual)
+        return None, None, None, dz, *(torch.mm(dz, kernel) for kernel in context.kernels)
 
-    return Replayed.apply
+
+def replay(kernels: list, slope: Callable | None) -> Callable:
+    """See `tensorflow.replay`."""
+    return functools.partial(Replayed.apply, kernels, slope)
 
 
 def vjp(function: Callable, inputs: list, gradients: list) -> list:
