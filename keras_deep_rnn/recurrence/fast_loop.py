@@ -231,7 +231,14 @@ class FastLoop:
             for k, place in enumerate(structure.results)
             if place and place[0] == "map" and self.maps[place[1]].slope
         }
-        self.stored = [i for i in range(len(self.maps)) if i not in self.as_state]
+        # Where x alone feeds a map, its projection is z.
+        self.as_projection = {
+            i: number
+            for number, i in enumerate(self.fed)
+            if not self.maps[i].sources and not self.maps[i].slope
+        }
+        known = {*self.as_state, *self.as_projection}
+        self.stored = [i for i in range(len(self.maps)) if i not in known]
         # (k, whether units are dropped, the maps and sources that are state k). One large product
         # is best where the parts of the batch keep all cores busy; otherwise XLA runs small ones
         # side by side.
@@ -376,13 +383,13 @@ class FastLoop:
         self, gradient: list, outputs: list, over_time: list, batched: list, weights: list
     ) -> tuple[list, list, list]:
         """The gradients of the projections, of the first states and of the weights."""
-        (_, keep), (states, dropped) = over_time, batched
+        (projections, keep), (states, dropped) = over_time, batched
         after, stored = outputs[: len(states)], outputs[len(states) :]
         before = [
             ops.concatenate([ops.expand_dims(first, 0), later[:-1]], axis=0)
             for first, later in zip(states, after)
         ]
-        residuals = self._residuals(after, stored)
+        residuals = self._residuals(projections, after, stored)
         d_states, d_learned, dz = self._deltas(
             [ops.zeros_like(state) for state in states], gradient, before, residuals, keep, dropped,
             weights,
@@ -390,13 +397,12 @@ class FastLoop:
         d_kernels, d_biases = self._products(dz, before, residuals, dropped, weights)
         return [dz[i] for i in self.fed], d_states, [d_kernels, d_biases, d_learned]
 
-    def _residuals(self, after: list, stored: list) -> list:
-        """What is stored of each map: a_i or z_i."""
+    def _residuals(self, projections: list, after: list, stored: list) -> list:
+        """What is known of each map: a_i or z_i."""
         found = dict(zip(self.stored, stored))
-        return [
-            after[self.as_state[i]] if i in self.as_state else found[i]
-            for i in range(len(self.maps))
-        ]
+        found |= {i: projections[number] for i, number in self.as_projection.items()}
+        found |= {i: after[k] for i, k in self.as_state.items()}
+        return [found[i] for i in range(len(self.maps))]
 
     def _deltas(
         self,
@@ -438,7 +444,7 @@ class FastLoop:
         residuals = inputs[2 * count : 2 * count + len(self.maps)]
         keep = inputs[2 * count + len(self.maps) :]
         d_states = [ds + g for ds, g in zip(carry, gradient)]
-        passed = [0.0] * count
+        passed = []
         if keep:
             live = [mask > 0 for mask in for_each(keep, d_states)]
             passed = [ops.where(on, ops.zeros_like(ds), ds) for on, ds in zip(live, d_states)]
@@ -465,7 +471,8 @@ class FastLoop:
         for (k, drops, group), matrix in zip(self.groups, matrices):
             found = ops.matmul(_side_by_side([dz[i] for i, _ in group]), matrix)
             d_before[k] = d_before[k] + (found * dropped[0] if drops and dropped else found)
-        d_before = [d + more for d, more in zip(d_before, passed)]
+        if keep:
+            d_before = [d + more for d, more in zip(d_before, passed)]
         return [*d_before, *(a + b for a, b in zip(carry[count:], d_learned))], dz
 
     def _products(
