@@ -220,7 +220,7 @@ def gated(entries):
             if f"{framework}/{other}" in e.contestants:
                 ratio = times(e.ratio(f"{framework}/{other}", name))
                 rows.append([framework, e.case["L"], family, e.ms(name), other, ratio])
-    return [table(["", "L", "", "ms", "against", "its time / ours"], rows)]
+    return [table(["backend", "L", "network", "ms", "against", "its time / ours"], rows)]
 
 
 def epochs(entries):
