@@ -22,9 +22,9 @@ IN_PLACE = [
 ]
 
 
-def in_place(activation: Any) -> Callable | None:
-    """The operation in place of an activation, which may have no hash."""
-    return next((operation for phi, operation in IN_PLACE if phi is activation), None)
+def in_place(activation: Any) -> Callable:
+    """The operation in place of an activation whose slope follows from its value."""
+    return next(operation for phi, operation in IN_PLACE if phi is activation)
 
 
 def traced_loop(body: Callable, reverse: bool = False) -> Callable:
