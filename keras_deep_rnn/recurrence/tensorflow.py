@@ -130,7 +130,7 @@ def with_gradient(
     # Read variables outside: what the function closes over would get no gradient.
     def call(*arguments: Any) -> list:
         if exporting():  # a model for a server has not even the operations of a gradient
-            return plain(*arguments)
+            return result(*arguments)
         results = function(*(tf.convert_to_tensor(a) for a in arguments))
         return list(results) if isinstance(results, (list, tuple)) else [results]
 
