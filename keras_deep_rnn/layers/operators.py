@@ -325,7 +325,8 @@ class Operator(Configured):
                 variables = self._step_variables()
                 learned = [tensor(v) for v in variables]
                 xla = loop.compiled(states[0].shape[0])
-                key = loop, xla, loop.parts(), zoneout, tuple(v.path for v in variables)
+                paths = tuple(variable.path for variable in variables)
+                key = loop, xla, loop.parts(), loop.one_product(), zoneout, paths
                 if key not in self._loops:
                     structure = self._structure_of(step) if zoneout else self.structure
                     self._loops[key] = fast_loop(

@@ -239,9 +239,7 @@ class FastLoop:
         }
         known = {*self.as_state, *self.as_projection}
         self.stored = [i for i in range(len(self.maps)) if i not in known]
-        # (k, whether units are dropped, the maps and sources that are state k). One large product
-        # is best where the parts of the batch keep all cores busy; otherwise XLA runs small ones
-        # side by side.
+        # (k, whether units are dropped, the maps and sources that are state k): one product each.
         self.groups = []
         for k in range(len(structure.results)):
             for drops in (False, True):
@@ -250,7 +248,7 @@ class FastLoop:
                     for i, j in structure.reads_state(k)
                     if (j in self.maps[i].dropped) == drops
                 ]
-                groups = [reads] if self.parts[0] > 1 else [[read] for read in reads]
+                groups = [reads] if loop.one_product() else [[read] for read in reads]
                 self.groups += [(k, drops, group) for group in groups if group]
         self.arriving = {read for *_, group in self.groups for read in group}
 

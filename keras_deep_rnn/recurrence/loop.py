@@ -83,6 +83,14 @@ class Loop:
             return self.batch_parts, 1
         return (1 if backend().exporting() else backend().parts_side_by_side()), LEAST_ROWS
 
+    def one_product(self) -> bool:
+        """Whether all products with a state in a step are one.
+
+        That is best where the parts of the batch keep all cores busy; otherwise XLA runs small ones
+        side by side. An export does as the model did, so that it rounds alike.
+        """
+        return (self.batch_parts or backend().parts_side_by_side()) > 1
+
 
 DEFAULT_LOOP = Loop()
 
