@@ -7,7 +7,7 @@ import keras
 
 from ..arguments import positive_integer
 from ..errors import UserError
-from ..layers import Plus
+from ..layers import Operator
 from ..networks import OneHot
 
 
@@ -85,7 +85,7 @@ def takes_tokens(model: keras.Model) -> bool:
 
 def tokens_of(model: keras.Model) -> int | None:
     """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
-    names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Plus, "num_tokens"))
+    names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Operator, "num_tokens"))
     sizes = [
         getattr(layer, name)
         for layer in layers_in(model)
