@@ -227,14 +227,14 @@ class Operator(Configured):
         width = units * getattr(activation, "pieces", 1)
         if not isinstance(activation, keras.layers.Layer):
             return activation, width
-        made = self._copy(activation, f"{activation.name}_{len(self._activations)}", width)
+        made = self._copy(activation, f"activation_{len(self._activations)}", width)
         self._activations.append(made)
         return made, width
 
     def _own_normalization(self, width: int) -> keras.layers.Layer | None:
         if self.normalization is None:
             return None
-        name = f"{self.normalization.name}_{len(self._normalizations)}"
+        name = f"normalization_{len(self._normalizations)}"
         self._normalizations.append(self._copy(self.normalization, name, width))
         return self._normalizations[-1]
 
