@@ -242,6 +242,7 @@ class Operator(Configured):
         config = {**layer.get_config(), "name": name, "dtype": self.dtype_policy}
         made = type(layer).from_config(config)
         made.build((None, width))
+        setattr(self, name, made)  # TensorFlow's checkpoints do not look into lists
         return made
 
     # One step
