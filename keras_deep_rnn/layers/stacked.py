@@ -73,6 +73,8 @@ class StackedRNNCell(Cell):
                 )
         self.skip = CHECKS["skip"]("skip", skip)
         self.cells = cell_list("cells", cells)
+        for level, cell in enumerate(self.cells, start=1):
+            setattr(self, f"level_{level}", cell)  # TensorFlow's checkpoints see no lists
         self.units = tuple(output_width(cell) for cell in self.cells)
         self.autocast = self.autocast and self.input_tokens is None
 
