@@ -96,6 +96,10 @@ CASES = [
         "`activation` can be given with `units` only: each of the `cells` has its own options.",
     ),
     (
+        lambda: kdr.StackedRNN([kdr.DeepTransitionRNNCell(H)], input_to="all"),
+        "`input_to` can be given with `units` only: each of the `cells` has its own options.",
+    ),
+    (
         lambda: kdr.StackedRNN(units=(4, 5), skip="residual")(X),
         "`skip='residual'` needs levels of equal width, got 4 below and 5 at level 2.",
     ),

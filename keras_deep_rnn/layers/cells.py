@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Loop
 from ..utils.keras_compat import KerasDropoutCell
 from .initializers import numbered
-from .operators import Operator, Plus, Predict, in_rows
+from .operators import Operator, Plus, Predict, in_rows, zoned_out
 from .options import (
     CellOptions,
     Configured,
@@ -197,18 +197,17 @@ class DeepRNNCell(Cell):
             new = self.plus([x, *states], dropped=mask, **of_tokens)
         else:
             new = self.plus([x, _dropped(states[0], mask), *states[1:]], **of_tokens)
-        new = self._zoned_out(as_list(new), states, training)
+        return self.finished(as_list(new), states, training)
+
+    def finished(self, new: list, states: list, training: bool) -> tuple[Any, list]:
+        """What a step returns, from the states before it and what ⊕ makes of them."""
+        if not training:
+            new = zoned_out(new, states, self.zoneout)
+        elif self.zoneout:
+            masks = [self._updated(ops.shape(state)) for state in new]
+            new = [ops.where(*values) for values in zip(masks, new, states)]
         y = _dropped(new[0], self.get_output_dropout_mask(new[0])) if training else new[0]
         return (y if self.predict is None else self.predict(y)), new
-
-    def _zoned_out(self, new: list, states: list, training: bool) -> list:
-        if not self.zoneout:
-            return new
-        if not training:
-            z = self.zoneout
-            return [z * old + (1 - z) * state for old, state in zip(states, new)]
-        masks = [self._updated(ops.shape(state)) for state in new]
-        return [ops.where(*values) for values in zip(masks, new, states)]
 
     def _updated(self, shape: Sequence) -> Any:
         """Which units of a state zoneout lets change, drawn anew."""
@@ -252,7 +251,7 @@ class DeepRNNCell(Cell):
 
             def step(inputs: list, states: list) -> list:
                 new = as_list(self.plus([*inputs, _dropped(states[0], dropped), *states[1:]]))
-                return [mixed * s + (1 - mixed) * n for s, n in zip(states, new)] if mixed else new
+                return zoned_out(new, states, mixed)
 
             updated = self.plus.non_trainable_variables
             sequence = recurrence.run(step, [sequences], states, keep, loop.unroll, updated)

@@ -250,11 +250,15 @@ class Operator(Configured):
     def call(self, inputs: Sequence, kept: Any = None, dropped: Any = None) -> Any:
         x, *states = inputs
         with autocast(self.compute_dtype):
-            biases = self._in_step(self._biases)
-            projections = self.project(x, kept)
-            affine = affine_of(self.maps, projections, self.loop_kernels(), biases, dropped)
-            new = self.run_step(affine, states)
+            new = self.new_states(x, states, kept, dropped)
         return new if isinstance(self.state_size, (list, tuple)) else new[0]
+
+    def new_states(self, x: Any, states: list, kept: Any = None, dropped: Any = None) -> list:
+        """The list of the new states, from weights in the type that they are read in."""
+        biases = self._in_step(self._biases)
+        projections = self.project(x, kept)
+        affine = affine_of(self.maps, projections, self.loop_kernels(), biases, dropped)
+        return self.run_step(affine, states)
 
     def run_step(self, affine: Callable, states: list) -> list:
         """`step` from a list of states to a list of states."""
@@ -312,10 +316,7 @@ class Operator(Configured):
         """
 
         def step(affine: Callable, states: list) -> list:
-            new = self.run_step(affine, states)
-            if not zoneout:
-                return new
-            return [zoneout * old + (1 - zoneout) * after for old, after in zip(states, new)]
+            return zoned_out(self.run_step(affine, states), states, zoneout)
 
         with autocast(self.compute_dtype):
             tensor = ops.convert_to_tensor
@@ -382,6 +383,13 @@ def looked_up(x: Any, kernel: Any, kept: Any = None) -> Any:
     # not that of the gradient. The product makes it a gradient of all of U.
     rows = ops.take(kernel * 1, ops.cast(x[..., 0], "int32"), axis=0)
     return rows if kept is None else rows * kept
+
+
+def zoned_out(new: list, states: list, rate: float) -> list:
+    """The new states in inference, each of which keeps that share of what it was."""
+    if not rate:
+        return new
+    return [rate * old + (1 - rate) * state for old, state in zip(states, new)]
 
 
 def in_rows(function: Callable, x: Any) -> Any:

@@ -138,7 +138,7 @@ def keras_options(
 
 
 def options_of(kind: type, options: typing.Mapping) -> Any:
-    """Those of the options that are of a kind, such as `KerasOptions`."""
+    """Those of the options that are of a kind, such as `CellOptions`."""
     return {name: options[name] for name in typing.get_type_hints(kind) if name in options}
 
 

@@ -454,8 +454,7 @@ def inference_of(cell: Any) -> Callable:
 
     def step(x: Any, states: list) -> tuple[Any, list]:
         x, *states = (cast(value) for value in (x, *states))
-        new = cell._zoned_out(as_list(cell.plus.call([x, *states])), states, False)
-        return (new[0] if cell.predict is None else cell.predict(new[0])), new
+        return cell.finished(as_list(cell.plus.call([x, *states])), states, False)
 
     return step
 

@@ -65,6 +65,7 @@ class StackedRNNCell(Cell):
             own = {n: v for n, v in options.items() if n not in of_keras}
             own |= {"transition_units": transition_units} if transition_units else {}
             own |= {"shortcut": shortcut} if shortcut else {}
+            own |= {"input_to": input_to} if input_to != "first" else {}
             own |= {"level_dropout": level_dropout} if level_dropout is not None else {}
             if own:
                 raise UserError(

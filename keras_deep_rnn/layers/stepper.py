@@ -17,7 +17,6 @@ import numpy as np
 from keras import ops
 
 from ..errors import UserError
-from ..recurrence.fast_loop import affine_of
 from ..utils.keras_compat import calls_before, without_autocast, without_new_calls
 from .cells import DeepRNNCell, state_widths
 from .operators import Operator
@@ -162,7 +161,8 @@ class _Program:
             kwargs = {**kwargs, "training": False}
         call = layer.call
         if isinstance(layer, Operator) and type(layer).call is Operator.call:
-            call = functools.partial(_step, layer)
+            # `Operator.call` without its types of computation.
+            call = lambda inputs: layer.new_states(inputs[0], list(inputs[1:]))  # noqa: E731
         if isinstance(layer, StackedRNNCell):
             call = functools.partial(self._levels, layer)
         with keras.StatelessScope() as scope, without_autocast():
@@ -272,14 +272,6 @@ def _compiled(count: int, steps: list, slots: list, results: list) -> Callable:
     returned = [f"s{k}" if own else f"s{k}.copy()" for k, own in zip(results, owned)]
     exec("\n".join([*lines, f" return {', '.join(returned)}"]), names)
     return names["run"]
-
-
-def _step(plus: Operator, inputs: Sequence) -> Any:
-    """`Operator.call` without its types of computation."""
-    x, *states = inputs
-    biases = plus._in_step(plus._biases)
-    affine = affine_of(plus.maps, plus.project(x), plus.loop_kernels(), biases)
-    return plus.run_step(affine, states)
 
 
 def _refused(part: Any, reason: Any) -> UserError:

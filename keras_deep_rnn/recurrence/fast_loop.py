@@ -75,6 +75,10 @@ class AffineMap:
         """phi' as a function of a; None where z is stored and phi is replayed."""
         return next((s for phi, s in SLOPES.items() if phi is self.activation), None)
 
+    def drop(self, j: int, u: Any, dropped: Sequence) -> Any:
+        """Source j, with the units dropped that recurrent dropout drops of it, if any."""
+        return u * dropped[0] if dropped and j in self.dropped else u
+
     def value(self, z: Any) -> Any:
         """a from z."""
         return z if self.activation is None else self.activation(z)
@@ -105,6 +109,7 @@ def affine_of(
         stored: Filled with what the backward pass needs of each map: a_i, or z_i.
     """
     fed = dict(zip((i for i, part in enumerate(maps) if part.x), projections))
+    masks = [] if dropped is None else [dropped]
 
     def affine(i: int, *us: Any) -> Any:
         part, terms = maps[i], []
@@ -112,8 +117,7 @@ def affine_of(
             if arriving and (i, j) in arriving:
                 terms.append(arriving[i, j])
             else:
-                u = u * dropped if dropped is not None and j in part.dropped else u
-                terms.append(ops.matmul(u, kernels[i][j]))
+                terms.append(ops.matmul(part.drop(j, u, masks), kernels[i][j]))
         terms += [fed[i]] if part.x else []
         terms += biases[i]
         z = functools.reduce(operator.add, terms)
@@ -455,7 +459,7 @@ class FastLoop:
             def affine(i: int, *us: Any) -> Any:
                 part = self.maps[i]
                 others = [
-                    u * dropped[0] if dropped and j in part.dropped else u
+                    part.drop(j, u, dropped)
                     for j, u in enumerate(us)
                     if (i, j) not in self.arriving
                 ]
@@ -480,10 +484,7 @@ class FastLoop:
         sources = self._sources(before, residuals, weights[2])
         d_kernels = []
         for i, part in enumerate(self.maps):
-            us = [
-                u * dropped[0] if dropped and j in part.dropped else u
-                for j, u in enumerate(sources[i])
-            ]
+            us = [part.drop(j, u, dropped) for j, u in enumerate(sources[i])]
             d_kernels.append([ops.matmul(ops.transpose(_rows(u)), _rows(dz[i])) for u in us])
         d_biases = [[ops.sum(_rows(dz[i]), axis=0) for _ in b] for i, b in enumerate(weights[1])]
         return d_kernels, d_biases
