@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from .network import LAYERS, RATE, build
 
-UNROLL = {"lax.scan": 1, "lax.scan, unroll 4": 4, "lax.scan, unroll 16": 16}
+UNROLL = {"lax.scan": 1, "lax.scan, unroll 8": 8}
 
 
 def facts():

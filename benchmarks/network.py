@@ -125,6 +125,10 @@ class Contestant:
 LAYERS = {
     "ours": Contestant(ours),
     "ours, one part": Contestant(functools.partial(ours, batch_parts=1)),
+    "ours, persistent": Contestant(functools.partial(ours, persistent=True)),
+    "ours, persistent, bfloat16": Contestant(
+        functools.partial(ours, persistent=True, dtype="mixed_bfloat16")
+    ),
     "ours, recurrent dropout": Contestant(functools.partial(ours, recurrent_dropout=0.3)),
     "ours, mask": Contestant(ours, masked=True),
     "ours, remat=16": Contestant(functools.partial(ours, remat=16)),

@@ -12,15 +12,13 @@ GROWTH_BASE = {"B": 16, "T": 100, "D": 88, "H": 200, "L": 2}
 GROWTH = {"T": (50, 100, 200, 400), "H": (100, 200, 400), "B": (4, 16, 64), "L": (1, 2, 4, 8)}
 QUICK = {"B": 4, "T": 8, "D": 5, "H": 8}
 
-# Where XLA records a CUDA graph of a whole loop; by default it leaves loops out.
-WHILE = "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL"
 WORKERS = {
     "tensorflow": {"KERAS_BACKEND": "tensorflow"},
     "jax": {"KERAS_BACKEND": "jax"},
-    "jax, WHILE": {"KERAS_BACKEND": "jax", "XLA_FLAGS": WHILE},
-    "jax, WHILE, graphs from 1": {
+    # Where XLA records a CUDA graph of a whole loop; by default it leaves loops out.
+    "jax, WHILE": {
         "KERAS_BACKEND": "jax",
-        "XLA_FLAGS": f"{WHILE} --xla_gpu_graph_min_graph_size=1",
+        "XLA_FLAGS": "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL",
     },
     # Without what an earlier run has compiled, so that the time of compilation is one.
     "torch": {"KERAS_BACKEND": "torch", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
@@ -55,9 +53,15 @@ ONE_LEVEL = [
 ]
 MEMORY = ["tensorflow/ours", "tensorflow/ours, remat=16", "tensorflow/naive"]
 ACCELERATOR = [
-    "jax/ours", "jax, WHILE/ours", "jax, WHILE, graphs from 1/ours", "jax/lax.scan",
-    "jax/lax.scan, unroll 4", "jax/lax.scan, unroll 16", "torch/nn.RNN", "torch/nn.LSTM",
+    "jax/ours", "jax/ours, persistent", "jax/ours, persistent, bfloat16", "jax/lax.scan",
+    "jax/lax.scan, unroll 8", "jax, WHILE/lax.scan", "torch/ours", "torch/ours, persistent",
+    "torch/ours, persistent, bfloat16", "torch/eager", "torch/nn.RNN", "torch/nn.LSTM",
 ]  # fmt: skip
+# B, T, D, H, L
+ACCELERATOR_SIZES = (
+    (16, 200, 88, 200, 2), (16, 1000, 50, 200, 2), (32, 100, 88, 400, 2), (16, 200, 88, 200, 4),
+    (64, 50, 200, 512, 2),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,10 +112,9 @@ def tasks(data_path=None, compile_all=False, quick=False):
     found.append(Task("nottingham", nottingham, FIT, **few, skip=missing))
     memory = {**_sizes(64, 2000, 88, 256), "L": 4, "mode": "train"}
     found.append(Task("memory", memory, MEMORY, **few))
-    for sizes in [(*shape, 2) for shape in SHAPES] + [(*SHAPES[2], 4)]:
+    for sizes in ACCELERATOR_SIZES:
         case = {**_sizes(*sizes[:4]), "L": sizes[4], "mode": "train"}
-        compiled = _compiled(sizes, compile_all, quick)
-        contestants = ACCELERATOR + ["torch/torch.compile"] * compiled
+        contestants = ACCELERATOR + ["torch/torch.compile"] * compile_all
         found.append(Task("accelerator", case, contestants, steps=10, accelerator=True))
     return _small(found) if quick else _distinct(found)
 

@@ -192,6 +192,7 @@ CHECKS: dict[str, Check] = {
     "jit_compile": optional(flag),
     "batch_parts": optional(positive_integer),
     "remat": optional(positive_integer),
+    "persistent": flag,
     "plus": keras_layer,
     "predict": optional(keras_layer),
     "normalization": optional(keras_layer),

@@ -12,6 +12,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # Most tests run a recurrence once for each of many shapes; XLA would compile each of them.
 os.environ.setdefault("KERAS_DEEP_RNN_XLA", "0")
+# Kernels run on the processor. Triton, which PyTorch imports, reads it once.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_addoption(parser):

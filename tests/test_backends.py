@@ -22,6 +22,7 @@ FILES = [
     "test_networks.py",
     "test_noise.py",
     "test_operators.py",
+    "test_persistent.py",
     "test_recurrence.py",
     "test_schedules.py",
     "test_step.py",

@@ -260,12 +260,13 @@ class DeepRNNCell(Cell):
         return (y if self.predict is None else in_rows(self.predict, y)), sequence
 
     def recurrence(self, loop: Loop = DEFAULT_LOOP) -> str:
-        """Which loop `run_sequence` takes: "fast", or "plain" and why."""
-        if isinstance(self.plus, Operator):
-            reason = self.plus.fallback_reason(loop)
-        else:
-            reason = f"⊕ is a {type(self.plus).__name__}"
-        return "fast" if reason is None else f"plain: {reason}"
+        """Which loop `run_sequence` takes: "fast", "persistent", or "plain" and why."""
+        if not isinstance(self.plus, Operator):
+            return f"plain: ⊕ is a {type(self.plus).__name__}"
+        reason = self.plus.fallback_reason(loop)
+        if reason is not None:
+            return f"plain: {reason}"
+        return "persistent" if self.plus.fits_chip(loop) else "fast"
 
     def _drop(self, x: Any, mask: Any) -> tuple[Any, dict]:
         """x without the units that the mask drops, and the factors of the rows of tokens.

@@ -17,7 +17,7 @@ from keras import ops
 
 from ..arguments import CHECKS, layer_sizes, positive_integer
 from ..errors import UserError
-from ..recurrence import DEFAULT_LOOP, Affine, Loop, run
+from ..recurrence import DEFAULT_LOOP, Affine, Loop, backend, persistent, run
 from ..recurrence.fast_loop import AffineMap, Structure, affine_of, fast_loop, over_rows
 from ..utils.keras_compat import autocast, sublayers
 from .initializers import numbered
@@ -371,6 +371,12 @@ class Operator(Configured):
         if self.built and self.structure.updated:
             return f"the step updates {self.structure.updated[0]}"
         return None
+
+    def fits_chip(self, loop: Loop) -> bool:
+        """Whether one kernel runs all steps of a small batch, see `recurrence.persistent`."""
+        chain = persistent.chain_of(self.maps, self.structure, loop) if self.built else None
+        here = backend().processors()
+        return chain is not None and bool(persistent.layout(chain, 1, self.compute_dtype, *here))
 
     def compute_output_shape(self, input_shape: Sequence) -> Any:
         shapes = [(*input_shape[0][:-1], width) for width in self._widths]

@@ -74,6 +74,7 @@ class LoopOptions(TypedDict, total=False):
     jit_compile: bool | None
     batch_parts: int | None
     remat: int | None
+    persistent: bool
 
 
 class CellOptions(WeightOptions, DropoutOptions, total=False):

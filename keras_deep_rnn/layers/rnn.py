@@ -88,6 +88,9 @@ class DeepRNN(Configured, keras.layers.RNN):
             TensorFlow without a GPU one for each core, of at least 4 rows, else 1.
         remat: Gradient checkpointing: store only the states and recompute the affine maps in
             chunks of this many steps during the backward pass. None stores them all.
+        persistent: Whether one kernel that keeps the weights on the chip runs all steps, on JAX and
+            PyTorch with an NVIDIA GPU of Hopper's kind or newer, where the network is a deep
+            transition and fits; see docs/accelerator.md.
         activity_regularizer, name, dtype, trainable: As for every Keras layer.
 
     Call arguments:
@@ -143,6 +146,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         jit_compile: bool | None = None,
         batch_parts: int | None = None,
         remat: int | None = None,
+        persistent: bool = False,
         activity_regularizer: Any = None,
         **_: Unpack[OperatorOptions],
     ) -> None:
@@ -177,6 +181,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         self.jit_compile = CHECKS["jit_compile"]("jit_compile", jit_compile)
         self.batch_parts = CHECKS["batch_parts"]("batch_parts", batch_parts)
         self.remat = CHECKS["remat"]("remat", remat)
+        self.persistent = CHECKS["persistent"]("persistent", persistent)
         self.autocast = self.autocast and cell.input_tokens is None
         object.__setattr__(self, "_steps", Programs())
 
@@ -245,6 +250,8 @@ class DeepRNN(Configured, keras.layers.RNN):
         self, sequences: Any, initial_state: Any, mask: Any, training: bool, reset: Any
     ) -> Any:
         states = self._first_states(sequences, initial_state, reset)
+        if self.autocast:  # `stateless_call` leaves it out
+            sequences = ops.cast(sequences, self.compute_dtype)
         # In the loop time is the first axis.
         sequences = ops.swapaxes(sequences, 0, 1)
         if mask is not None:
@@ -275,12 +282,15 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     @property
     def recurrence(self) -> str | list[str]:
-        """Which loop over time runs: "fast", or "plain" and why; for a stack, of each level."""
+        """Which loop over time runs: "fast", "persistent", or "plain" and why.
+
+        For a stack, the list of those of its levels.
+        """
         return recurrence_of(self.cell, self._loop)
 
     @property
     def _loop(self) -> Loop:
-        return Loop(self.unroll, self.jit_compile, self.batch_parts, self.remat)
+        return Loop(self.unroll, self.jit_compile, self.batch_parts, self.remat, self.persistent)
 
     def step(self, x_t: Any, states: Sequence | None = None) -> tuple[Any, list]:
         """One time step for online inference, by a function that is compiled once for the layer.

@@ -28,6 +28,7 @@ from keras import activations, ops
 
 from ..errors import UserError
 from ..utils.keras_compat import autocast, without_autocast
+from . import persistent
 from .loop import Loop, backend, for_each, run
 
 
@@ -227,6 +228,7 @@ class FastLoop:
     ) -> None:
         self.maps, self.step, self.structure = list(maps), step, structure
         self.variables, self.dtype, self.remat = list(variables), dtype, loop.remat
+        self.chain = persistent.chain_of(self.maps, structure, loop)
         self.parts = loop.parts()
         self.fed = [i for i, part in enumerate(self.maps) if part.x]
         # A state that is the value of a map is stored as the state alone.
@@ -335,7 +337,24 @@ class FastLoop:
         count = len(batched[0])
         return [_joined([outputs[k] for outputs in found], 1) for k in range(count)], found
 
+    def _on_chip(self, sequence: Any, keep: list, dropped: list) -> persistent.Layout | None:
+        """How one kernel runs all steps of a sequence, (T, B, n); None where none does."""
+        known = all(isinstance(size, int) for size in sequence.shape)
+        if self.chain is None or not known or dropped or any(m.shape[-1] > 1 for m in keep):
+            return None
+        return persistent.layout(self.chain, sequence.shape[1], self.dtype, *backend().processors())
+
     def _forward_part(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
+        (projections, keep), (states, dropped) = over_time, batched
+        on_chip = projections and self._on_chip(projections[0], keep, dropped)
+        if not on_chip:
+            return self._forward_steps(loop, over_time, batched, weights)
+        found = persistent.forward(
+            backend().launch, on_chip, projections, states[0], keep, weights[:2]
+        )
+        return found if loop is self._loop_forward else found[:1]
+
+    def _forward_steps(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
         (projections, keep), (states, dropped) = over_time, batched
         kernels, biases, learned = weights
         matrices = [_side_by_side([kernels[i][j] for i, j in group]) for *_, group in self.groups]
@@ -422,6 +441,24 @@ class FastLoop:
             The gradients of the states before the first step, of the variables, and dz_i of every
             step.
         """
+        on_chip = self._on_chip(gradient[0], keep, dropped)
+        if on_chip:
+            d_first, dz = persistent.backward(
+                backend().launch, on_chip, gradient[0], residuals, keep, weights[0]
+            )
+            return [d_first], [], dz
+        return self._deltas_of_steps(d_states, gradient, before, residuals, keep, dropped, weights)
+
+    def _deltas_of_steps(
+        self,
+        d_states: list,
+        gradient: list,
+        before: list,
+        residuals: list,
+        keep: list,
+        dropped: list,
+        weights: list,
+    ) -> tuple[list, list, list]:
         kernels, _, learned = weights
         # Laid out before the loop: a product with a matrix that stands transposed in memory takes
         # up to twice as long.

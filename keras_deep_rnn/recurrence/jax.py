@@ -1,6 +1,8 @@
 """The loop primitive on JAX, and how a function gets a custom gradient."""
 
 import contextlib
+import functools
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +12,11 @@ import keras
 import numpy as np
 
 from ..errors import UserError
+from . import persistent
 from .loop import number_of_parts
+
+# A GPU waits for the host between the steps of a loop; that many steps are one.
+STEPS_TOGETHER = 8
 
 
 def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
@@ -21,7 +27,8 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
             carry, outputs = body(carry, inputs, constants)
             return list(carry), list(outputs)
 
-        return jax.lax.scan(one_step, list(carry), list(inputs), reverse=reverse)
+        unroll = STEPS_TOGETHER if accelerated() else 1
+        return jax.lax.scan(one_step, list(carry), list(inputs), reverse=reverse, unroll=unroll)
 
     return loop
 
@@ -105,6 +112,47 @@ def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
 def accelerated() -> bool:
     """See `tensorflow.accelerated`."""
     return jax.default_backend() != "cpu"
+
+
+@functools.cache
+def _processors() -> int:
+    if jax.default_backend() != "gpu" or importlib.util.find_spec("jax_triton") is None:
+        return 0
+    chip: Any = jax.devices()[0]
+    major = int(str(chip.compute_capability).split(".", maxsplit=1)[0])
+    return chip.core_count if major >= persistent.CAPABILITY else 0
+
+
+def processors() -> tuple[int, bool]:
+    """See `torch.processors`; JAX takes the fewer bits unless it is told otherwise."""
+    precision = jax.config.values["jax_default_matmul_precision"]
+    return _processors(), precision in ("float32", "highest")
+
+
+def launch(
+    kernel: str,
+    inputs: list,
+    outputs: list,
+    sizes: tuple,
+    on_chip: persistent.Layout,
+    constants: dict,
+) -> list:
+    """See `torch.launch`."""
+    import jax_triton
+
+    from . import kernels
+
+    grid, constants = persistent.constants_of(sizes[1], on_chip, constants)
+    return jax_triton.triton_call(
+        *inputs,
+        *outputs,
+        *sizes,
+        kernel=getattr(kernels, kernel),
+        out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in outputs],
+        grid=grid,
+        input_output_aliases={len(inputs) + i: i for i in range(len(outputs))},
+        **constants,
+    )
 
 
 def exporting(batch: int | None = 1) -> bool:

@@ -60,12 +60,15 @@ class Loop:
             what suits the machine.
         remat: Steps of a chunk of time whose affine maps are recomputed in the backward pass; None
             stores those of all steps.
+        persistent: Whether one kernel that keeps the weights on a GPU's chip runs all steps, where
+            it fits.
     """
 
     unroll: bool = False
     jit_compile: bool | None = None
     batch_parts: int | None = None
     remat: int | None = None
+    persistent: bool = False
 
     def compiled(self, batch: int | None = 1) -> bool:
         """Whether XLA compiles the recurrence of a batch of that size (None: unknown).

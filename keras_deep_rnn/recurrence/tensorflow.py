@@ -287,6 +287,11 @@ def as_exported() -> Iterator[None]:
         _as_exported.reset(token)
 
 
+def processors() -> tuple[int, bool]:
+    """See `torch.processors`; the persistent kernel is not for TensorFlow."""
+    return 0, True
+
+
 def exporting(batch: int | None = 1) -> bool:
     """Whether the graph that is being traced is one for a SavedModel.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from keras import activations
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from . import persistent
 from .fast_loop import FastLoop
 from .loop import for_each, number_of_parts
 from .loop import unrolled as looped  # noqa: F401  (PyTorch runs step by step anyway)
@@ -86,9 +88,9 @@ class TorchLoop(FastLoop):
         }
         self._loop_backward = traced_loop(self._step_backward, reverse=True)
 
-    def _forward_part(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
+    def _forward_steps(self, loop: Callable, over_time: list, batched: list, weights: list) -> list:
         if not self._products_are_all:
-            return super()._forward_part(self._traced[loop], over_time, batched, weights)
+            return super()._forward_steps(self._traced[loop], over_time, batched, weights)
         (projections, keep), (states, dropped) = over_time, batched
         kernels, biases, _ = weights
         length, batch = over_time[0][0].shape[:2]
@@ -139,7 +141,7 @@ class TorchLoop(FastLoop):
         drops = [j in part.dropped for j in range(part.sources)]
         return kernels[i], drops, (biases[i] or [None])[0]
 
-    def _deltas(
+    def _deltas_of_steps(
         self,
         d_states: list,
         gradient: list,
@@ -151,7 +153,9 @@ class TorchLoop(FastLoop):
     ) -> tuple[list, list, list]:
         if self._products_are_all:
             return self._products_alone(d_states, gradient, residuals, keep, dropped, weights)
-        return super()._deltas(d_states, gradient, before, residuals, keep, dropped, weights)
+        return super()._deltas_of_steps(
+            d_states, gradient, before, residuals, keep, dropped, weights
+        )
 
     def _products_alone(
         self,
@@ -162,7 +166,7 @@ class TorchLoop(FastLoop):
         dropped: list,
         weights: list,
     ) -> tuple[list, list, list]:
-        """`_deltas` of a step without code between its maps: each is da phi'(z)."""
+        """`_deltas_of_steps` of a step without code between its maps: each is da phi'(z)."""
         kernels, places = weights[0], self.structure.sources
         transposed = [[w.t().contiguous() for w in ws] for ws in kernels]
         slopes = [part.slope(x) for part, x in zip(self.maps, residuals) if part.slope]
@@ -331,6 +335,53 @@ def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
 def accelerated() -> bool:
     """See `tensorflow.accelerated`."""
     return torch.accelerator.is_available()
+
+
+@functools.cache
+def _processors() -> int:
+    if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
+        return 0
+    chip = torch.cuda.get_device_properties()
+    return chip.multi_processor_count if chip.major >= persistent.CAPABILITY else 0
+
+
+def processors() -> tuple[int, bool]:
+    """How many multiprocessors a GPU has for the persistent kernel, and whether products of 32-bit
+    numbers shall have 32 bits."""
+    return _processors(), torch.get_float32_matmul_precision() == "highest"
+
+
+def launch(
+    kernel: str,
+    inputs: list,
+    outputs: list,
+    sizes: tuple,
+    on_chip: persistent.Layout,
+    constants: dict,
+) -> list:
+    """Runs a kernel of `kernels`.
+
+    Args:
+        kernel: Its name.
+        inputs: What it reads.
+        outputs: What it writes, as it is before.
+        sizes: T and B.
+        on_chip: How the kernel lies on the chip.
+        constants: Its other constants.
+
+    Returns:
+        The outputs after it.
+    """
+    from . import kernels  # needs Triton
+
+    grid, constants = persistent.constants_of(sizes[1], on_chip, constants)
+    # Programs wait for each other: they start together or not at all.
+    together = {} if kernels.INTERPRETED else {"launch_cooperative_grid": True}
+    with torch.cuda.device(inputs[0].device) if inputs[0].is_cuda else contextlib.nullcontext():
+        getattr(kernels, kernel)[grid](
+            *(x.contiguous() for x in inputs), *outputs, *sizes, *outputs, **constants, **together
+        )
+    return outputs
 
 
 def exporting(batch: int | None = 1) -> bool:
