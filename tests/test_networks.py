@@ -205,3 +205,36 @@ def test_mistakes_about_gated_networks(network, options, error):
 def test_mistakes(options, error):
     with pytest.raises(UserError, match=error):
         music(**options)
+
+
+CELLS = {
+    "transition": lambda: kdr.DeepTransitionRNNCell(4, dropout=0.2),
+    "output": lambda: kdr.DeepOutputRNNCell(4, output_units=(3,)),
+    "stack": lambda: kdr.StackedRNNCell((4, 5)),
+    "gated": lambda: kdr.DeepTransitionLSTMCell(4),
+    "fast dropout": lambda: kdr.FastDropoutRNNCell(4),
+    "general": lambda: kdr.DeepRNNCell(kdr.Plus(4), zoneout=0.1),
+}
+
+
+@pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
+def test_a_layer_of_a_cell(make_cell):
+    layer = kdr.DeepRNN(make_cell(), return_sequences=True, activity_regularizer="l2")
+    x = np.ones((2, 3, 5), "float32")
+    y = layer(x)
+    again = kdr.DeepRNN.from_config(layer.get_config())
+    assert type(again.cell) is type(layer.cell)
+    assert again.get_config() == layer.get_config()
+    again.build(x.shape)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_allclose(
+        *(keras.ops.convert_to_numpy(keras.ops.stop_gradient(v)) for v in (y, again(x)))
+    )
+
+
+@pytest.mark.parametrize("make_cell", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize("option", ["dropout", "zoneout", "seed", "state_size", "predict"])
+def test_options_beside_a_cell(make_cell, option):
+    given = {option: keras.layers.Dense(3) if option == "predict" else 1}
+    with pytest.raises(UserError, match=f"`{option}` must be given to the .*Cell, got .* beside"):
+        kdr.DeepRNN(make_cell(), **given)

@@ -4,7 +4,7 @@ Shapes: B batch, T time steps, D input features, H units of h.
 """
 
 from collections.abc import Sequence
-from typing import Any, Unpack, get_type_hints
+from typing import Any, Unpack
 
 import keras
 
@@ -12,7 +12,7 @@ from ..arguments import layer_sizes
 from .cells import deep_output
 from .fast_dropout import FastDropoutRNNCell
 from .operators import Plus
-from .options import CellOptions, Described, LayerOptions, LoopOptions, options_of, weights_of
+from .options import CellOptions, Described, LayerOptions, options_of, weights_of
 from .rnn import DeepRNN
 from .stacked import StackedRNNCell
 
@@ -278,8 +278,7 @@ class StackedRNN(DeepRNN):
         super().__init__(cell, **options)
 
     def get_config(self) -> dict[str, Any]:
-        of_loop = {name: getattr(self, name) for name in get_type_hints(LoopOptions)}
-        return {**self.cell.get_config(), **keras.layers.Layer.get_config(self), **of_loop}
+        return {**self.cell.get_config(), **self._config_of_loop()}
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

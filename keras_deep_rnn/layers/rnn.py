@@ -6,7 +6,7 @@ Shapes: B batch, T time steps, D input features, H units of h.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, get_type_hints
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ from ..recurrence import Loop, backend, warn_if_slow
 from ..utils.keras_compat import autocast, sublayers
 from .cells import Cell, DeepRNNCell, as_list
 from .operators import Programs
-from .options import Configured, OperatorOptions, keras_options
+from .options import Configured, LoopOptions, OperatorOptions, keras_options
 from .stacked import StackedRNNCell, recurrence_of, run_sequence
 from .stepper import Stepper
 
@@ -151,21 +151,29 @@ class DeepRNN(Configured, keras.layers.RNN):
         **_: Unpack[OperatorOptions],
     ) -> None:
         self.refuse_unknown(_)
-        cell = plus
-        if not isinstance(plus, Cell):
-            cell = DeepRNNCell(
-                plus,
-                predict,
-                state_size,
-                dropout,
-                recurrent_dropout,
-                output_dropout,
-                zoneout,
-                learn_initial_state,
-                seed,
-                name="cell",  # a path that is the same in every process
-                dtype=_.get("dtype"),
-            )
+        plus = CHECKS["plus"]("plus", plus)
+        of_cell = {
+            "predict": predict,
+            "state_size": state_size,
+            "dropout": dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "output_dropout": output_dropout,
+            "zoneout": zoneout,
+            "learn_initial_state": learn_initial_state,
+            "seed": seed,
+        }
+        if isinstance(plus, Cell):
+            cell = plus
+            # Layers with arguments of their own have given these to the cell that they made.
+            beside = [n for n, v in of_cell.items() if v] if "plus" in self.arguments() else []
+            if beside:
+                raise UserError(
+                    f"`{beside[0]}` must be given to the {type(cell).__name__}, got "
+                    f"{of_cell[beside[0]]!r} beside it."
+                )
+        else:
+            # A path that is the same in every process.
+            cell = DeepRNNCell(plus, **of_cell, name="cell", dtype=_.get("dtype"))
         super().__init__(
             cell,
             return_sequences=flag("return_sequences", return_sequences),
@@ -433,10 +441,19 @@ class DeepRNN(Configured, keras.layers.RNN):
         return masks[0] if len(masks) == 1 else masks
 
     def get_config(self) -> dict[str, Any]:
+        if "plus" in self.arguments() and type(self.cell) is not DeepRNNCell:
+            cell = keras.saving.serialize_keras_object(self.cell)
+            return {**self._config_of_loop(), "plus": cell}
         config = super().get_config()
         if "state_size" in config:  # Keras makes a list of it
             config["state_size"] = self.cell.state_size
         return config
+
+    def _config_of_loop(self) -> dict[str, Any]:
+        """What is to be said beside the cell."""
+        names = (*get_type_hints(LoopOptions), "activity_regularizer")
+        of_loop = {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in names}
+        return {**keras.layers.Layer.get_config(self), **of_loop}
 
 
 def inference_of(cell: Any) -> Callable:
