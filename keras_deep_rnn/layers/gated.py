@@ -24,6 +24,11 @@ from .options import (
 from .rnn import DeepRNN
 
 
+def between(a: Any, b: Any, gate: Any) -> Any:
+    """(1 - gate) * a + gate * b in one operation less."""
+    return a + gate * (b - a)
+
+
 class GatedPlus(Operator):
     """What the gated operators share: functions of the gates, biases that differ by gate."""
 
@@ -91,10 +96,10 @@ class HighwayPlus(GatedPlus):
     def step(self, affine: Callable, h: Any) -> Any:
         for layer in range(self.depth):
             z = affine(layer, h)
-            candidate, *gates = ops.split(z, 2 if self.coupled_gates else 3, axis=-1)
-            transform, *carry = (self.recurrent_activation(gate) for gate in gates)
-            carry = carry[0] if carry else 1 - transform
-            h = transform * self.activation(candidate) + carry * h
+            c, *gates = ops.split(z, 2 if self.coupled_gates else 3, axis=-1)
+            t, *carry = (self.recurrent_activation(gate) for gate in gates)
+            c = self.activation(c)
+            h = t * c + carry[0] * h if carry else between(h, c, t)
         return h
 
     def initial_bias(self, i: int) -> Any:
@@ -221,11 +226,11 @@ class GRUPlus(GatedPlus):
             for layer, (x_z, x_r, x_c) in enumerate(inputs, start=1):
                 z, r, c = ops.split(affine(layer, h), 3, axis=-1)
                 z, r = sigma(x_z + z), sigma(x_r + r)
-                h = z * h + (1 - z) * phi(x_c + r * c)
+                h = between(phi(x_c + r * c), h, z)
             return h
         for layer in range(self.depth):
             z, r = ops.split(sigma(affine(2 * layer, h)), 2, axis=-1)
-            h = z * h + (1 - z) * phi(affine(2 * layer + 1, r * h))
+            h = between(phi(affine(2 * layer + 1, r * h)), h, z)
         return h
 
 

@@ -29,6 +29,38 @@ def in_place(activation: Any) -> Callable:
     return next(operation for phi, operation in IN_PLACE if phi is activation)
 
 
+def simplify(graph: torch.fx.Graph) -> None:
+    """Takes out of a traced step what only costs time: starting an operation is most of its cost.
+
+    Nothing is differentiated, so nothing need be detached; adding zeros changes nothing; and what a
+    product is added to can be the start of its sum.
+    """
+    aten = torch.ops.aten
+
+    def is_(node: Any, target: Any) -> bool:
+        return isinstance(node, torch.fx.Node) and node.target is target
+
+    def shape(node: torch.fx.Node) -> tuple:
+        return tuple(node.meta["val"].shape)
+
+    for node in graph.find_nodes(op="call_function", target=aten.detach.default):
+        node.replace_all_uses_with(node.args[0])
+    for node in graph.find_nodes(op="call_function", target=aten.add.Tensor):
+        for one, other in (node.args, node.args[::-1]):
+            if node.kwargs or not all(isinstance(x, torch.fx.Node) for x in (one, other)):
+                break
+            if is_(one, aten.zeros_like.default) and shape(other) == shape(node):
+                node.replace_all_uses_with(other)
+                break
+            if is_(one, aten.mm.default) and len(one.users) == 1 and shape(one) == shape(node):
+                with graph.inserting_before(node):
+                    added = graph.call_function(aten.addmm.default, (other, *one.args))
+                added.meta = node.meta
+                node.replace_all_uses_with(added)
+                break
+    graph.eliminate_dead_code()
+
+
 def traced_loop(body: Callable, reverse: bool = False) -> Callable:
     """See `loop`: the body is traced once for each set of shapes, into PyTorch's own operations.
 
@@ -52,11 +84,7 @@ def traced_loop(body: Callable, reverse: bool = False) -> Callable:
         key = tuple((x.shape, x.dtype, x.device) for x in example)
         if key not in programs:
             program = make_fx(flat_body)(*example)
-            for node in program.graph.find_nodes(
-                op="call_function", target=torch.ops.aten.detach.default
-            ):
-                node.replace_all_uses_with(node.args[0])
-            program.graph.eliminate_dead_code()
+            simplify(program.graph)
             program.recompile()
             programs[key] = program.forward
         run, history = programs[key], []
