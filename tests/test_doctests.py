@@ -10,12 +10,14 @@ import keras_deep_rnn
 import keras_deep_rnn.export
 import keras_deep_rnn.tuning
 
+# Triton and TensorFlow in one process end it; the kernels have no examples.
 MODULES = sorted(
     {
         module.name
         for package in (keras_deep_rnn, keras_deep_rnn.export, keras_deep_rnn.tuning)
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     }
+    - {"keras_deep_rnn.recurrence.kernels"}
 )
 
 

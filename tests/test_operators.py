@@ -55,6 +55,24 @@ class Pair(kdr.Operator):
         return [h, 0.5 * c + ops.sigmoid(affine(1, h))]
 
 
+class Pieces(kdr.Operator):
+    """Gates of a map with an activation, of maps without one, and a source that is code."""
+
+    def affine_maps(self):
+        n = self.units
+        return [
+            Affine(2 * n, (n,), x=True, activation=ops.sigmoid, pieces=2),
+            Affine(3 * n, (n, n), dropped=(1,), pieces=3),
+            Affine(2 * n, x=True, pieces=2, bias=False),
+        ]
+
+    def step(self, affine, h):
+        update, reset = affine(0, h)
+        a, b, c = affine(1, reset * h, h)
+        d, e = affine(2)
+        return update * h + (1 - update) * ops.tanh(a + b * d) * (c + e)
+
+
 class Doubled(kdr.Plus):
     """Overrides the equation, which the fast loop runs too."""
 
@@ -72,6 +90,8 @@ ACTIVATIONS = {
 MAKE = {
     "highway": lambda **o: kdr.DeepRNN(Highway(H), **o),
     "pair": lambda **o: kdr.DeepRNN(Pair(H), **o),
+    "pieces": lambda **o: kdr.DeepRNN(Pieces(H), **o),
+    "normalized pieces": lambda **o: kdr.DeepRNN(Pieces(H, normalization="layer"), **o),
     "doubled": lambda **o: kdr.DeepRNN(Doubled(H, (4,), True), **o),
     **{
         name: lambda activation=activation, **o: kdr.DeepTransitionRNN(

@@ -90,13 +90,12 @@ class HighwayPlus(GatedPlus):
         self.gate_bias = number("gate_bias", gate_bias)
 
     def affine_maps(self) -> list[Affine]:
-        width = (2 if self.coupled_gates else 3) * self.units
-        return [Affine(width, (self.units,), x=x or self.input_to == "all") for x in self.fed]
+        n, every = 2 if self.coupled_gates else 3, self.input_to == "all"
+        return [Affine(n * self.units, (self.units,), x or every, pieces=n) for x in self.fed]
 
     def step(self, affine: Callable, h: Any) -> Any:
         for layer in range(self.depth):
-            z = affine(layer, h)
-            c, *gates = ops.split(z, 2 if self.coupled_gates else 3, axis=-1)
+            c, *gates = affine(layer, h)
             t, *carry = (self.recurrent_activation(gate) for gate in gates)
             c = self.activation(c)
             h = t * c + carry[0] * h if carry else between(h, c, t)
@@ -215,21 +214,22 @@ class GRUPlus(GatedPlus):
 
     def affine_maps(self) -> list[Affine]:
         if self.reset_after:
-            wide = 3 * self.units
-            return [Affine(wide, x=True), *[Affine(wide, (self.units,))] * self.depth]
-        return [Affine(n * self.units, (self.units,), x=x) for x in self.fed for n in (2, 1)]
+            of_h = Affine(3 * self.units, (self.units,), pieces=3)
+            return [Affine(3 * self.units, x=True, pieces=3), *[of_h] * self.depth]
+        H = self.units
+        return [Affine(n * H, (H,), x=x, pieces=n) for x in self.fed for n in (2, 1)]
 
     def step(self, affine: Callable, h: Any) -> Any:
         sigma, phi = self.recurrent_activation, self.activation
         if self.reset_after:
-            inputs = [ops.split(affine(0), 3, axis=-1), *[(0.0, 0.0, 0.0)] * (self.depth - 1)]
+            inputs = [affine(0), *[(0.0, 0.0, 0.0)] * (self.depth - 1)]
             for layer, (x_z, x_r, x_c) in enumerate(inputs, start=1):
-                z, r, c = ops.split(affine(layer, h), 3, axis=-1)
+                z, r, c = affine(layer, h)
                 z, r = sigma(x_z + z), sigma(x_r + r)
                 h = between(phi(x_c + r * c), h, z)
             return h
         for layer in range(self.depth):
-            z, r = ops.split(sigma(affine(2 * layer, h)), 2, axis=-1)
+            z, r = (sigma(gate) for gate in affine(2 * layer, h))
             h = between(phi(affine(2 * layer + 1, r * h)), h, z)
         return h
 
@@ -342,13 +342,13 @@ class LSTMPlus(GatedPlus):
         return [self.units, self.units]
 
     def affine_maps(self) -> list[Affine]:
-        return [Affine(4 * self.units, (self.units,), x=x) for x in self.fed]
+        return [Affine(4 * self.units, (self.units,), x=x, pieces=4) for x in self.fed]
 
     def step(self, affine: Callable, s: list, /) -> list:
         h, c = s
         sigma, phi = self.recurrent_activation, self.activation
         for layer in range(self.depth):
-            i, f, g, o = ops.split(affine(layer, h), 4, axis=-1)
+            i, f, g, o = affine(layer, h)
             c = sigma(f) * c + sigma(i) * phi(g)
             h = sigma(o) * phi(c)
         return [h, c]

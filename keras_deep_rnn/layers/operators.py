@@ -18,7 +18,7 @@ from keras import ops
 from ..arguments import CHECKS, layer_sizes, positive_integer
 from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Affine, Loop, backend, persistent, run
-from ..recurrence.fast_loop import AffineMap, Structure, affine_of, fast_loop, over_rows
+from ..recurrence.fast_loop import AffineMap, Apart, Structure, affine_of, fast_loop, over_rows
 from ..utils.keras_compat import autocast, sublayers
 from .initializers import numbered
 from .options import (
@@ -82,10 +82,10 @@ class Operator(Configured):
     >>> from keras_deep_rnn import Affine, DeepRNN
     >>> class Gated(Operator):
     ...     def affine_maps(self):
-    ...         return [Affine(2 * self.units, (self.units,), x=True)]
+    ...         return [Affine(2 * self.units, (self.units,), x=True, pieces=2)]
     ...
     ...     def step(self, affine, h):
-    ...         gate, candidate = keras.ops.split(affine(0, h), 2, axis=-1)
+    ...         gate, candidate = affine(0, h)
     ...         gate = keras.ops.sigmoid(gate)
     ...         return gate * h + (1 - gate) * self.activation(candidate)
     >>> layer = DeepRNN(Gated(4))
@@ -126,7 +126,8 @@ class Operator(Configured):
         """The new h (the list of the new states) from h(t-1) (their list).
 
         Args:
-            affine: Function of i and the sources of affine map i, (B, n) each, to its value.
+            affine: Function of i and the sources of affine map i, (B, n) each, to its value, or the
+                list of its pieces.
             s: h(t-1), shape (B, H), or the list of the states.
         """
         raise NotImplementedError(f"{type(self).__name__} must say its `step`.")
@@ -186,7 +187,9 @@ class Operator(Configured):
                 bias = self._weight(f"bias_{i + 1}", "bias", (width,), self.initial_bias(i))
                 biases[-1].append(bias)
             phi = _after(self._own_normalization(width), phi)
-            maps.append(AffineMap(width, len(part.sources), part.x, phi, tuple(part.dropped)))
+            maps.append(
+                AffineMap(width, len(part.sources), part.x, phi, tuple(part.dropped), part.pieces)
+            )
         keep_untracked(self, "maps", maps)
         keep_untracked(self, "_of_input", of_input)
         keep_untracked(self, "_kernels", kernels)
@@ -326,13 +329,23 @@ class Operator(Configured):
             if self.fallback_reason(loop, training) is None:
                 variables = self._step_variables()
                 learned = [tensor(v) for v in variables]
+                maps, of_step = self.maps, step
+                if any(part.pieces > 1 for part in maps) and backend().cuts_slowly():
+                    apart = Apart(maps)
+                    maps, of_step = apart.maps, apart.step(step)
+                    fed = iter(projections)
+                    of_maps = [[next(fed)] if part.x else [] for part in self.maps]
+                    projections = [p for found in apart.cut(of_maps) for p in found]
+                    kernels, biases = apart.cut(kernels), apart.cut(biases)
                 xla = loop.compiled(states[0].shape[0])
                 paths = tuple(variable.path for variable in variables)
                 key = loop, xla, loop.parts(), loop.one_product(), zoneout, paths
                 if key not in self._loops:
-                    structure = self._structure_of(step) if zoneout else self.structure
+                    structure = self.structure
+                    if zoneout or maps is not self.maps:
+                        structure = self._structure_of(of_step, maps)
                     self._loops[key] = fast_loop(
-                        self.maps, step, structure, variables, self.compute_dtype, loop, xla
+                        maps, of_step, structure, variables, self.compute_dtype, loop, xla
                     )
                 weights = [kernels, biases, learned]
                 return self._loops[key](projections, states, keep, dropped, weights)
@@ -347,12 +360,12 @@ class Operator(Configured):
     @property
     def structure(self) -> Structure:
         """What the step does with its affine maps."""
-        found = self._structure or self._structure_of(self.run_step)
+        found = self._structure or self._structure_of(self.run_step, self.maps)
         keep_untracked(self, "_structure", found)
         return found
 
-    def _structure_of(self, step: Callable) -> Structure:
-        return Structure(step, self.maps, self._widths, self.compute_dtype, self.variables)
+    def _structure_of(self, step: Callable, maps: list[AffineMap]) -> Structure:
+        return Structure(step, maps, self._widths, self.compute_dtype, self.variables)
 
     def _step_variables(self) -> list[keras.Variable]:
         """The variables that the step reads beside the weights of its maps."""

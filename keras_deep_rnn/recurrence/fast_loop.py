@@ -43,6 +43,8 @@ class Affine:
         activation: phi; None for the identity.
         dropped: Which of the sources recurrent dropout drops units of; they have the width of h.
         bias: Whether there is a bias; None: as the operator's `use_bias` says.
+        pieces: In how many pieces of equal width a comes, such as gates; with more than one,
+            `affine` gives their list.
     """
 
     units: int
@@ -51,6 +53,7 @@ class Affine:
     activation: Callable | None = None
     dropped: Sequence[int] = (0,)
     bias: bool | None = None
+    pieces: int = 1
 
 
 # phi'(z) of the activations where it follows from a = phi(z), so that a is all that is stored.
@@ -70,6 +73,7 @@ class AffineMap:
     x: bool
     activation: Callable | None
     dropped: tuple[int, ...]
+    pieces: int = 1
 
     @property
     def slope(self) -> Callable | None:
@@ -87,6 +91,52 @@ class AffineMap:
     def replayed(self, residual: Any) -> Any:
         """a from what was stored."""
         return residual if self.slope else self.value(residual)
+
+    def cut(self, a: Any) -> Any:
+        """a as a step sees it: whole, or the list of its pieces."""
+        return a if self.pieces == 1 else list(ops.split(a, self.pieces, axis=-1))
+
+
+class Apart:
+    """Affine maps of which each piece is a map of its own, for a backend that cuts slowly.
+
+    Attributes:
+        maps: The maps of the pieces, in the order of their maps.
+        of_map: Of each map the numbers of its pieces.
+    """
+
+    def __init__(self, maps: Sequence[AffineMap]) -> None:
+        self.maps: list[AffineMap] = []
+        self.of_map: list[range] = []
+        for part in maps:
+            # What is computed from the whole z, such as its normalization, keeps it whole.
+            count = part.pieces if part.activation is None else 1
+            piece = dataclasses.replace(
+                part, width=part.width // count, pieces=part.pieces // count
+            )
+            self.of_map.append(range(len(self.maps), len(self.maps) + count))
+            self.maps += [piece] * count
+
+    def step(self, step: Callable) -> Callable:
+        """The step with the maps of the pieces."""
+
+        def step_of_pieces(affine: Callable, states: list) -> list:
+            def whole(i: int, *us: Any) -> Any:
+                found = [affine(k, *us) for k in self.of_map[i]]
+                return found if len(found) > 1 else found[0]
+
+            return step(whole, states)
+
+        return step_of_pieces
+
+    def cut(self, of_maps: Sequence[Sequence]) -> list[list]:
+        """Of each piece what it has of the tensors of its map."""
+        found = []
+        for numbers, tensors in zip(self.of_map, of_maps):
+            count = len(numbers)
+            pieces = [ops.split(x, count, axis=-1) if count > 1 else [x] for x in tensors]
+            found += [[x[k] for x in pieces] for k in range(count)]
+        return found
 
 
 def affine_of(
@@ -125,7 +175,7 @@ def affine_of(
         a = part.value(z)
         if stored is not None:
             stored[i] = a if part.slope else z
-        return a
+        return part.cut(a)
 
     return affine
 
@@ -167,7 +217,7 @@ class Structure:
                 )
             self.sources[i] = [place(u) for u in us]
             made[i] = maps[i].value(ops.zeros((1, maps[i].width), dtype))
-            return made[i]
+            return maps[i].cut(made[i])
 
         # JAX's trainer empties the variables while it runs; their values are in the scope outside.
         with without_autocast():
@@ -500,7 +550,7 @@ class FastLoop:
                     for j, u in enumerate(us)
                     if (i, j) not in self.arriving
                 ]
-                return part.replayed(replays[i](residuals[i], probes[i], *others))
+                return part.cut(part.replayed(replays[i](residuals[i], probes[i], *others)))
 
             with self._values(learned):
                 return list(self.step(affine, states))
@@ -547,7 +597,7 @@ class FastLoop:
 
         def affine(i: int, *us: Any) -> Any:
             found[i] = us
-            return self.maps[i].replayed(_rows(residuals[i]))
+            return self.maps[i].cut(self.maps[i].replayed(_rows(residuals[i])))
 
         with self._values(learned):
             self.step(affine, [_rows(state) for state in before])

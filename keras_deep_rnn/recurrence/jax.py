@@ -155,6 +155,14 @@ def launch(
     )
 
 
+def cuts_slowly() -> bool:
+    """Whether to cut no tensor in a loop.
+
+    On a processor XLA reads a part of the columns of a tensor in as much time as a product takes.
+    """
+    return not accelerated()
+
+
 def exporting(batch: int | None = 1) -> bool:
     """See `tensorflow.exporting`; here nothing depends on it."""
     return False

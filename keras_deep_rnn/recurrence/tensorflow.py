@@ -292,6 +292,11 @@ def processors() -> tuple[int, bool]:
     return 0, True
 
 
+def cuts_slowly() -> bool:
+    """See `jax.cuts_slowly`."""
+    return False
+
+
 def exporting(batch: int | None = 1) -> bool:
     """Whether the graph that is being traced is one for a SavedModel.
 

@@ -412,6 +412,11 @@ def launch(
     return outputs
 
 
+def cuts_slowly() -> bool:
+    """See `jax.cuts_slowly`."""
+    return False
+
+
 def exporting(batch: int | None = 1) -> bool:
     """See `tensorflow.exporting`; here nothing depends on it."""
     return False
