@@ -111,6 +111,8 @@ def compile_network(model: keras.Model, settings: "Settings", kind: str, updates
         loss = TokenLoss()
         metric = TEXT_METRICS[kind]()
     model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
+    # TensorFlow traces a step a second time if the first time has made variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
