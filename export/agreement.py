@@ -131,15 +131,15 @@ def _answers(
     """What a file and the model give for the same inputs: pairs of {name: array}."""
     random = np.random.default_rng(2)
     (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
-    function = served.functions()[signature]
+    function, whole = served.functions()[signature], whole_by_keras(plain)
     for batch in BATCHES if rows is None else [rows]:
         for length in lengths:
             if signature == "step":
-                yield _steps(plain, function, run, random, batch, length)
+                yield _steps(plain, whole, function, run, random, batch, length)
                 continue
             inputs = example(served, signature, random, batch, length)
             if signature == WHOLE:
-                expected = whole_by_keras(plain, inputs)
+                expected = whole(inputs)
             else:
                 expected = arrays(function(*map(tf.constant, inputs.values())))
             yield run(inputs), expected
@@ -147,6 +147,7 @@ def _answers(
 
 def _steps(
     plain: Served,
+    whole: Callable[[Arrays], Arrays],
     function: Callable[..., Any],
     run: Callable[[Arrays], Arrays],
     random: np.random.Generator,
@@ -155,7 +156,7 @@ def _steps(
 ) -> tuple[Arrays, Arrays]:
     """Steps over a sequence: y as Keras computes it as a whole, states as TensorFlow does."""
     x = example(plain, WHOLE, random, batch, length)["x"]
-    whole = {f"{name}_t": y for name, y in whole_by_keras(plain, {"x": x}).items()}
+    expected = {f"{name}_t": y for name, y in whole({"x": x}).items()}
     state = own = plain.streamed.initial_state(batch).numpy()
     got, states = [], []
     for t in range(length):
@@ -166,4 +167,4 @@ def _steps(
     got = {name: np.stack([each[name] for each in got], axis=1) for name in got[0]}
     if plain.last_only:
         got = {name: v if name == "next_state" else v[:, -1] for name, v in got.items()}
-    return got, {**whole, "next_state": np.stack(states, axis=1)}
+    return got, {**expected, "next_state": np.stack(states, axis=1)}

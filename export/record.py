@@ -22,7 +22,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +96,11 @@ def golden(served: Served) -> Iterator[tuple[str, Arrays, Arrays]]:
     Keras: what they give before they are saved is what they must give afterwards.
     """
     random = np.random.default_rng(0)
-    functions = served.functions()
+    functions, whole = served.functions(), whole_by_keras(served)
     for batch in BATCHES:
         for length in LENGTHS:
             inputs = example(served, "serving_default", random, batch, length)
-            yield "serving_default", inputs, whole_by_keras(served, inputs)
+            yield "serving_default", inputs, whole(inputs)
     for name in served.names[1:]:
         inputs = example(served, name, random, BATCHES[-1], LENGTHS[0])
         yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
@@ -127,19 +127,21 @@ def example(
     return inputs
 
 
-def whole_by_keras(served: Served, inputs: Arrays) -> Arrays:
+def whole_by_keras(served: Served) -> Callable[[Arrays], Arrays]:
     """What the model itself gives for the x of `serving_default`, all of whose steps count."""
     # Where T is known, Keras builds another loop.
     spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
-    with as_exported():
-        whole = tf.function(
-            lambda x: call(served.model, x), input_signature=[spec], autograph=False
-        )
-        y = tf.cast(whole(tf.constant(inputs["x"])), "float32")
-    outputs = {"y": y}
-    if served.options.probabilities:
-        outputs["probabilities"] = getattr(tf.nn, served.options.probabilities)(y)
-    return arrays(outputs)
+    whole = tf.function(lambda x: call(served.model, x), input_signature=[spec], autograph=False)
+
+    def run(inputs: Arrays) -> Arrays:
+        with as_exported():
+            y = tf.cast(whole(tf.constant(inputs["x"])), "float32")
+        outputs = {"y": y}
+        if served.options.probabilities:
+            outputs["probabilities"] = getattr(tf.nn, served.options.probabilities)(y)
+        return arrays(outputs)
+
+    return run
 
 
 def arrays(tensors: Mapping[str, Any]) -> Arrays:
