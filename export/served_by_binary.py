@@ -11,13 +11,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ServerError, Unreachable, UserError
 from .check_suite import Arrays, Rejected, Runner
-
-if TYPE_CHECKING:
-    from .client import Client
 
 BINARY = "tensorflow_model_server"
 SECONDS = 60
@@ -53,8 +50,9 @@ def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> 
                 [find_binary() or BINARY, *arguments], stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            with Client(f"127.0.0.1:{port}", name, timeout=SECONDS) as client:
-                _wait_until_available(client, server, log)
+            address = f"127.0.0.1:{port}"
+            _wait_until_available(address, name, server, log)
+            with Client(address, name, timeout=SECONDS) as client:
 
                 def run(signature: str, inputs: Arrays) -> Arrays:
                     try:
@@ -68,13 +66,19 @@ def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> 
             server.wait()
 
 
-def _wait_until_available(client: Client, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_available(
+    address: str, name: str, server: subprocess.Popen[bytes], log: Path
+) -> None:
+    from .client import Client
+
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        with contextlib.suppress(UserError, ServerError, Unreachable):
-            if "AVAILABLE" in client.status().values():
-                return
-        time.sleep(0.2)
+    # A call asks again until its time is over, also where the program has ended.
+    with Client(address, name, timeout=1) as client:
+        while time.monotonic() < end and server.poll() is None:
+            with contextlib.suppress(UserError, ServerError, Unreachable):
+                if "AVAILABLE" in client.status().values():
+                    return
+            time.sleep(0.2)
     said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
     raise UserError(f"check '{BINARY}' failed: it does not serve the version, it says: {said[-1]}")
 
