@@ -25,6 +25,21 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope="session")
+def checking_processes():
+    """What starts a check of an export in a process that is there already."""
+    from checking import checking
+
+    with checking() as start:
+        yield start
+
+
+@pytest.fixture
+def quick_checks(checking_processes, monkeypatch):
+    """Exports are checked in processes that have checked others before."""
+    monkeypatch.setattr("keras_deep_rnn.export.check._start", checking_processes)
+
+
+@pytest.fixture(scope="session")
 def exports(tmp_path_factory):
     """Folders of exports by the name of their models: "text" and "music"."""
     import served_models

@@ -13,7 +13,7 @@ ALL = {**MODELS, **HALF}
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_passes_every_check(name, tmp_path, monkeypatch):
+def test_passes_every_check(name, quick_checks, tmp_path, monkeypatch):
     found = {}
 
     def recorded(path):
