@@ -37,7 +37,8 @@ def loaded_after(code):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A file with classes of several modules."""
-    layer = kdr.DeepTransitionRNN(4, transition_units=(3,), activation=kdr.Maxout(2))
+    sparse = kdr.SparseInitializer(nonzeros=2)
+    layer = kdr.DeepTransitionRNN(4, transition_units=(3,), recurrent_initializer=sparse)
     inputs = keras.Input((None, 2))
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     keras.Model(inputs, kdr.WeightNoise(layer, 0.1)(inputs)).save(path)
