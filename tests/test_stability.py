@@ -11,7 +11,7 @@ DEEP = ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn")
 # Depth of the transition; in the others the levels, or the layers of input or output.
 CASES = [
     ("rnn", 1),
-    *((network, depth) for network in DEEP for depth in (2, 5, 10)),
+    *((network, depth) for network in DEEP for depth in (2, 10)),
     ("deep_input_rnn", 3),
     ("do_rnn", 3),
     ("srnn", 3),
@@ -46,8 +46,10 @@ def test_trains_at_any_depth(network, depth):
     )
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.003), loss)
+    # TensorFlow traces a step a second time if the first time has made variables.
+    model.optimizer.build(model.trainable_variables)
     x, y = pieces()
-    losses = model.fit({"x": x}, y, batch_size=4, epochs=50, verbose=0).history["loss"]
+    losses = model.fit({"x": x}, y, batch_size=4, epochs=20, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.8 * losses[0]
     assert all(np.isfinite(w).all() for w in model.get_weights())

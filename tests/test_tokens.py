@@ -59,7 +59,8 @@ def test_trains_as_its_twin(twins):
     """Also where the norm of the gradient is cut, which rows given one by one would change."""
     trained = []
     for layer, x in zip(twins, (some_tokens(), np.eye(TOKENS)[some_tokens()[..., 0]])):
-        model = keras.Sequential([layer, keras.layers.Dense(1, kernel_initializer="ones")])
+        classes = keras.layers.Dense(1, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input(x.shape[1:]), layer, classes])
         model.compile(keras.optimizers.SGD(0.5, global_clipnorm=0.1), "mse")
         model.fit(x, np.ones((3, 9, 1)), epochs=3, verbose=0)
         trained.append(model.get_weights())
