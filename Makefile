@@ -34,7 +34,8 @@ demo: .venv/demo
 # Tests run on small matrices: threads of one operation only wait for each other.
 test: export TF_NUM_INTRAOP_THREADS ?= 1
 test: .venv/test
-	$(BIN)/python -m pytest -n $(JOBS) $(if $(DATA_PATH),--data-path="$(DATA_PATH)") tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+	  $(if $(DATA_PATH),--data-path="$(DATA_PATH)") tests
 
 lint: .venv/lint
 	$(BIN)/ruff check .
