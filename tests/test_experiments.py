@@ -1,7 +1,11 @@
 """The paper's experiments: their files, how they are run, what is kept of them."""
 
+import contextlib
 import dataclasses
+import functools
+import io
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -16,7 +20,7 @@ import pytest
 from keras_deep_rnn import cli, networks
 from keras_deep_rnn.data.catalogue import names
 from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.experiments import experiment, page, records, runner, table
+from keras_deep_rnn.experiments import experiment, one, page, records, runner, table
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import network_arguments
@@ -110,25 +114,48 @@ def test_what_there_is_not(chosen, error):
 # Small experiments of the same form on made-up data: the files and names of the real ones.
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
     """Two experiments of two seeds each, on piano-rolls in a file; where their things lie."""
+    base = tmp_path_factory.mktemp("base")
     rng = np.random.default_rng(0)
     rolls = {
         f"{split}_{i}": (rng.random((8, 88)) < 0.05).astype("uint8")
         for split in ("train", "valid", "test")
         for i in range(3)
     }
-    np.savez(tmp_path / "pieces.npz", **rolls)
-    folder = tmp_path / "experiments" / "jsb_chorales"
+    np.savez(base / "pieces.npz", **rolls)
+    folder = base / "experiments" / "jsb_chorales"
     folder.mkdir(parents=True)
     common = "epochs = 2\nbatch_size = 2\nunits = 3\npatience = 5\n"
-    for network in ("rnn", "do_rnn"):
+    for network, more in (("rnn", ""), ("do_rnn", "output_units = [2]\n")):
         (folder / f"{network}-modern.toml").write_text(
-            f"minutes = 0.1\nseeds = [1, 2]\n[settings]\ndata = '{tmp_path}/pieces.npz'\n"
-            f"network = '{network}'\n{common}"
+            f"minutes = 0.1\nseeds = [1, 2]\n[settings]\ndata = '{base}/pieces.npz'\n"
+            f"network = '{network}'\n{common}{more}"
         )
+    return base
+
+
+@pytest.fixture(scope="module")
+def trained(base):
+    """What came of the experiment `do_rnn`, whose runs and results are in `base` now."""
+    with pytest.MonkeyPatch.context() as patched:
+        return reproducing(base, patched)("do_rnn", jobs=2)
+
+
+@pytest.fixture
+def small(base, tmp_path):
+    """The experiments before any run."""
+    shutil.copytree(base / "experiments", tmp_path / "experiments")
     return tmp_path
+
+
+@pytest.fixture
+def finished(base, trained, small):
+    """The experiments with the runs of `do_rnn`; gives their folder."""
+    for name in ("runs", "results"):
+        shutil.copytree(base / name, small / name)
+    return small / "runs" / "jsb_chorales" / "do_rnn-modern"
 
 
 def chosen(small, *networks):
@@ -138,8 +165,7 @@ def chosen(small, *networks):
     ]
 
 
-@pytest.fixture
-def reproduce(small, monkeypatch):
+def reproducing(small, monkeypatch):
     """Runs experiments whose files lie elsewhere, in processes that know where."""
     code = (
         "import sys\n"
@@ -163,10 +189,44 @@ def reproduce(small, monkeypatch):
     return run
 
 
-def test_trains_records_and_does_not_train_again(reproduce, small):
-    (record,), lines = reproduce("rnn", jobs=2)
+@pytest.fixture
+def reproduce(small, monkeypatch):
+    """See `reproducing`."""
+    return reproducing(small, monkeypatch)
+
+
+class Here:
+    """Does in this process, and at once, what the process of a job does."""
+
+    def __init__(self, command, **options):
+        job = {**json.loads(command[-1]), "parent": os.getppid()}
+        assert not job["cores"]
+        self.returncode, output = 0, io.StringIO()
+        with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(output):
+            patched.setattr(sys, "argv", ["one", json.dumps(job)])
+            try:
+                one.main()
+            except SystemExit as end:
+                self.returncode = end.code
+        self.stdout = io.StringIO(output.getvalue())
+
+    def wait(self, timeout=None):
+        return self.returncode
+
+
+@pytest.fixture
+def reproduce_here(reproduce, small, monkeypatch):
+    """The same without the processes."""
+    load = functools.partial(experiment.load, folder=small / "experiments")
+    monkeypatch.setattr(one, "load", load)
+    monkeypatch.setattr(runner.subprocess, "Popen", Here)
+    return reproduce
+
+
+def test_trains_records_and_does_not_train_again(trained, finished, reproduce, small):
+    (record,), lines = trained
     assert any("epoch 2/2" in line and "left" in line for line in lines)
-    assert record == records.read(small / "results", "jsb_chorales/rnn-modern")
+    assert record == records.read(small / "results", "jsb_chorales/do_rnn-modern")
     assert [run["seed"] for run in record["runs"]] == [1, 2]
     assert all(run["complete"] and run["epochs"] == 2 for run in record["runs"])
     both = [run["splits"]["test"]["frame_nll"] for run in record["runs"]]
@@ -176,36 +236,35 @@ def test_trains_records_and_does_not_train_again(reproduce, small):
     assert set(record["summary"]["test"]) == {
         "frame_nll", "sequence_nll", "frame_nll_from_1", "sequence_nll_from_1",
     }  # fmt: skip
-    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
+    run = Run(finished / "seed-1")
     assert run.metrics["splits"] == record["runs"][0]["splits"]
     assert record["data"]["checksum"] == run.config["data"]["checksum"]
-    assert record["kernels"] == 88 * 3 + 3 * 3 + 3 * 88
-    curves = records.read_curves(small / "results", "jsb_chorales/rnn-modern")
+    assert record["kernels"] == 88 * 3 + 3 * 3 + 3 * 2 + 2 * 88
+    curves = records.read_curves(small / "results", "jsb_chorales/do_rnn-modern")
     history = [row["val_frame_nll"] for row in run.history()]
     assert [row["validation"] for row in curves[1]] == pytest.approx(history, rel=1e-4)
     before = (run / "metrics.json").stat().st_mtime_ns
-    (again,), lines = reproduce("rnn")
+    (again,), lines = reproduce("do_rnn")
     assert again == record
     assert len(lines) == 1
     assert (run / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_a_record_keeps_its_other_seeds(reproduce, small):
+def test_a_record_keeps_its_other_seeds(finished, reproduce_here, small):
     """Where the folders of their runs are gone; not beside runs with other settings."""
     name = "jsb_chorales/do_rnn-modern"
     file = small / "experiments" / f"{name}.toml"
-    file.write_text(file.read_text() + "output_units = [2]\n")
-    (before,), _ = reproduce("do_rnn")
+    before = records.read(small / "results", name)
     curves = records.read_curves(small / "results", name)
     shutil.rmtree(small / "runs")
-    (record,), _ = reproduce("do_rnn", seeds=[2, 3])
+    (record,), _ = reproduce_here("do_rnn", seeds=[2, 3])
     assert [run["seed"] for run in record["runs"]] == [1, 2, 3]
     assert record["runs"][0] == before["runs"][0]
     assert record["summary"]["test"]["frame_nll"]["runs"] == 3
     assert records.read_curves(small / "results", name)[1] == curves[1]
     file.write_text(file.read_text().replace("units = 3", "units = 4"))
     shutil.rmtree(small / "runs")
-    (record,), _ = reproduce("do_rnn", seeds=[2])
+    (record,), _ = reproduce_here("do_rnn", seeds=[2])
     assert [run["seed"] for run in record["runs"]] == [2]
 
 
@@ -220,19 +279,20 @@ def test_no_path_of_the_machine_is_kept(small):
         assert not re.search(r'"(/|[A-Z]:\\\\|~)', text), file
 
 
-def test_an_unfinished_run_is_measured_and_goes_on(reproduce, small, monkeypatch):
-    reproduce("rnn", seeds=[1])
-    whole = records.read(small / "results", "jsb_chorales/rnn-modern")["runs"][0]
-    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
-    cut_after_one_epoch(run, chosen(small, "rnn")[0])
-    assert reproduce("rnn", seeds=[1], measure_only=True)[0][0]["runs"][0]["complete"] is False
-    record = records.read(small / "results", "jsb_chorales/rnn-modern")
+def test_an_unfinished_run_is_measured_and_goes_on(trained, reproduce_here, small):
+    whole = trained[0][0]["runs"][0]
+    (found,) = chosen(small, "do_rnn")
+    run = runner.folder_of(small / "runs", found, 1)
+    cut_after_one_epoch(run, found)
+    (record,), _ = reproduce_here("do_rnn", seeds=[1], measure_only=True)
+    assert record["runs"][0]["complete"] is False
+    record = records.read(small / "results", "jsb_chorales/do_rnn-modern")
     (partial,) = record["runs"]
     assert (partial["epochs"], partial["complete"]) == (1, False)
     assert set(partial["splits"]) == {"validation", "test"}
     assert record["summary"] == {"validation": {}, "test": {}}
     assert not (run / "metrics.json").exists()
-    (record,), _ = reproduce("rnn", seeds=[1])
+    (record,), _ = reproduce_here("do_rnn", seeds=[1])
     assert record["runs"][0]["splits"]["test"] == pytest.approx(whole["splits"]["test"], rel=1e-5)
 
 
@@ -271,9 +331,9 @@ def test_a_run_that_diverged_at_once_leaves_no_record(small):
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
-    reproduce("rnn", seeds=[1])
-    run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
-    cut_after_one_epoch(run, chosen(small, "rnn")[0])
+    (found,) = chosen(small, "rnn")
+    run = runner.folder_of(small / "runs", found, 1)
+    cut_after_one_epoch(run, found)
     config = json.loads((run / "config.json").read_text())
     config["data"]["checksum"] = "another"
     (run / "config.json").write_text(json.dumps(config))
@@ -310,13 +370,13 @@ def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monk
     assert not any("epoch  1/40" in line for line in lines)
 
 
-def test_a_run_with_other_settings_is_refused(reproduce, small):
-    reproduce("rnn", seeds=[1])
-    file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
+def test_a_run_with_other_settings_is_refused(finished, reproduce_here, small):
+    shutil.rmtree(finished / "seed-2")
+    file = small / "experiments" / "jsb_chorales" / "do_rnn-modern.toml"
     file.write_text(file.read_text().replace("units = 3", "units = 4"))
     with pytest.raises(UserError, match=r"was trained with units 3, .* has 4: .*--overwrite"):
-        reproduce("rnn", seeds=[1])
-    (record,), _ = reproduce("rnn", seeds=[1], overwrite=True)
+        reproduce_here("do_rnn", seeds=[1])
+    (record,), _ = reproduce_here("do_rnn", seeds=[1], overwrite=True)
     assert record["settings"]["units"] == 4
 
 
@@ -426,9 +486,6 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
 
 def called(*arguments):
     """The command line in this process: exit code, output, error line."""
-    import contextlib
-    import io
-
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         try:
@@ -438,7 +495,7 @@ def called(*arguments):
     raise AssertionError("main must end the process")
 
 
-def test_commands(reproduce, small, monkeypatch):
+def test_commands(reproduce_here, small, monkeypatch):
     monkeypatch.setattr(experiment, "select", lambda group, **which: chosen(small, "rnn"))
     places = ["--runs", small / "runs", "--results", small / "results"]
     code, output, errors = called("reproduce", "music", "--seed", "1", *places)
