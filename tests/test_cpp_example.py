@@ -41,7 +41,7 @@ def stream(program, folder, lines):
     )
 
 
-def test_steps_in_cpp_are_those_of_the_model(program, tmp_path):
+def test_steps_in_cpp_are_those_of_the_model(program, quick_checks, tmp_path):
     model = served_models.lstm_and_gru()
     folder = export_saved_model(model, tmp_path / "music")
     x = served_models.inputs(model, batch=1)
@@ -51,7 +51,7 @@ def test_steps_in_cpp_are_those_of_the_model(program, tmp_path):
     np.testing.assert_allclose(y, model.predict(x, verbose=0)[0], rtol=1e-5, atol=1e-6)
 
 
-def test_tokens_in_cpp(program, tmp_path):
+def test_tokens_in_cpp(program, quick_checks, tmp_path):
     model = served_models.text()
     folder = export_saved_model(model, tmp_path / "text", probabilities="softmax")
     x = served_models.inputs(model, batch=1)

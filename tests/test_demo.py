@@ -10,7 +10,7 @@ from keras_deep_rnn.settings import Settings
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
-def test_demo_makes_everything_that_it_names(tmp_path):
+def test_demo_makes_everything_that_it_names(quick_checks, tmp_path):
     random = np.random.default_rng(0)
     pieces = {
         f"{split}_{i}": (random.random((6, 88)) < 0.05).astype("uint8")

@@ -434,7 +434,7 @@ def test_keras_files_are_loaded_safely(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_networks_of_the_paper(network, tmp_path, monkeypatch):
+def test_networks_of_the_paper(network, quick_checks, tmp_path, monkeypatch):
     is_music = NETWORKS.index(network) % 2
     model = build_network(
         network,

@@ -44,14 +44,14 @@ def on_path(tmp_path, monkeypatch):
     return put
 
 
-def test_every_check_runs_against_the_server(on_path, exports):
+def test_every_check_runs_against_the_server(on_path, quick_checks, exports):
     on_path(STAND_IN)
     found = check_export(exports["music"] / "1").found
     for check in ("golden", "padding", "step by step", "generate", "bad inputs"):
         assert found[f"tensorflow_model_server, {check}"] == found[f"without Keras, {check}"]
 
 
-def test_a_server_that_does_not_serve_is_a_failure(on_path, exports):
+def test_a_server_that_does_not_serve_is_a_failure(on_path, quick_checks, exports):
     on_path(BROKEN)
     with pytest.raises(UserError, match="check 'tensorflow_model_server' failed: .* served today"):
         check_export(exports["text"] / "1")

@@ -28,7 +28,7 @@ from keras_deep_rnn.export.warmup import WARMUP, read_warmup
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, quick_checks):
     """A version that has not been checked, to be spoilt."""
     return exported(music(), tmp_path, probabilities="sigmoid")
 
@@ -40,8 +40,9 @@ def exported(model, path, **options):
     return version.folder
 
 
-def test_what_a_check_tells(folder):
-    checked = check_export(folder)
+def test_what_a_check_tells(tmp_path):
+    """In new processes, as a user's."""
+    checked = check_export(exported(music(), tmp_path, probabilities="sigmoid"))
     assert checked.difference == 0.0
     assert checked.found["files"].endswith("with their sha256")
     assert checked.found["warm-up"] == "8 requests"
@@ -50,7 +51,7 @@ def test_what_a_check_tells(folder):
 
 
 @pytest.mark.parametrize("model", [music, text])
-def test_compiled_by_xla(model, tmp_path):
+def test_compiled_by_xla(model, quick_checks, tmp_path):
     """Within 1e-5 of Keras, and what XLA would leave out is still checked."""
     probabilities = {music: "sigmoid", text: "softmax"}[model]
     folder = exported(model(), tmp_path, probabilities=probabilities, jit_compile=True)
@@ -156,7 +157,7 @@ def with_step(folder, model, change, kept=()):
     return replaced(folder, functions, [*(v.value for v in model.variables), *kept])
 
 
-def test_a_step_that_is_not_that_of_the_whole_sequence(tmp_path):
+def test_a_step_that_is_not_that_of_the_whole_sequence(quick_checks, tmp_path):
     model = music()
     folder = exported(model, tmp_path, probabilities="sigmoid")
     with_step(folder, model, lambda y: {**y, "next_state": 0.999 * y["next_state"]})
@@ -164,7 +165,7 @@ def test_a_step_that_is_not_that_of_the_whole_sequence(tmp_path):
         check_export(folder)
 
 
-def test_a_state_that_is_kept(tmp_path):
+def test_a_state_that_is_kept(quick_checks, tmp_path):
     model, calls = music(), tf.Variable(0.0)
     folder = exported(model, tmp_path, probabilities="sigmoid")
 
@@ -176,7 +177,7 @@ def test_a_state_that_is_kept(tmp_path):
         check_export(folder)
 
 
-def test_a_layer_that_looks_ahead(tmp_path):
+def test_a_layer_that_looks_ahead(quick_checks, tmp_path):
     """The whole sequence and its steps disagree, and the message says why that can be."""
     model = keras.Sequential(
         [
@@ -191,7 +192,7 @@ def test_a_layer_that_looks_ahead(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_causal_convolution_has_no_state(tmp_path):
+def test_a_causal_convolution_has_no_state(quick_checks, tmp_path):
     model = keras.Sequential(
         [
             keras.Input((None, D)),
@@ -228,7 +229,7 @@ class FromFile(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("operation", ["EagerPyFunc", "ReadFile"])
-def test_operations_out_of_reach(operation, tmp_path):
+def test_operations_out_of_reach(operation, quick_checks, tmp_path):
     (tmp_path / "number").write_text("1.5")
     layer = ThroughPython() if operation == "EagerPyFunc" else FromFile(str(tmp_path / "number"))
     model = keras.Sequential([keras.Input((None, D)), layer, keras.layers.GRU(2)])
@@ -237,7 +238,7 @@ def test_operations_out_of_reach(operation, tmp_path):
     assert list((tmp_path / "served").iterdir()) == []
 
 
-def test_saving_operations_serve_the_saver_alone(tmp_path):
+def test_saving_operations_serve_the_saver_alone(quick_checks, tmp_path):
     """A signature that restores a file is refused, though every SavedModel has such operations."""
     model = music()
     folder = exported(model, tmp_path, probabilities="sigmoid")
@@ -343,7 +344,7 @@ def test_reasons_are_one_line():
     assert reason(error.value).startswith("`x` must be finite")
 
 
-def test_a_version_of_text(tmp_path):
+def test_a_version_of_text(quick_checks, tmp_path):
     folder = exported(text(), tmp_path, probabilities="softmax")
     found = check_export(folder).found
     assert found["without Keras, generate"] == "each row alone as beside others"

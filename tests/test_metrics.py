@@ -14,7 +14,6 @@ from keras_deep_rnn.metrics import (
     Perplexity,
     TokenLoss,
     frame_nll,
-    token_nll,
 )
 
 METRICS = [
