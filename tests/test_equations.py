@@ -68,8 +68,11 @@ def test_without_bias(network):
     check(layer, x, first_states(layer))
 
 
-@pytest.mark.parametrize("known_length", [True, False], ids=["T", "None"])
-@pytest.mark.parametrize("jit", [False, True], ids=["", "jit"])
+@pytest.mark.parametrize(
+    ("jit", "known_length"),
+    [(False, False), (True, False), (True, True)],
+    ids=["None", "jit-None", "jit-T"],
+)
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_compiled(network, jit, known_length):
     x = sequences()

@@ -134,13 +134,13 @@ def test_a_number_much_smaller_than_the_sum_is_not_lost():
     metric = Perplexity()
     y, logits = np.zeros((1, 1), "int32"), np.zeros((1, 1, 2))
     metric.update_state(y, logits, np.full((1, 1), 2.0**25))
-    for _ in range(1000):
+    for _ in range(200):
         metric.update_state(y, logits * 0 + [[[0.0, 20.0]]], np.ones((1, 1)))
-    expected = (2.0**25 * math.log(2) + 1000 * 20.0) / (2.0**25 + 1000)
+    expected = (2.0**25 * math.log(2) + 200 * 20.0) / (2.0**25 + 200)
     assert number(metric) == pytest.approx(math.exp(expected), rel=1e-6)
     lossy = keras.metrics.Mean()
     lossy.update_state([math.log(2)], [2.0**25])
-    for _ in range(1000):
+    for _ in range(200):
         lossy.update_state([20.0], [1.0])
     assert number(lossy) != pytest.approx(expected, rel=1e-6)
 
