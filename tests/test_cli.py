@@ -331,7 +331,7 @@ def test_evaluate_step_by_step_gives_the_same_numbers(run):
 def test_killed_at_any_time_and_resumed(pieces, tmp_path):
     """SIGKILL, again and again at other moments, ends in the numbers of the run left in peace."""
     start = ["train", "--data", pieces, "--epochs", 12, "--recurrent-dropout", 0.3, *TINY]
-    assert deep_rnn(*start, "--out", tmp_path / "whole").returncode == 0
+    assert called(*start, "--out", tmp_path / "whole")[0] == 0
     out = tmp_path / "killed"
     arguments = [*start, "--out", out]
     for wait in (0.0, 0.15):
@@ -346,7 +346,7 @@ def test_killed_at_any_time_and_resumed(pieces, tmp_path):
         json.loads((out / "config.json").read_text())
         with np.load(out / "backup.npz") as backup:
             assert json.loads(str(backup["state"]))["epochs"] >= 1
-    assert deep_rnn(*arguments).returncode == 0
+    assert called(*arguments)[0] == 0
     ended = [
         json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "whole", out)
     ]
@@ -371,7 +371,7 @@ def test_full_disk_is_one_line_and_the_run_goes_on_after_it(pieces, tmp_path):
     assert result.stderr.endswith("File too large.\n")
     assert result.stderr.count("\n") == 1
     assert not list(out.rglob(".partial"))
-    assert deep_rnn("train", "--resume", "--out", out).returncode == 0
+    assert called("train", "--resume", "--out", out)[0] == 0
     assert (out / "metrics.json").is_file()
 
 
