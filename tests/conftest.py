@@ -24,6 +24,14 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_programs():
+    """JAX keeps what it has compiled, gigabytes over many files."""
+    yield
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture(scope="session")
 def checking_processes():
     """What starts a check of an export in a process that is there already."""
