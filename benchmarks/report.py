@@ -25,7 +25,7 @@ class Entry:
         self.section, self.case = entry["section"], entry["case"]
         self.skipped, self.failed = entry.get("skipped"), entry.get("failed", {})
         self.contestants = entry.get("contestants", {})
-        self.facts = entry.get("facts", {})
+        self.facts, self.run = entry.get("facts", {}), entry["run"]
 
     @property
     def shape(self):
@@ -90,7 +90,8 @@ def render(results):
     sections = {}
     for entry in entries:
         sections.setdefault(entry.section, []).append(entry)
-    parts = [facts(results, entries)]
+    here = [entry for entry in entries if entry.section != "accelerator"]
+    parts = [facts(results, here or entries)]
     if "train" in sections:
         parts.append(f"![Time of a training step, by framework and configuration]({CHART})")
     for name, (title, write_section) in SECTIONS.items():
@@ -109,7 +110,7 @@ def render(results):
 
 def facts(results, entries):
     """Where and with what it was measured."""
-    runs = results["runs"]
+    runs = [results["runs"][i] for i in sorted({entry.run for entry in entries})]
     last = runs[-1]
     versions = {"python": last["python"]}
     for entry in entries:
@@ -302,8 +303,15 @@ def accelerator(entries):
         for name in names
     ]
     devices = {device for e in entries for f in e.facts.values() for device in f["devices"]}
-    header = [f"{', '.join(sorted(devices))}: ms (/ ours)"]
-    return [table([*header, *(f"{e.shape}, L = {e.case['L']}" for e in entries)], rows)]
+    versions = {
+        f"{name} {f[name]}" for e in entries for f in e.facts.values() for name in f
+        if name in ("jax", "torch")
+    }  # fmt: skip
+    header = ["ms (/ ours)"]
+    return [
+        f"{', '.join(sorted(devices))}; {', '.join(sorted(versions))}.",
+        table([*header, *(f"{e.shape}, L = {e.case['L']}" for e in entries)], rows),
+    ]
 
 
 SECTIONS = {

@@ -213,10 +213,9 @@ class GRUPlus(GatedPlus):
         self.reset_after = CHECKS["reset_after"]("reset_after", reset_after)
 
     def affine_maps(self) -> list[Affine]:
-        if self.reset_after:
-            of_h = Affine(3 * self.units, (self.units,), pieces=3)
-            return [Affine(3 * self.units, x=True, pieces=3), *[of_h] * self.depth]
         H = self.units
+        if self.reset_after:
+            return [Affine(3 * H, x=True, pieces=3), *[Affine(3 * H, (H,), pieces=3)] * self.depth]
         return [Affine(n * H, (H,), x=x, pieces=n) for x in self.fed for n in (2, 1)]
 
     def step(self, affine: Callable, h: Any) -> Any:
@@ -225,8 +224,7 @@ class GRUPlus(GatedPlus):
             inputs = [affine(0), *[(0.0, 0.0, 0.0)] * (self.depth - 1)]
             for layer, (x_z, x_r, x_c) in enumerate(inputs, start=1):
                 z, r, c = affine(layer, h)
-                z, r = sigma(x_z + z), sigma(x_r + r)
-                h = between(phi(x_c + r * c), h, z)
+                h = between(phi(x_c + sigma(x_r + r) * c), h, sigma(x_z + z))
             return h
         for layer in range(self.depth):
             z, r = (sigma(gate) for gate in affine(2 * layer, h))
