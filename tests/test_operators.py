@@ -166,6 +166,18 @@ def test_a_step_that_does_not_fit_its_maps(use, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("pieces", [0, 3])
+def test_pieces_that_do_not_divide_a_map(pieces):
+    class Cut(kdr.Operator):
+        def affine_maps(self):
+            return [Affine(2 * self.units, (self.units,), x=True, pieces=pieces)]
+
+    with pytest.raises(
+        UserError, match=f"`pieces` of affine map 0 must divide its 8 units, got {pieces}"
+    ):
+        kdr.DeepRNN(Cut(4)).build((None, None, 3))
+
+
 def test_a_call_of_ones_own_is_not_passed_over():
     class Halved(kdr.Plus):
         def call(self, inputs, **options):

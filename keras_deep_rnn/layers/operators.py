@@ -171,6 +171,11 @@ class Operator(Configured):
         maps, of_input, kernels, biases = [], [], [], []
         for i, part in enumerate(self.affine_maps()):
             phi, width = self._own_activation(part.activation, part.units)
+            if part.pieces < 1 or part.units % part.pieces:
+                raise UserError(
+                    f"`pieces` of affine map {i} must divide its {part.units} units, got "
+                    f"{part.pieces}."
+                )
             if part.x:
                 how = {"initializer": self.input_initializer} if self.input_feeds_maps else {}
                 shape = features, width
