@@ -40,9 +40,7 @@ def test_equals_simple_rnn(backwards, start, masked):
     if BACKEND == "jax" and masked and start:
         mask = np.roll(MASK, 2, axis=1) | np.array([1, 0, 0, 0, 0, 1], bool)
     states = first_states(ours)[0] if start else None
-    same(
-        ours(x, mask=mask, initial_state=states), keras_own(x, mask=mask, initial_state=states)
-    )
+    same(ours(x, mask=mask, initial_state=states), keras_own(x, mask=mask, initial_state=states))
 
 
 @pytest.mark.parametrize("network", EVERY, ids=str)
@@ -393,3 +391,19 @@ def test_regularizers_and_constraints_reach_the_weights():
         "bias_1",
         "bias_2",
     }
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_stateless_call_takes_x_in_any_type(precision):
+    """Keras casts what a layer is called with, but not what `stateless_call` is."""
+    layer = kdr.DeepTransitionRNN(4, (5,), True, return_sequences=True, dtype=precision)
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 3, 4)), "float32")
+    expected = layer(x)
+    values = [
+        [v.value for v in vs] for vs in (layer.trainable_variables, layer.non_trainable_variables)
+    ]
+    found, _ = layer.stateless_call(*values, x)
+    assert keras.backend.standardize_dtype(found.dtype) == layer.compute_dtype
+    np.testing.assert_array_equal(
+        *(to_numpy(keras.ops.cast(y, "float32")) for y in (found, expected))
+    )

@@ -340,3 +340,30 @@ def test_gradient_of_zoneout_in_inference(monkeypatch):
 def in_inference(layer, x, states, mask):
     results = keras.tree.flatten(layer(x, initial_state=states or None, mask=mask))
     return sum(ops.sum(ops.square(result - 0.1)) for result in results), results
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="is of PyTorch")
+def test_a_simplified_step_computes_the_same():
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    from keras_deep_rnn.recurrence.torch import simplify
+
+    def step(u, w, p, b, half):
+        z = torch.mm(u, w) + p + torch.zeros_like(p)
+        twice = torch.mm(u, w)
+        return b + torch.mm(u, w), z.detach() * 2, twice + twice, half + torch.mm(u, w)
+
+    given = [torch.randn(*shape) for shape in ((3, 4), (4, 5), (3, 5), (5,), (5,))]
+    given[-1] = given[-1].to(torch.bfloat16)
+    traced = make_fx(step)(*given)
+    expected = traced(*given)
+    simplify(traced.graph)
+    traced.recompile()
+    for a, b in zip(traced(*given), expected):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b)
+    names = [str(node.target) for node in traced.graph.nodes]
+    assert names.count("aten.addmm.default") == 2
+    assert "aten.zeros_like.default" not in names
+    assert "aten.detach.default" not in names

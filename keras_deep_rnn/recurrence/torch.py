@@ -37,22 +37,22 @@ def simplify(graph: torch.fx.Graph) -> None:
     """
     aten = torch.ops.aten
 
-    def is_(node: Any, target: Any) -> bool:
-        return isinstance(node, torch.fx.Node) and node.target is target
-
-    def shape(node: torch.fx.Node) -> tuple:
-        return tuple(node.meta["val"].shape)
+    def value(node: torch.fx.Node) -> torch.Tensor:
+        return node.meta["val"]
 
     for node in graph.find_nodes(op="call_function", target=aten.detach.default):
         node.replace_all_uses_with(node.args[0])
     for node in graph.find_nodes(op="call_function", target=aten.add.Tensor):
+        if node.kwargs or not all(isinstance(x, torch.fx.Node) for x in node.args):
+            continue
         for one, other in (node.args, node.args[::-1]):
-            if node.kwargs or not all(isinstance(x, torch.fx.Node) for x in (one, other)):
+            if one is other or len({value(x).dtype for x in (one, other, node)}) > 1:
                 break
-            if is_(one, aten.zeros_like.default) and shape(other) == shape(node):
+            same = [value(x).shape == value(node).shape for x in (one, other)]
+            if one.target is aten.zeros_like.default and same[1]:
                 node.replace_all_uses_with(other)
                 break
-            if is_(one, aten.mm.default) and len(one.users) == 1 and shape(one) == shape(node):
+            if one.target is aten.mm.default and len(one.users) == 1 and same[0]:
                 with graph.inserting_before(node):
                     added = graph.call_function(aten.addmm.default, (other, *one.args))
                 added.meta = node.meta
