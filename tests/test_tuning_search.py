@@ -65,6 +65,11 @@ def job_file(folder, *, name="job", epochs=2, workers=1, more="", settings=""):
     return path
 
 
+def hear_interrupts():
+    """What runs in the background passes on that it does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Started:
     """A command that runs."""
 
@@ -72,7 +77,9 @@ class Started:
         self.output = folder / f"output-{secrets.token_hex(4)}.txt"
         command = [COMMAND, "tune", *map(str, arguments)]
         with open(self.output, "w") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, preexec_fn=hear_interrupts
+            )
 
     def kill(self):
         self.process.kill()

@@ -684,6 +684,8 @@ class FastLoop:
 
     def _split(self, over_time: list, batched: list) -> list:
         """What is over time and what is not, of each part of the batch."""
+        if self.parts[0] == 1:
+            return [(over_time, batched)]
         split = functools.partial(backend().split, parts=self.parts[0], least=self.parts[1])
         flat = (
             split(keras.tree.flatten(over_time), axis=1),
