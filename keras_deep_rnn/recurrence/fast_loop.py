@@ -389,8 +389,9 @@ class FastLoop:
 
     def _on_chip(self, sequence: Any, keep: list, dropped: list) -> persistent.Layout | None:
         """How one kernel runs all steps of a sequence, (T, B, n); None where none does."""
-        known = all(isinstance(size, int) for size in sequence.shape)
-        if self.chain is None or not known or dropped or any(m.shape[-1] > 1 for m in keep):
+        if self.chain is None or dropped or any(mask.shape[-1] > 1 for mask in keep):
+            return None
+        if not all(isinstance(size, int) for size in sequence.shape):
             return None
         return persistent.layout(self.chain, sequence.shape[1], self.dtype, *backend().processors())
 
@@ -461,10 +462,16 @@ class FastLoop:
             for first, later in zip(states, after)
         ]
         residuals = self._residuals(projections, after, stored)
-        d_states, d_learned, dz = self._deltas(
-            [ops.zeros_like(state) for state in states], gradient, before, residuals, keep, dropped,
-            weights,
-        )  # fmt: skip
+        on_chip = self._on_chip(gradient[0], keep, dropped)
+        if on_chip:
+            d_first, dz = persistent.backward(
+                backend().launch, on_chip, gradient[0], residuals, keep, weights[0]
+            )
+            d_states, d_learned = [d_first], []
+        else:
+            d_states, d_learned, dz = self._deltas(
+                _zeros(states), gradient, before, residuals, keep, dropped, weights
+            )
         d_kernels, d_biases = self._products(dz, before, residuals, dropped, weights)
         return [dz[i] for i in self.fed], d_states, [d_kernels, d_biases, d_learned]
 
@@ -491,24 +498,6 @@ class FastLoop:
             The gradients of the states before the first step, of the variables, and dz_i of every
             step.
         """
-        on_chip = self._on_chip(gradient[0], keep, dropped)
-        if on_chip:
-            d_first, dz = persistent.backward(
-                backend().launch, on_chip, gradient[0], residuals, keep, weights[0]
-            )
-            return [d_first], [], dz
-        return self._deltas_of_steps(d_states, gradient, before, residuals, keep, dropped, weights)
-
-    def _deltas_of_steps(
-        self,
-        d_states: list,
-        gradient: list,
-        before: list,
-        residuals: list,
-        keep: list,
-        dropped: list,
-        weights: list,
-    ) -> tuple[list, list, list]:
         kernels, _, learned = weights
         # Laid out before the loop: a product with a matrix that stands transposed in memory takes
         # up to twice as long.

@@ -169,7 +169,7 @@ class TorchLoop(FastLoop):
         drops = [j in part.dropped for j in range(part.sources)]
         return kernels[i], drops, (biases[i] or [None])[0]
 
-    def _deltas_of_steps(
+    def _deltas(
         self,
         d_states: list,
         gradient: list,
@@ -181,9 +181,7 @@ class TorchLoop(FastLoop):
     ) -> tuple[list, list, list]:
         if self._products_are_all:
             return self._products_alone(d_states, gradient, residuals, keep, dropped, weights)
-        return super()._deltas_of_steps(
-            d_states, gradient, before, residuals, keep, dropped, weights
-        )
+        return super()._deltas(d_states, gradient, before, residuals, keep, dropped, weights)
 
     def _products_alone(
         self,
@@ -194,7 +192,7 @@ class TorchLoop(FastLoop):
         dropped: list,
         weights: list,
     ) -> tuple[list, list, list]:
-        """`_deltas_of_steps` of a step without code between its maps: each is da phi'(z)."""
+        """`_deltas` of a step without code between its maps: each is da phi'(z)."""
         kernels, places = weights[0], self.structure.sources
         transposed = [[w.t().contiguous() for w in ws] for ws in kernels]
         slopes = [part.slope(x) for part, x in zip(self.maps, residuals) if part.slope]
