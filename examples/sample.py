@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from keras_deep_rnn.console import start_backend
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 # How long a sample is, in frames, characters or words: music of about half a minute.
 LENGTH = {"piano_roll": 96, "characters": 600, "words": 150}

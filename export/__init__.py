@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from ..errors import missing_extra
+from ..utils.errors import missing_extra
 
 # `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
 # pyright: reportUnsupportedDunderAll=false

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from . import check_graph
 from .check_suite import Failed, Runner, Suite
 from .record import fits, hashes, read_record

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..addresses import parse_address
-from ..arguments import one_of
-from ..errors import ServerError, Unreachable, UserError, nearest
+from ..utils.errors import ServerError, Unreachable, UserError, nearest
+from ..utils.network import parse_address
+from ..utils.validation import one_of
 from .check_suite import Arrays
 from .signature_specs import Specs
 from .status import Failure, one_line

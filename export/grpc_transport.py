@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import missing_extra
+from ..utils.errors import missing_extra
 from .check_suite import Arrays
 from .signature_specs import Specs, specs
 from .status import Failure

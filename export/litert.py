@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..arguments import one_of, optional
-from ..errors import missing_extra
 from ..recurrence.tensorflow import as_exported
+from ..utils.errors import missing_extra
+from ..utils.validation import one_of, optional
 from .check_suite import Arrays
 from .contract import call
 from .signatures import WHOLE, Options, Served, Tensors

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import missing_extra
 from ..recurrence.tensorflow import as_exported
+from ..utils.errors import missing_extra
 from .check_suite import Arrays
 from .signatures import WHOLE, Served
 from .targets import Target, export_target

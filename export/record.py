@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from ..errors import UserError
 from ..recurrence.tensorflow import as_exported
 from ..runs import versions
+from ..utils.errors import UserError
 from .check_suite import Arrays
 from .contract import call, precision
 

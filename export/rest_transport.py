@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import missing_extra
+from ..utils.errors import missing_extra
 from .check_suite import Arrays
 from .signature_specs import Specs, specs
 from .status import Failure, code_of_http

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import flag, one_of, optional, positive_integer
-from ..errors import first_line
 from ..recurrence.tensorflow import as_exported
+from ..utils.errors import first_line
+from ..utils.validation import flag, one_of, optional, positive_integer
 from .check import check_export
 from .check_suite import decoded
 from .contract import exportable, read_vocabulary

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import ServerError, Unreachable, UserError
+from ..utils.errors import ServerError, Unreachable, UserError
 from .check_suite import Arrays, Rejected, Runner
 
 BINARY = "tensorflow_model_server"

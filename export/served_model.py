@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError, first_line
+from ..utils.errors import UserError, first_line
 from .check_graph import check_operations, read_graph
 from .check_suite import Arrays
 from .record import RECORD, read_record

@@ -17,8 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..addresses import check_address
-from ..errors import UserError, first_line, missing_extra
+from ..utils.errors import UserError, first_line, missing_extra
+from ..utils.network import check_address
 from .status import Failure
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

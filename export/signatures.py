@@ -17,7 +17,7 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from . import guards
 from .contract import takes_tokens, tokens_of
 from .sampling import draw_frame, draw_tokens

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import one_of, optional
-from ..errors import UserError, first_line
+from ..utils.errors import UserError, first_line
+from ..utils.validation import one_of, optional
 from .agreement import Disagree, differences
 from .check_suite import Arrays
 from .contract import exportable, precision, read_vocabulary

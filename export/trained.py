@@ -9,9 +9,9 @@ from typing import Any, cast
 import keras
 
 from .. import layers, networks  # noqa: F401  (registered, so that models with them load)
-from ..arguments import one_of
-from ..errors import UserError, first_line
 from ..runs import Run
+from ..utils.errors import UserError, first_line
+from ..utils.validation import one_of
 
 # How a model leaves, by the names of the command line.
 TARGETS = {

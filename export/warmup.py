@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..errors import missing_extra
+from ..utils.errors import missing_extra
 from .check_suite import Arrays
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from .registration import with_keras
+from .utils.registration import with_keras
 
 __version__ = "0.1.0"
 
@@ -70,7 +70,7 @@ def _import_layers() -> None:
 
 def _register() -> None:
     # Where it is one of the layers' own modules that imports Keras, none of them is ready yet.
-    parts = ("layers", "networks", "recurrence", "utils")
+    parts = ("layers", "networks", "recurrence", "utils.keras_compat")
     if not any(f"{__name__}.{part}" in sys.modules for part in parts):
         _import_layers()
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from .errors import missing_extra
+from .utils.errors import missing_extra
 
 
 def main() -> None:

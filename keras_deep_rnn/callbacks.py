@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from .errors import UserError
-from .shared_types import Say
-from .writing import replacing
+from .utils.errors import UserError
+from .utils.files import replacing
+from .utils.types import Say
 
 if TYPE_CHECKING:
     from .data.batching import CarriedBatches, PieceBatches

@@ -14,8 +14,8 @@ from .cli_reproduce import reproduce_app
 from .cli_serve import register as register_serve
 from .cli_tune import tune_app
 from .console import progress, show_table, start_backend
-from .errors import DivergedError, UserError, argument_is
 from .options import Command, argument, flag, path, real, sizes, text, whole
+from .utils.errors import DivergedError, UserError, argument_is
 
 app = typer.Typer(
     name="deep-rnn",

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from .console import start_backend
-from .errors import UserError, argument_is
 from .options import Command, argument, real, text, whole
+from .utils.errors import UserError, argument_is
 
 AN_EXPORT = "Folder of an export, or of one of its versions."
 GRPC_PORT, REST_PORT = 8500, 8501

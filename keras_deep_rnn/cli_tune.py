@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from .console import show_table, start_backend
-from .errors import UserError, argument_is
 from .options import Command, argument, flag, path, real, text, whole
+from .utils.errors import UserError, argument_is
 
 if TYPE_CHECKING:
     from .tuning.job import Job

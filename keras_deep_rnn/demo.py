@@ -11,8 +11,8 @@ from .export import export_run
 from .generation import generate
 from .runs import CURVE
 from .settings import Settings
-from .shared_types import PathLike, Say, ShowProgress
 from .training import train
+from .utils.types import PathLike, Say, ShowProgress
 
 SETTINGS = Settings(data="bach_chorales", network="dots_rnn")
 

@@ -15,11 +15,11 @@ import keras
 import numpy as np
 
 from .data.batching import CarriedBatches
-from .errors import UserError
 from .evaluation import PRIMARY
 from .metrics import TokenLoss
 from .networks import build_network
-from .shared_types import Say, ShowProgress
+from .utils.errors import UserError
+from .utils.types import Say, ShowProgress
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -9,7 +9,7 @@ import numpy as np
 from .data.batching import CarriedBatches, PieceBatches
 from .floors import music_floors, text_floors
 from .metrics import TEXT_METRICS, FrameNLL
-from .shared_types import ShowProgress
+from .utils.types import ShowProgress
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import midi, plots
-from .arguments import number, one_of, positive_integer
-from .arguments import seed as checked_seed
 from .data import midi_files
-from .errors import UserError
 from .runs import Run
-from .shared_types import PathLike, Say
-from .writing import replacing
+from .utils.errors import UserError
+from .utils.files import replacing
+from .utils.types import PathLike, Say
+from .utils.validation import number, one_of, positive_integer
+from .utils.validation import seed as checked_seed
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
 # A MIDI file holds the length of a quarter note in 24 bits of microseconds, at most 16.8 seconds.

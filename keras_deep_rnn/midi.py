@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from .data.dataset import LOWEST_PITCH
-from .errors import missing_extra
-from .shared_types import PathLike
-from .writing import replacing
+from .utils.errors import missing_extra
+from .utils.files import replacing
+from .utils.types import PathLike
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
-from .arguments import number
 from .data.batching import Batch, CarriedBatches, PieceBatches
-from .errors import UserError
 from .layers import InverseDecay
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .networks import build_network
+from .utils.errors import UserError
+from .utils.validation import number
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from . import __version__
-from .errors import UserError, first_line
 from .settings import Settings
-from .shared_types import PathLike
-from .writing import PARTIAL, one_line, remove, replacing, write_json
+from .utils.errors import UserError, first_line
+from .utils.files import PARTIAL, one_line, remove, replacing, write_json
+from .utils.types import PathLike
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -5,10 +5,10 @@ import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .arguments import number, one_of, positive_integer
-from .arguments import rate as share
-from .arguments import seed as checked_seed
-from .errors import UserError
+from .utils.errors import UserError
+from .utils.validation import number, one_of, positive_integer
+from .utils.validation import rate as share
+from .utils.validation import seed as checked_seed
 
 if TYPE_CHECKING:
     from .data import Dataset

@@ -10,14 +10,14 @@ from typing import Any
 import keras
 
 from . import data, evaluation, plots
-from .arguments import one_of
 from .callbacks import Backup, EpochState, History, Progress
-from .errors import DivergedError, UserError, argument_is
 from .preparing import Prepared, check_lengths, prepare
 from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .settings import Settings, network_arguments
-from .shared_types import PathLike, Say, ShowProgress
-from .writing import PARTIAL, one_line, remove, replacing, write_json
+from .utils.errors import DivergedError, UserError, argument_is
+from .utils.files import PARTIAL, one_line, remove, replacing, write_json
+from .utils.types import PathLike, Say, ShowProgress
+from .utils.validation import one_of
 
 
 def train(

@@ -17,7 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_deep_rnn import cli, plots, settings, training
-from keras_deep_rnn.errors import DivergedError, UserError, missing_extra
+from keras_deep_rnn.utils.errors import DivergedError, UserError, missing_extra
 
 COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")
 TINY = ["--units", "4", "--transition-units", "3", "--output-units", "3", "--batch-size", "3"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.served_process import ServedProcess
-from keras_deep_rnn.errors import ServerError, Unreachable, UserError
+from keras_deep_rnn.utils.errors import ServerError, Unreachable, UserError
 
 if keras.backend.backend() != "tensorflow" or not importlib.util.find_spec("tensorflow_serving"):
     pytest.skip("needs TensorFlow and the extra `serving`", allow_module_level=True)

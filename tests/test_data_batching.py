@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn.data import CarriedBatches, PieceBatches
 from keras_deep_rnn.data.buckets import bucket_lengths
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 batch_sizes = st.integers(1, 7)

@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 from keras_deep_rnn import data
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 pretty_midi = pytest.importorskip("pretty_midi")
 

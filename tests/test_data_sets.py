@@ -22,7 +22,7 @@ import scipy.io
 from keras_deep_rnn import data
 from keras_deep_rnn.data import catalogue, files, penn_treebank, polyphonic
 from keras_deep_rnn.data.dataset import VERSION
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_deep_rnn import demo
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.utils.errors import UserError
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")

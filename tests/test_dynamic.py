@@ -7,11 +7,11 @@ import pytest
 from keras_deep_rnn import data, dynamic, training
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.data.batching import input_target_pairs
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.evaluation import evaluate, table
 from keras_deep_rnn.networks import build_network
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.utils.errors import UserError
 
 VOCABULARY = ("\n", "a", "b", "c", "d")
 

@@ -6,7 +6,7 @@ import pytest
 from descriptors import D, H
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 X = np.zeros((2, 4, D), "float32")
 

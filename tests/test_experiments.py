@@ -19,11 +19,11 @@ import pytest
 
 from keras_deep_rnn import cli, networks
 from keras_deep_rnn.data.catalogue import names
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.experiments import experiment, one, page, records, runner, table
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import network_arguments
+from keras_deep_rnn.utils.errors import UserError
 
 EVERY = [found for group in table.GROUPS for found in experiment.select(group)]
 KIND = {"music": ("piano_roll", 88), "characters": ("characters", 50), "words": ("words", 10_000)}

@@ -14,8 +14,8 @@ import pytest
 from served_models import MODELS, inputs, lstm_and_gru, music, text
 
 from keras_deep_rnn import LpUnit, Maxout, build_network
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.networks import NETWORKS
+from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are made with TensorFlow", allow_module_level=True)
@@ -403,7 +403,7 @@ def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path, unchecked):
 def test_other_backends_are_told_what_to_do():
     code = (
         "import keras\n"
-        "from keras_deep_rnn.errors import UserError\n"
+        "from keras_deep_rnn.utils.errors import UserError\n"
         "from keras_deep_rnn.export import export_saved_model\n"
         "try:\n"
         "    export_saved_model(keras.Sequential([keras.Input((None, 3))]), 'served')\n"

@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are made with TensorFlow", allow_module_level=True)

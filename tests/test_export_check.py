@@ -11,7 +11,7 @@ import pytest
 from descriptors import D, randomize
 from served_models import music, text
 
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("SavedModels are made with TensorFlow", allow_module_level=True)

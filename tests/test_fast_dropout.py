@@ -10,8 +10,8 @@ from scipy import integrate, special
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.layers.fast_dropout import activated_moments, affine_moments
+from keras_deep_rnn.utils.errors import UserError
 
 PHI = {
     "tanh": np.tanh,

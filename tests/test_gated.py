@@ -8,7 +8,7 @@ import pytest
 from descriptors import D, H, first_states, randomize, sequences, to_numpy
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 BACKEND = keras.backend.backend()
 ALL = {"return_sequences": True, "return_state": True}

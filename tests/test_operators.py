@@ -9,7 +9,7 @@ from test_recurrence import ALL, MASK, both, differentiated_at
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import Affine
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 BACKEND = keras.backend.backend()
 

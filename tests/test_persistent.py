@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.recurrence import Loop, persistent
+from keras_deep_rnn.utils.errors import UserError
 
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="Triton's interpreter takes tensors of PyTorch"

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from keras import ops
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.layers import Operator
 from keras_deep_rnn.recurrence import Loop, backend
 from keras_deep_rnn.recurrence.fast_loop import SLOPES
+from keras_deep_rnn.utils.errors import UserError
 
 BACKEND = keras.backend.backend()
 ACTIVATIONS = [

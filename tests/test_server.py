@@ -20,7 +20,7 @@ import pytest
 
 from benchmarks.served_process import ServedProcess
 from keras_deep_rnn import cli
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow" or not importlib.util.find_spec("tensorflow_serving"):
     pytest.skip("needs TensorFlow and the extra `serving`", allow_module_level=True)

@@ -12,8 +12,8 @@ from descriptors import BY_NAME, EVERY, D, H, first_states, randomize, sequences
 from keras import ops
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.layers import Plus
+from keras_deep_rnn.utils.errors import UserError
 
 BACKEND = keras.backend.backend()
 DROPPED = {"dropout": 0.5, "recurrent_dropout": 0.5, "seed": 1}

@@ -12,8 +12,8 @@ from descriptors import sequences as drawn
 from keras import ops
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.layers.stepper import _KerasCall
+from keras_deep_rnn.utils.errors import UserError
 
 GATED = {
     "highway": lambda **own: kdr.RecurrentHighway(H, depth=3, **own),

@@ -12,12 +12,12 @@ import pytest
 from keras_deep_rnn import data, plots, training
 from keras_deep_rnn.callbacks import Backup, seed_states
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.errors import DivergedError, UserError
 from keras_deep_rnn.evaluation import evaluate, table
 from keras_deep_rnn.metrics import frame_nll, token_nll
 from keras_deep_rnn.networks import build_network
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import Settings, network_arguments
+from keras_deep_rnn.utils.errors import DivergedError, UserError
 
 TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
 TEXT = "the quick brown fox jumps over the lazy dog\n"

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.networks import PAPER_NETWORKS, SEARCHED_NETWORKS, preset, table_1_size
 from keras_deep_rnn.tuning import (
     Entry,
@@ -19,6 +18,7 @@ from keras_deep_rnn.tuning import (
     units_for_budget,
 )
 from keras_deep_rnn.tuning.budget import STRUCTURE, TOLERANCE
+from keras_deep_rnn.utils.errors import UserError
 
 SPACE = paper_space(units=None, transition_depth=(1, 2), output_depth=(1, 2), levels=(2, 3))
 STRUCTURES = SPACE.combinations(STRUCTURE)

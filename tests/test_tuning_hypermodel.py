@@ -9,10 +9,10 @@ import pytest
 
 from keras_deep_rnn import data, training
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.settings import Settings
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
+from keras_deep_rnn.utils.errors import UserError
 
 keras_tuner = pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import HyperDeepRNN, seed_from  # noqa: E402

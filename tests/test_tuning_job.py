@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.settings import NETWORK_ARGUMENTS
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.job_file import arguments
 from keras_deep_rnn.tuning.paper import DEPTHS
+from keras_deep_rnn.utils.errors import UserError
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs" / "tuning.md"
 SECTION = DOCS.read_text().split("## A search job")[1].split("\n## ")[0]

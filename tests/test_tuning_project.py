@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.tuning import Entry, SearchSpace
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.project import BACKUP, JOB, STATE, TOKEN, Project, check_worker_id
 from keras_deep_rnn.tuning.trial import Trial
+from keras_deep_rnn.utils.errors import UserError
 
 # What a search begins with.
 FOLDER = {"job.json", "token", "lock", "workers", "logs", "trials"}

@@ -10,7 +10,6 @@ import shlex
 
 import pytest
 
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.settings import Settings
 from keras_deep_rnn.tuning import paper_space, settings_of, units_for_budget
 from keras_deep_rnn.tuning.budget import count_parameters
@@ -25,6 +24,7 @@ from keras_deep_rnn.tuning.report import (
     write_report,
 )
 from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
+from keras_deep_rnn.utils.errors import UserError
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("plotly")

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from keras_deep_rnn import training
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.runs import Run
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.project import Project
 from keras_deep_rnn.tuning.trial import COMPLETED, ENDED, FAILED, RUNNING, Trial, best_of
+from keras_deep_rnn.utils.errors import UserError
 
 pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import search as search_module

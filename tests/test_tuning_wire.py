@@ -12,8 +12,8 @@ import grpc
 import psutil
 import pytest
 
-from keras_deep_rnn.errors import UserError
 from keras_deep_rnn.tuning.wire import _CLIENT_OPTIONS, Client, Server, ServerError, Unreachable
+from keras_deep_rnn.utils.errors import UserError
 
 TOKEN = "3f" * 32
 
@@ -297,7 +297,7 @@ def test_addresses_that_cannot_be_listened_at(server, capfd):
 
 
 def test_a_port_that_was_taken_meanwhile(server, monkeypatch):
-    monkeypatch.setattr("keras_deep_rnn.addresses._check_free", lambda *arguments: None)
+    monkeypatch.setattr("keras_deep_rnn.utils.network._check_free", lambda *arguments: None)
     with pytest.raises(UserError, match="`address` must be free to listen at, got"):
         Server(server.address, HANDLERS)
 
@@ -376,7 +376,7 @@ def test_calls_leave_nothing_behind(client):
 def test_without_grpc():
     code = (
         "import sys; sys.modules['grpc'] = None\n"
-        "from keras_deep_rnn.errors import UserError\n"
+        "from keras_deep_rnn.utils.errors import UserError\n"
         "try: import keras_deep_rnn.tuning.wire\n"
         "except UserError as error: print(error)"
     )

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from keras_deep_rnn.errors import UserError
-from keras_deep_rnn.writing import one_line, replacing, write_json
+from keras_deep_rnn.utils.errors import UserError
+from keras_deep_rnn.utils.files import one_line, replacing, write_json
 
 # `deep-rnn` as the name of the program keeps Keras out.
 START = """

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..callbacks import Backup
-from ..errors import DivergedError, UserError, first_line
 from ..preparing import prepare
 from ..runs import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ..settings import Settings, network_arguments
 from ..training import fit_and_measure
-from ..writing import one_line, remove
+from ..utils.errors import DivergedError, UserError, first_line
+from ..utils.files import one_line, remove
 from .report import train_command
 
 if TYPE_CHECKING:

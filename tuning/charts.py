@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..plots import GREY, INK, ORANGE, require
-from ..writing import one_line, replacing
+from ..utils.files import one_line, replacing
 from .findings import by_network, compared, depths_of, ranking_table, scores, wide, window
 from .project import REPORT
 from .trial import Trial, best_of, score_of

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import UserError, first_line
 from ..runs import BACKUP
-from ..writing import one_line, remove
+from ..utils.errors import UserError, first_line
+from ..utils.files import one_line, remove
 from .oracles import Choice, Sampler
 from .report import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial

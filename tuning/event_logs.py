@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import missing_extra
 from ..runs import Run
-from ..writing import remove, replacing
+from ..utils.errors import missing_extra
+from ..utils.files import remove, replacing
 from .findings import measured
 from .project import REPORT
 from .trial import COMPLETED, FAILED, RUNNING, Trial

@@ -11,20 +11,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import missing_extra
 from ..plots import BLUE, INK, ORANGE
+from ..utils.errors import missing_extra
 from .charts import LOOKS, ends, panels, spread
-from .findings import (
-    brief,
-    by_network,
-    describe,
-    layers,
-    measured,
-    scores,
-    varies,
-    wide,
-    window,
-)
+from .findings import brief, by_network, describe, layers, measured, scores, varies, wide, window
 from .trial import ENDED, FAILED, Trial, best_of, score_of
 
 if TYPE_CHECKING:

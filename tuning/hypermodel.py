@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..arguments import seed as checked_seed
 from ..callbacks import EpochState
-from ..errors import UserError, missing_extra, nearest
 from ..settings import UNITS, Settings
+from ..utils.errors import UserError, missing_extra, nearest
+from ..utils.validation import seed as checked_seed
 from .budget import check_budget, count_parameters, units_for_budget
 from .paper import SIZES, paper_space, settings_of
 from .space import SearchSpace

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..data import catalogue
-from ..errors import UserError, argument_is, nearest
+from ..utils.errors import UserError, argument_is, nearest
 from .job_checks import CHECKS, MOST_TRIALS, check_networks, check_values, one_of
 from .space import SearchSpace
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, nearest
+from ..utils.errors import UserError, nearest
 from .space import SearchSpace
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
         settings: Dict of settings that are not searched.
         space: `SearchSpace`.
     """
-    from ..arguments import CHECKS as ARGUMENTS
-    from ..arguments import number, positive_integer
     from ..settings import Settings
+    from ..utils.validation import CHECKS as ARGUMENTS
+    from ..utils.validation import number, positive_integer
     from .paper import DEPTHS, SIZES
 
     checks = {**ARGUMENTS, **dict.fromkeys((*DEPTHS, "deep_units"), positive_integer)}
@@ -84,7 +84,7 @@ def within(section: str) -> Iterator[None]:
     >>> with within("space"):
     ...     whole(1)("units", 0)
     Traceback (most recent call last):
-    keras_deep_rnn.errors.UserError: `space.units` must be an integer of at least 1, got 0.
+    keras_deep_rnn.utils.errors.UserError: `space.units` must be an integer of at least 1, got 0.
     """
     try:
         yield

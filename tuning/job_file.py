@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import catalogue
-from ..errors import UserError, first_line, nearest
+from ..utils.errors import UserError, first_line, nearest
 from .job import Job
 from .job_checks import CHECKS, plain, text, within
 from .space import SearchSpace
@@ -104,8 +104,8 @@ def _ready_space(
     What the settings decide is left out, except the network and what only some networks have: it
     moves into the space, where it is fixed for those that have it.
     """
-    from ..arguments import one_of, positive_integer
     from ..networks import SEARCHED_NETWORKS
+    from ..utils.validation import one_of, positive_integer
     from .paper import DEPTHS, SIZES, paper_space
 
     given, settings = dict(table), dict(settings)

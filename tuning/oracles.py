@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import missing_extra
+from ..utils.errors import missing_extra
 from .hypermodel import seed_from
 from .job import MOST_TRIALS
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..arguments import one_of
-from ..errors import UserError
 from ..networks import PAPER_NETWORKS, SEARCHED_NETWORKS
+from ..utils.errors import UserError
+from ..utils.validation import one_of
 from .entry import Entry
 from .space import SearchSpace
 

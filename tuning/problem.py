@@ -8,12 +8,12 @@ from typing import Any, cast
 import keras
 
 from .. import data
-from ..arguments import flag, keras_layer, one_of
-from ..errors import UserError, argument_is
 from ..evaluation import PRIMARY
 from ..networks import recurrent_layer
 from ..preparing import batches, check_lengths, prepare
 from ..settings import NETWORK_ARGUMENTS, Settings, network_arguments
+from ..utils.errors import UserError, argument_is
+from ..utils.validation import flag, keras_layer, one_of
 
 # Settings that say what and where a run is; the others can be searched.
 _RUN = ("data", "data_path", "data_dir", "seed", "tensorboard")

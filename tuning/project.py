@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, missing_extra
-from ..writing import PARTIAL, one_line, remove
+from ..utils.errors import UserError, missing_extra
+from ..utils.files import PARTIAL, one_line, remove
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import Trial
@@ -301,7 +301,7 @@ def check_worker_id(id: str) -> str:
 
     >>> check_worker_id("../gpu")
     Traceback (most recent call last):
-    keras_deep_rnn.errors.UserError: `id` must be 1 to 64 letters, digits, '-', '_' or '.', not
+    keras_deep_rnn.utils.errors.UserError: `id` must be 1 to 64 letters, digits, '-', '_' or '.', not
     beginning with '.', got '../gpu'.
     """
     return _checked("id", id)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..callbacks import duration
-from ..errors import UserError
 from ..evaluation import COLUMNS
 from ..runs import Run, versions
-from ..writing import one_line, replacing, write_json
+from ..utils.errors import UserError
+from ..utils.files import one_line, replacing, write_json
 from .findings import count, describe, dropouts, measured, rank, solved, varies
 from .project import BEST, REPORT
 from .trial import ENDED, FAILED, Trial, best_of

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from ..addresses import check_address
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.network import check_address
 from .chief import LEASE, Chief
 from .local import LocalWorkers
 from .project import Project

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import UserError, nearest
+from ..utils.errors import UserError, nearest
 from .entry import Entry
 
 if TYPE_CHECKING:

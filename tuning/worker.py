@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..errors import Unreachable, UserError
-from ..writing import one_line
+from ..utils.errors import Unreachable, UserError
+from ..utils.files import one_line
 from .attempt import run_attempt
 from .job import Job
 from .project import Project, check_worker_id
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 try:
     import psutil
 except ModuleNotFoundError:
-    from ..errors import missing_extra
+    from ..utils.errors import missing_extra
 
     raise missing_extra("psutil", "tuning") from None
 

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arguments import flag, one_of, positive_integer
-from ..arguments import seed as check_seed
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.validation import flag, one_of, positive_integer
+from ..utils.validation import seed as check_seed
 from .buckets import bucket_lengths
 from .dataset import KINDS
 

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, nearest
-from ..shared_types import PathLike
+from ..utils.errors import UserError, nearest
+from ..utils.types import PathLike
 from .dataset import VERSION
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError, missing_extra
+from ..utils.errors import UserError, missing_extra
 from . import files
 from .chorale_split import SPLIT
 from .dataset import KEYS, LOWEST_PITCH, Splits

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, first_line
-from ..shared_types import PathLike
+from ..utils.errors import UserError, first_line
+from ..utils.types import PathLike
 from .dataset import Splits
 
 if TYPE_CHECKING:

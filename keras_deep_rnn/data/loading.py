@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line, missing_extra
-from ..shared_types import PathLike
+from ..utils.errors import UserError, first_line, missing_extra
+from ..utils.types import PathLike
 from . import catalogue, files
 from .dataset import Dataset
 

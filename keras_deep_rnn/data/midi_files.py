@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError, first_line, missing_extra
-from ..shared_types import PathLike
+from ..utils.errors import UserError, first_line, missing_extra
+from ..utils.types import PathLike
 from .dataset import KEYS, LOWEST_PITCH
 
 QUARTER_LENGTH = 0.25

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError, first_line
+from ..utils.errors import UserError, first_line
 from . import files, midi_files, polyphonic
 from .dataset import VERSION, Dataset, Splits
 

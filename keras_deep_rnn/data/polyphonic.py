@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import UserError, first_line, missing_extra
+from ..utils.errors import UserError, first_line, missing_extra
 from .dataset import KEYS, LOWEST_PITCH, Splits
 
 SPLITS = ("train", "validation", "test")

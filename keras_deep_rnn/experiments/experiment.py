@@ -5,11 +5,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..arguments import number, one_of
-from ..arguments import seed as checked_seed
-from ..errors import UserError
 from ..settings import Settings
-from ..shared_types import PathLike
+from ..utils.errors import UserError
+from ..utils.types import PathLike
+from ..utils.validation import number, one_of
+from ..utils.validation import seed as checked_seed
 from .table import GROUPS, NETWORKS, RECIPES, group_of, networks_of
 
 FOLDER = Path(__file__).parent

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..console import start_backend
-from ..errors import DivergedError, UserError
-from ..shared_types import Say
-from ..writing import remove, write_json
+from ..utils.errors import DivergedError, UserError
+from ..utils.files import remove, write_json
+from ..utils.types import Say
 from .experiment import load
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..evaluation import COLUMNS, COMMON, PRIMARY
-from ..shared_types import PathLike
-from ..writing import one_line, replacing
+from ..utils.files import one_line, replacing
+from ..utils.types import PathLike
 from . import records, table
 from .experiment import Experiment, load
 from .pictures import write_picture

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..plots import BLUE, GREY, INK, ORANGE, figure_of, save
-from ..shared_types import PathLike
+from ..utils.types import PathLike
 from . import records, table
 from .records import OfTask
 

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import UserError
 from ..evaluation import PRIMARY
 from ..networks import build_network, table_1_size
 from ..runs import METRICS, Run
 from ..settings import Settings
-from ..shared_types import PathLike
-from ..writing import replacing, write_json
+from ..utils.errors import UserError
+from ..utils.files import replacing, write_json
+from ..utils.types import PathLike
 from .experiment import Experiment
 from .one import PARTIAL
 

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arguments import positive_integer
 from ..callbacks import duration
-from ..errors import UserError
 from ..recurrence import available_cores
 from ..runs import METRICS, Run
-from ..shared_types import PathLike, Say
+from ..utils.errors import UserError
+from ..utils.types import PathLike, Say
+from ..utils.validation import positive_integer
 from . import records
 from .experiment import Experiment
 

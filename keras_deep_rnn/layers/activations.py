@@ -14,8 +14,8 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from ..arguments import number, positive_integer
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.validation import number, positive_integer
 from .options import KerasOptions
 
 # Magnitudes below count as this in the logarithm of Lp units.

@@ -11,20 +11,13 @@ import keras
 from keras import ops
 
 from .. import recurrence
-from ..arguments import CHECKS, layer_sizes
-from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Loop
+from ..utils.errors import UserError
 from ..utils.keras_compat import KerasDropoutCell
+from ..utils.validation import CHECKS, layer_sizes
 from .initializers import numbered
 from .operators import Operator, Plus, Predict, in_rows, zoned_out
-from .options import (
-    CellOptions,
-    Configured,
-    Described,
-    OperatorOptions,
-    keras_options,
-    weights_of,
-)
+from .options import CellOptions, Configured, Described, OperatorOptions, keras_options, weights_of
 
 
 class Cell(KerasDropoutCell, Configured):

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..arguments import CHECKS, positive_integer
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.validation import CHECKS, positive_integer
 from .cells import DeepRNNCell
 from .operators import Affine, Operator
 from .options import (

@@ -9,8 +9,8 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from ..arguments import CHECKS, number
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.validation import CHECKS, number
 from .cells import DeepRNNCell
 from .operators import Affine, Operator
 from .options import (

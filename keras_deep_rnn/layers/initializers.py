@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..arguments import number, positive_integer
-from ..arguments import seed as check_seed
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.validation import number, positive_integer
+from ..utils.validation import seed as check_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

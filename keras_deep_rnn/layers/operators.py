@@ -15,11 +15,11 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from ..arguments import CHECKS, layer_sizes, positive_integer
-from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Affine, Loop, backend, persistent, run
 from ..recurrence.fast_loop import AffineMap, Apart, Structure, affine_of, fast_loop, over_rows
+from ..utils.errors import UserError
 from ..utils.keras_compat import autocast, sublayers
+from ..utils.validation import CHECKS, layer_sizes, positive_integer
 from .initializers import numbered
 from .options import (
     Configured,

@@ -12,7 +12,7 @@ from typing import Any, Self, TypedDict
 
 import keras
 
-from ..errors import UserError, nearest
+from ..utils.errors import UserError, nearest
 
 # What Keras takes for an initializer, an activation, ...: a name, a config, a function, an object.
 Described = str | dict | Callable | None

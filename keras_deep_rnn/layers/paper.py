@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import keras
 
-from ..arguments import layer_sizes
+from ..utils.validation import layer_sizes
 from .cells import deep_output
 from .fast_dropout import FastDropoutRNNCell
 from .operators import Plus

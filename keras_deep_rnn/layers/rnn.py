@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..arguments import CHECKS, flag
-from ..errors import UserError
 from ..recurrence import Loop, backend, warn_if_slow
+from ..utils.errors import UserError
 from ..utils.keras_compat import autocast, sublayers
+from ..utils.validation import CHECKS, flag
 from .cells import Cell, DeepRNNCell, as_list
 from .operators import Programs
 from .options import Configured, LoopOptions, OperatorOptions, keras_options

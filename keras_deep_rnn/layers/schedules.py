@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..arguments import number
+from ..utils.validation import number
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from .. import recurrence
-from ..arguments import CHECKS, cell_list, layer_sizes
-from ..errors import UserError
 from ..recurrence import DEFAULT_LOOP, Loop
+from ..utils.errors import UserError
 from ..utils.keras_compat import KerasDropoutCell
+from ..utils.validation import CHECKS, cell_list, layer_sizes
 from .cells import Cell, DeepTransitionRNNCell, as_list, output_width, state_widths
 from .initializers import numbered
 from .options import CellOptions, keras_options

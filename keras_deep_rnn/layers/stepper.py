@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from ..utils.keras_compat import calls_before, without_autocast, without_new_calls
 from .cells import DeepRNNCell, state_widths
 from .operators import Operator

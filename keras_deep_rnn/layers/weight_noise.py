@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from ..arguments import keras_layer, number
-from ..arguments import seed as check_seed
+from ..utils.validation import keras_layer, number
+from ..utils.validation import seed as check_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")

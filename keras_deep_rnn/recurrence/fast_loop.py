@@ -26,7 +26,7 @@ from typing import Any
 import keras
 from keras import activations, ops
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from ..utils.keras_compat import autocast, without_autocast
 from . import persistent
 from .loop import Loop, backend, for_each, run

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from . import persistent
 from .loop import number_of_parts
 

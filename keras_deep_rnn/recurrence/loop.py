@@ -21,7 +21,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from ..utils.keras_compat import without_autocast
 
 BACKENDS = ("tensorflow", "jax", "torch")

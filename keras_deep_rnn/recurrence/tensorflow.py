@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record  # no public name says whether a tape records
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from .loop import available_cores, number_of_parts
 
 # Steps of the program that XLA compiles where the length is unknown: one for all lengths. Longer

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .shared_types import PathLike
+from .types import PathLike
 
 # What is being written lies here, beside its place; nothing ever reads it.
 PARTIAL = ".partial"

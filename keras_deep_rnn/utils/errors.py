@@ -34,7 +34,7 @@ def argument_is(inner: str, outer: str) -> Iterator[None]:
     >>> with argument_is("name", "data"):
     ...     raise UserError("`name` must be a path, got 1.")
     Traceback (most recent call last):
-    keras_deep_rnn.errors.UserError: `data` must be a path, got 1.
+    keras_deep_rnn.utils.errors.UserError: `data` must be a path, got 1.
     """
     try:
         yield
