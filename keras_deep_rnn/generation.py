@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import midi, plots
+from . import plots
 from .data import midi_files
+from .data import midi_writer as midi
 from .runs import Run
 from .utils.errors import UserError
 from .utils.files import replacing

@@ -89,7 +89,7 @@ def piano_roll(
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
     """
-    from .midi import notes
+    from .data.midi_writer import notes
 
     found = notes(frames)
     pitches = [LOWEST_PITCH + key for key, _, _ in found] or [60]

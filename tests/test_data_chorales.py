@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_deep_rnn import data
-from keras_deep_rnn.data import chorale_split, chorales, tunes
+from keras_deep_rnn.data.builders import chorale_split, chorales, tunes
 from keras_deep_rnn.utils.errors import UserError
 
 music21 = pytest.importorskip("music21")

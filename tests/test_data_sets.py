@@ -20,7 +20,8 @@ import pytest
 import scipy.io
 
 from keras_deep_rnn import data
-from keras_deep_rnn.data import catalogue, files, penn_treebank, polyphonic
+from keras_deep_rnn.data import catalogue, files
+from keras_deep_rnn.data.builders import penn_treebank, polyphonic
 from keras_deep_rnn.data.dataset import VERSION
 from keras_deep_rnn.utils.errors import UserError
 
@@ -162,7 +163,7 @@ def test_the_usual_way_of_tfds(small, tmp_path):
     """A user of TFDS alone gets the same, with the file in its folder for manual downloads."""
     import tensorflow_datasets as tfds
 
-    import keras_deep_rnn.data.builders  # noqa: F401
+    import keras_deep_rnn.data.builders.builders  # noqa: F401
 
     folder, splits = small
     builder = tfds.builder("nottingham", data_dir=tmp_path, file_format="array_record")
@@ -349,7 +350,7 @@ def test_data_dir_that_cannot_be_written(small, tmp_path):
     ],
 )
 def test_full_disk(small, tmp_path, monkeypatch, error):
-    from keras_deep_rnn.data import builders
+    from keras_deep_rnn.data.builders import builders
 
     def fail(self, sequences):
         raise error
@@ -363,7 +364,7 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
 
 
 def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
-    from keras_deep_rnn.data import builders
+    from keras_deep_rnn.data.builders import builders
 
     def fail(self, dl_manager):
         raise RuntimeError

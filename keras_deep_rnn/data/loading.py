@@ -54,7 +54,7 @@ def load(
         return _prepared(catalogue.entry(name), data_path, data_dir, progress)
     path = Path(name).expanduser()
     if path.exists():
-        from . import own
+        from . import local_files as own
 
         return own.load(path, progress=progress)
     if {"/", os.sep} & set(name) or path.suffix:

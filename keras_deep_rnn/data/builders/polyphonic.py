@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..utils.errors import UserError, first_line, missing_extra
-from .dataset import KEYS, LOWEST_PITCH, Splits
+from ...utils.errors import UserError, first_line, missing_extra
+from ..dataset import KEYS, LOWEST_PITCH, Splits
 
 SPLITS = ("train", "validation", "test")
 MAT_KEYS = ("traindata", "validdata", "testdata")

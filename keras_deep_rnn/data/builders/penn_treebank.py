@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Splits
+from ..dataset import Splits
 from .polyphonic import SPLITS
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.errors import UserError, missing_extra
-from . import files
+from ...utils.errors import UserError, missing_extra
+from .. import files
+from ..dataset import KEYS, LOWEST_PITCH, Splits
 from .chorale_split import SPLIT
-from .dataset import KEYS, LOWEST_PITCH, Splits
 
 VOICES = ("soprano", "alto", "tenor", "bass")
 BAR = 4  # frames

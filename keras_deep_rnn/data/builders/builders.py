@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow_datasets as tfds
 
-from . import chorales, files, penn_treebank, polyphonic
-from .catalogue import ENTRIES, Entry
-from .dataset import KEYS, Splits
-from .dataset import VERSION as PREPARATION
+from .. import files
+from ..catalogue import ENTRIES, Entry
+from ..dataset import KEYS, Splits
+from ..dataset import VERSION as PREPARATION
+from . import chorales, penn_treebank, polyphonic
 
 Examples: TypeAlias = Iterator[tuple[int, dict[str, np.ndarray]]]
 Facts: TypeAlias = dict[str, Any]

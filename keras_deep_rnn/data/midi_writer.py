@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from .data.dataset import LOWEST_PITCH
-from .utils.errors import missing_extra
-from .utils.files import replacing
-from .utils.types import PathLike
+from ..utils.errors import missing_extra
+from ..utils.files import replacing
+from ..utils.types import PathLike
+from .dataset import LOWEST_PITCH
 
 if TYPE_CHECKING:
     import numpy as np

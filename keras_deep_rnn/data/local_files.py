@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.errors import UserError, first_line
-from . import files, midi_files, polyphonic
+from . import files, midi_files
+from .builders import polyphonic
 from .dataset import VERSION, Dataset, Splits
 
 SPLIT_NAMES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
