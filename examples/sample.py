@@ -25,7 +25,7 @@ def finished(runs):
     Args:
         runs: The folder of the run folders of `deep-rnn reproduce`.
     """
-    from keras_deep_rnn.runs import METRICS, Run
+    from keras_deep_rnn.training.run_folder import METRICS, Run
 
     best = {}
     for path in sorted(Path(runs).glob(f"*/*/seed-*/{METRICS}")):
@@ -54,7 +54,7 @@ def sample(runs, out, *, seed=1, temperature=TEMPERATURE, lengths=LENGTH, say=pr
     Raises:
         UserError: There is no finished run.
     """
-    from keras_deep_rnn.generation import generate
+    from keras_deep_rnn.training.sample import generate
 
     found = finished(runs)
     if not found:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import keras
 
 from ..layers import Operator
-from ..networks import OneHot
+from ..training.models import OneHot
 from ..utils.errors import UserError
 from ..utils.validation import positive_integer
 

@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..recurrence.tensorflow import as_exported
-from ..runs import versions
+from ..training.run_folder import versions
 from ..utils.errors import UserError
 from .check_suite import Arrays
 from .contract import call, precision

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..networks import OneHot
 from ..recurrence.tensorflow import as_exported
+from ..training.models import OneHot
 from .contract import call, layers_in
 
 # How Keras asks a cell for its masks of dropout.

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import keras
 
-from .. import layers, networks  # noqa: F401  (registered, so that models with them load)
-from ..runs import Run
+from ..training import models as networks  # noqa: F401  (registered, so that models with them load)
+from ..training.run_folder import Run
 from ..utils.errors import UserError, first_line
 from ..utils.validation import one_of
 

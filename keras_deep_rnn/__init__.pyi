@@ -30,7 +30,7 @@ from .layers import SparseInitializer as SparseInitializer
 from .layers import StackedRNN as StackedRNN
 from .layers import StackedRNNCell as StackedRNNCell
 from .layers import WeightNoise as WeightNoise
-from .networks import build_network as build_network
-from .networks import preset as preset
+from .training.models import build_network as build_network
+from .training.models import preset as preset
 
 __version__: str

@@ -197,8 +197,8 @@ def train(
 ) -> None:
     """Trains a network and measures it. What is not given has the data set's default."""
     start_backend()
-    from . import training
-    from .settings import Settings
+    from .training import train as training
+    from .training.config import Settings
 
     told = {field.name: context.params[field.name] for field in dataclasses.fields(Settings)}
     given = {
@@ -239,7 +239,7 @@ def evaluate(
 ) -> None:
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
-    from . import training
+    from .training import train as training
 
     places = {"data_path": data_path, "data_dir": data_dir}
     how = {"dynamic": dynamic, "streaming": streaming, "say": typer.echo, "progress": progress}
@@ -265,7 +265,7 @@ def generate(
 ) -> None:
     """Draws new music, as MIDI and as a picture, or new text."""
     start_backend()
-    from . import generation
+    from .training import sample as generation
 
     written = generation.generate(
         run,
@@ -404,7 +404,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _results(metrics: dict[str, Any], split: str) -> None:
     """The table of a run: floors, then the network, each number with its definition below."""
-    from .evaluation import table
+    from .training.evaluate import table
 
     title, columns, rows, notes = table(metrics, split)
     show_table(title, columns, rows)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from .export import export_run
-from .generation import generate
-from .runs import CURVE
-from .settings import Settings
-from .training import train
+from .training.config import Settings
+from .training.run_folder import CURVE
+from .training.sample import generate
+from .training.train import train
 from .utils.types import PathLike, Say, ShowProgress
 
 SETTINGS = Settings(data="bach_chorales", network="dots_rnn")

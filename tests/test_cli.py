@@ -16,7 +16,10 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from keras_deep_rnn import cli, plots, settings, training
+from keras_deep_rnn import cli
+from keras_deep_rnn.training import config as settings
+from keras_deep_rnn.training import plots
+from keras_deep_rnn.training import train as training
 from keras_deep_rnn.utils.errors import DivergedError, UserError, missing_extra
 
 COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")

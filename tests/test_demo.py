@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_deep_rnn import demo
-from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.utils.errors import UserError
 
 

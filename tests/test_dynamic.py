@@ -4,13 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn import data, dynamic, training
+from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.data.batching import input_target_pairs
-from keras_deep_rnn.evaluation import evaluate, table
-from keras_deep_rnn.networks import build_network
-from keras_deep_rnn.runs import Run
-from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.training import dynamic_evaluation as dynamic
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.config import Settings
+from keras_deep_rnn.training.evaluate import evaluate, table
+from keras_deep_rnn.training.models import build_network
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
 VOCABULARY = ("\n", "a", "b", "c", "d")

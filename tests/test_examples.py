@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_deep_rnn import training
-from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.utils.errors import UserError
 
 PATH = pathlib.Path(__file__).parents[1] / "examples" / "sample.py"

@@ -17,12 +17,26 @@ import time
 import numpy as np
 import pytest
 
-from keras_deep_rnn import cli, networks
+from keras_deep_rnn import cli
 from keras_deep_rnn.data.catalogue import names
-from keras_deep_rnn.experiments import experiment, one, page, records, runner, table
+from keras_deep_rnn.experiments import (
+    experiment,
+    records,
+    runner,
+)
+from keras_deep_rnn.experiments import (
+    published as table,
+)
+from keras_deep_rnn.experiments import (
+    results_page as page,
+)
+from keras_deep_rnn.experiments import (
+    worker as one,
+)
 from keras_deep_rnn.experiments.experiment import Experiment
-from keras_deep_rnn.runs import Run
-from keras_deep_rnn.settings import network_arguments
+from keras_deep_rnn.training import models as networks
+from keras_deep_rnn.training.config import network_arguments
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
 EVERY = [found for group in table.GROUPS for found in experiment.select(group)]
@@ -298,8 +312,8 @@ def test_an_unfinished_run_is_measured_and_goes_on(trained, reproduce_here, smal
 
 def cut_after_one_epoch(run, found):
     """Leaves a run as a kill after its first epoch does."""
-    from keras_deep_rnn import training
-    from keras_deep_rnn.callbacks import Backup
+    from keras_deep_rnn.training import train as training
+    from keras_deep_rnn.training.callbacks import Backup
 
     class Killed(BaseException):
         pass

@@ -6,10 +6,10 @@ import pretty_midi
 import pytest
 from matplotlib import image
 
-from keras_deep_rnn import plots
 from keras_deep_rnn.data.midi_writer import notes, write_midi
-from keras_deep_rnn.generation import decode, encode, sample_music, sample_tokens
-from keras_deep_rnn.networks import build_network
+from keras_deep_rnn.training import plots
+from keras_deep_rnn.training.models import build_network
+from keras_deep_rnn.training.sample import decode, encode, sample_music, sample_tokens
 from keras_deep_rnn.utils.errors import UserError
 
 

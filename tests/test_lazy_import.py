@@ -50,7 +50,7 @@ def saved(tmp_path_factory):
     [
         "import keras, keras_deep_rnn",
         "import keras_deep_rnn, keras",
-        "import keras_deep_rnn.metrics, keras",
+        "import keras_deep_rnn.training.metrics, keras",
         "from keras_deep_rnn.export import Client; import keras",
         "from keras_deep_rnn import DeepRNN; import keras",
         "import keras_deep_rnn, tensorflow as tf; tf.keras.models; import keras",

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.floors import music_floors, text_floors
-from keras_deep_rnn.metrics import (
+from keras_deep_rnn.training.baselines import music_floors, text_floors
+from keras_deep_rnn.training.metrics import (
     BitsPerCharacter,
     FrameLoss,
     FrameNLL,

@@ -6,7 +6,7 @@ import pytest
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
-from keras_deep_rnn.networks import NETWORKS, TABLE_1, recurrent_layer, table_1_size
+from keras_deep_rnn.training.models import NETWORKS, TABLE_1, recurrent_layer, table_1_size
 from keras_deep_rnn.utils.errors import UserError
 
 # Table 1 of the paper, in weights without biases, recomputed from the equations.

@@ -9,14 +9,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn import data, plots, training
-from keras_deep_rnn.callbacks import Backup, seed_states
+from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.evaluation import evaluate, table
-from keras_deep_rnn.metrics import frame_nll, token_nll
-from keras_deep_rnn.networks import build_network
-from keras_deep_rnn.runs import Run
-from keras_deep_rnn.settings import Settings, network_arguments
+from keras_deep_rnn.training import plots
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.callbacks import Backup, seed_states
+from keras_deep_rnn.training.config import Settings, network_arguments
+from keras_deep_rnn.training.evaluate import evaluate, table
+from keras_deep_rnn.training.metrics import frame_nll, token_nll
+from keras_deep_rnn.training.models import build_network
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import DivergedError, UserError
 
 TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
@@ -476,7 +478,7 @@ def test_learning_curve_leaves_out_what_is_not_finite(tmp_path):
 
 def test_text_is_measured_as_one_sequence(monkeypatch):
     """Chunks with carried state give what the whole text gives at once, its last token included."""
-    monkeypatch.setattr("keras_deep_rnn.evaluation.CHUNK", 7)
+    monkeypatch.setattr("keras_deep_rnn.training.evaluate.CHUNK", 7)
     text = dataset("characters")
     shape = {"kind": "characters", "features": text.features, "units": 5}
     model = build_network("dts_rnn", **shape)

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn import data, training
+from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.runs import Run
-from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.config import Settings
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
 from keras_deep_rnn.utils.errors import UserError
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
-from keras_deep_rnn.settings import NETWORK_ARGUMENTS
+from keras_deep_rnn.training.config import NETWORK_ARGUMENTS
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.job_file import arguments

@@ -10,7 +10,7 @@ import shlex
 
 import pytest
 
-from keras_deep_rnn.settings import Settings
+from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.tuning import paper_space, settings_of, units_for_budget
 from keras_deep_rnn.tuning.budget import count_parameters
 from keras_deep_rnn.tuning.findings import compared, depths_of, describe, layers, ranking, window
@@ -405,7 +405,7 @@ def test_page_of_one_network_and_depth(tmp_path):
 
 def test_page_and_pictures_of_every_network(tmp_path):
     pytest.importorskip("matplotlib")
-    from keras_deep_rnn.networks import SEARCHED_NETWORKS
+    from keras_deep_rnn.training.models import SEARCHED_NETWORKS
     from keras_deep_rnn.tuning.charts import LOOKS, write_pictures
 
     assert set(LOOKS) == set(SEARCHED_NETWORKS)

@@ -17,8 +17,8 @@ import numpy as np
 import psutil
 import pytest
 
-from keras_deep_rnn import training
-from keras_deep_rnn.runs import Run
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.tuning.job import Job
 from keras_deep_rnn.tuning.project import Project
 from keras_deep_rnn.tuning.trial import COMPLETED, ENDED, FAILED, RUNNING, Trial, best_of

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.networks import PAPER_NETWORKS
-from keras_deep_rnn.settings import NETWORK_ARGUMENTS, Settings
+from keras_deep_rnn.training.config import NETWORK_ARGUMENTS, Settings
+from keras_deep_rnn.training.models import PAPER_NETWORKS
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space, settings_of
 from keras_deep_rnn.utils.errors import UserError
 

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..callbacks import Backup
-from ..preparing import prepare
-from ..runs import BACKUP, CONTENTS, HISTORY, METRICS, Run
-from ..settings import Settings, network_arguments
-from ..training import fit_and_measure
+from ..training.callbacks import Backup
+from ..training.config import Settings, network_arguments
+from ..training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
+from ..training.setup import prepare
+from ..training.train import fit_and_measure
 from ..utils.errors import DivergedError, UserError, first_line
 from ..utils.files import one_line, remove
 from .report import train_command

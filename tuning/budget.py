@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..networks import DEFAULT_DEPTH
+from ..training.models import DEFAULT_DEPTH
 from ..utils.errors import UserError
 from ..utils.validation import positive_integer
 from .paper import DEPTHS, SIZES, settings_of

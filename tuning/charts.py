@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..plots import GREY, INK, ORANGE, require
+from ..training.plots import GREY, INK, ORANGE, require
 from ..utils.files import one_line, replacing
 from .findings import by_network, compared, depths_of, ranking_table, scores, wide, window
 from .project import REPORT

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ..runs import BACKUP
+from ..training.run_folder import BACKUP
 from ..utils.errors import UserError, first_line
 from ..utils.files import one_line, remove
 from .oracles import Choice, Sampler

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..runs import Run
+from ..training.run_folder import Run
 from ..utils.errors import missing_extra
 from ..utils.files import remove, replacing
 from .findings import measured

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..plots import BLUE, INK, ORANGE
+from ..training.plots import BLUE, INK, ORANGE
 from ..utils.errors import missing_extra
 from .charts import LOOKS, ends, panels, spread
 from .findings import brief, by_network, describe, layers, measured, scores, varies, wide, window

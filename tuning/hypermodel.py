@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..callbacks import EpochState
-from ..settings import UNITS, Settings
+from ..training.callbacks import EpochState
+from ..training.config import UNITS, Settings
 from ..utils.errors import UserError, missing_extra, nearest
 from ..utils.validation import seed as checked_seed
 from .budget import check_budget, count_parameters, units_for_budget

@@ -190,8 +190,8 @@ class Job:
                 network of the space is impossible.
         """
         from ..data import load
-        from ..evaluation import PRIMARY, definitions
-        from ..settings import Settings
+        from ..training.config import Settings
+        from ..training.evaluate import PRIMARY, definitions
 
         check_values(self.settings, self.space)
         names = catalogue.names()

@@ -27,7 +27,7 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
         settings: Dict of settings that are not searched.
         space: `SearchSpace`.
     """
-    from ..settings import Settings
+    from ..training.config import Settings
     from ..utils.validation import CHECKS as ARGUMENTS
     from ..utils.validation import number, positive_integer
     from .paper import DEPTHS, SIZES
@@ -61,8 +61,8 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     Args:
         hyper: `HyperDeepRNN`.
     """
-    from ..networks import recurrent_layer
-    from ..settings import NETWORK_ARGUMENTS
+    from ..training.config import NETWORK_ARGUMENTS
+    from ..training.models import recurrent_layer
     from .budget import STRUCTURE
 
     defaults = {entry.name: entry.default for entry in hyper.space}

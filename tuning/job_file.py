@@ -84,7 +84,7 @@ def _check_keys(table: dict[str, Any]) -> None:
     """Refuses keys at the top of a file that do not belong there."""
     for name in table:
         if name not in KEYS:
-            from ..settings import Settings
+            from ..training.config import Settings
 
             below = {field.name for field in dataclasses.fields(Settings)} | set(_ranges())
             if name in below:
@@ -104,7 +104,7 @@ def _ready_space(
     What the settings decide is left out, except the network and what only some networks have: it
     moves into the space, where it is fixed for those that have it.
     """
-    from ..networks import SEARCHED_NETWORKS
+    from ..training.models import SEARCHED_NETWORKS
     from ..utils.validation import one_of, positive_integer
     from .paper import DEPTHS, SIZES, paper_space
 

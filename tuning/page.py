@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..callbacks import duration
-from ..evaluation import COLUMNS
+from ..training.callbacks import duration
+from ..training.evaluate import COLUMNS
 from . import figures
 from .findings import (
     brief,

@@ -8,10 +8,10 @@ from typing import Any, cast
 import keras
 
 from .. import data
-from ..evaluation import PRIMARY
-from ..networks import recurrent_layer
-from ..preparing import batches, check_lengths, prepare
-from ..settings import NETWORK_ARGUMENTS, Settings, network_arguments
+from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
+from ..training.evaluate import PRIMARY
+from ..training.models import recurrent_layer
+from ..training.setup import batches, check_lengths, prepare
 from ..utils.errors import UserError, argument_is
 from ..utils.validation import flag, keras_layer, one_of
 

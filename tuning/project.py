@@ -150,7 +150,7 @@ class Project:
             UserError: As `check`; the search that shall be resumed is another job's; the folder
                 cannot be written.
         """
-        from ..runs import versions  # Keras, whose import takes seconds
+        from ..training.run_folder import versions  # Keras, whose import takes seconds
 
         self.check(resume=resume, overwrite=overwrite)
         difference = self.job().difference(job) if resume else None

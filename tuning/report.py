@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..callbacks import duration
-from ..evaluation import COLUMNS
-from ..runs import Run, versions
+from ..training.callbacks import duration
+from ..training.evaluate import COLUMNS
+from ..training.run_folder import Run, versions
 from ..utils.errors import UserError
 from ..utils.files import one_line, replacing, write_json
 from .findings import count, describe, dropouts, measured, rank, solved, varies

@@ -5,12 +5,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..settings import Settings
+from ..training.config import Settings
 from ..utils.errors import UserError
 from ..utils.types import PathLike
 from ..utils.validation import number, one_of
 from ..utils.validation import seed as checked_seed
-from .table import GROUPS, NETWORKS, RECIPES, group_of, networks_of
+from .published import GROUPS, NETWORKS, RECIPES, group_of, networks_of
 
 FOLDER = Path(__file__).parent
 KEYS = ("minutes", "seeds", "settings")

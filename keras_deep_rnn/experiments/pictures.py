@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from ..plots import BLUE, GREY, INK, ORANGE, figure_of, save
+from ..training.plots import BLUE, GREY, INK, ORANGE, figure_of, save
 from ..utils.types import PathLike
-from . import records, table
+from . import published as table
+from . import records
 from .records import OfTask
 
 if TYPE_CHECKING:

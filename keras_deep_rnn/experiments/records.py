@@ -13,15 +13,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..evaluation import PRIMARY
-from ..networks import build_network, table_1_size
-from ..runs import METRICS, Run
-from ..settings import Settings
+from ..training.config import Settings
+from ..training.evaluate import PRIMARY
+from ..training.models import build_network, table_1_size
+from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
 from ..utils.files import replacing, write_json
 from ..utils.types import PathLike
 from .experiment import Experiment
-from .one import PARTIAL
+from .worker import PARTIAL
 
 # The content of a JSON file, or a part of it.
 Record: TypeAlias = dict[str, Any]

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..callbacks import duration
 from ..recurrence import available_cores
-from ..runs import METRICS, Run
+from ..training.callbacks import duration
+from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
 from ..utils.types import PathLike, Say
 from ..utils.validation import positive_integer

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from ..evaluation import COLUMNS, COMMON, PRIMARY
+from ..training.evaluate import COLUMNS, COMMON, PRIMARY
 from ..utils.files import one_line, replacing
 from ..utils.types import PathLike
-from . import records, table
+from . import published as table
+from . import records
 from .experiment import Experiment, load
 from .pictures import write_picture
 from .records import OfTask, Record

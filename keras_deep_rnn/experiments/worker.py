@@ -1,4 +1,4 @@
-"""The process of one training: `python -m keras_deep_rnn.experiments.one JOB`.
+"""The process of one training: `python -m keras_deep_rnn.experiments.worker JOB`.
 
 JOB is JSON. What happens is told on the standard output, a line of JSON each: {"line": ...} is for
 the reader, {"epochs": ..., "of": ..., "seconds": ...} how far the training is, {"error": ...} why
@@ -21,7 +21,7 @@ from ..utils.types import Say
 from .experiment import load
 
 if TYPE_CHECKING:
-    from ..runs import Run
+    from ..training.run_folder import Run
 
 # What an unfinished run has reached, measured; beside the other files of its folder.
 PARTIAL = "partial.json"
@@ -39,8 +39,8 @@ def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> No
         UserError: As for `training.train` and `training.resume`.
         DivergedError: The loss became infinite or not a number.
     """
-    from .. import training
-    from ..runs import Run
+    from ..training import train as training
+    from ..training.run_folder import Run
 
     experiment = load(job["task"], job["network"], job["recipe"])
     run = Run(job["run"])
@@ -73,8 +73,8 @@ def measure_unfinished(run: "Run", told: dict[str, Any], say: Say) -> None:
         told: Dict of the settings that it must have.
         say: Function that shows a line.
     """
-    from .. import training
-    from ..runs import METRICS, MODEL
+    from ..training import train as training
+    from ..training.run_folder import METRICS, MODEL
 
     metrics = training.resume(run.path, given=told, say=say, until_now=True)
     write_json(run / PARTIAL, metrics)

@@ -21,9 +21,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from .recurrence import DEFAULT_LOOP
-from .utils.types import Tensor
-from .utils.validation import flag, one_of
+from ..recurrence import DEFAULT_LOOP
+from ..utils.types import Tensor
+from ..utils.validation import flag, one_of
 
 
 def frame_nll(y_true: Tensor, logits: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from . import __version__
-from .settings import Settings
-from .utils.errors import UserError, first_line
-from .utils.files import PARTIAL, one_line, remove, replacing, write_json
-from .utils.types import PathLike
+from .. import __version__
+from ..utils.errors import UserError, first_line
+from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
+from ..utils.types import PathLike
+from .config import Settings
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from ..data import Dataset
 
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
@@ -175,7 +175,7 @@ class Run:
         Args:
             carried: `stateful` and `batch_size` of `build_network`.
         """
-        from .networks import build_network
+        from .models import build_network
 
         network = self.config["network"]
         with self._usable_config():

@@ -5,13 +5,13 @@ import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .utils.errors import UserError
-from .utils.validation import number, one_of, positive_integer
-from .utils.validation import rate as share
-from .utils.validation import seed as checked_seed
+from ..utils.errors import UserError
+from ..utils.validation import number, one_of, positive_integer
+from ..utils.validation import rate as share
+from ..utils.validation import seed as checked_seed
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from ..data import Dataset
 
 # Raises an error that names the argument, where the value is not allowed.
 Check: TypeAlias = Callable[[str, Any], object]
@@ -82,7 +82,7 @@ class Settings:
         data: Name of a data set, or path of the user's own data.
         data_path: Folder of files that were downloaded by hand, or None.
         data_dir: Folder of prepared data, or None.
-        network: One of `keras_deep_rnn.networks.NETWORKS`.
+        network: One of `keras_deep_rnn.training.models.NETWORKS`.
         units: Width of h. Without it, sizes are those of the paper's Table 1.
         input_units: Widths of the layers before the recurrence.
         transition_units: Widths of the intermediate layers of the transition.
@@ -206,7 +206,7 @@ def network_arguments(settings: Settings, dataset: "Dataset") -> dict[str, Any]:
     Returns:
         Dict of keyword arguments, without `network`.
     """
-    from .networks import TABLE_1, preset
+    from .models import TABLE_1, preset
 
     chosen = {
         name: getattr(settings, name)
@@ -236,7 +236,7 @@ def _count(name: str, value: Any) -> None:
 
 
 def _network(name: str, value: Any) -> None:
-    from .networks import NETWORKS
+    from .models import NETWORKS
 
     one_of(NETWORKS)(name, value)
 

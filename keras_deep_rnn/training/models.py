@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from . import layers
-from .data.dataset import KINDS
-from .layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
-from .utils.errors import UserError, nearest
-from .utils.validation import CHECKS, number, one_of, optional, positive_integer, rate
+from .. import layers
+from ..data.dataset import KINDS
+from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
+from ..utils.errors import UserError, nearest
+from ..utils.validation import CHECKS, number, one_of, optional, positive_integer, rate
 
 # What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
 _FAMILY = {

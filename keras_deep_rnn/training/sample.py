@@ -7,15 +7,15 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..data import midi_files
+from ..data import midi_writer as midi
+from ..utils.errors import UserError
+from ..utils.files import replacing
+from ..utils.types import PathLike, Say
+from ..utils.validation import number, one_of, positive_integer
+from ..utils.validation import seed as checked_seed
 from . import plots
-from .data import midi_files
-from .data import midi_writer as midi
-from .runs import Run
-from .utils.errors import UserError
-from .utils.files import replacing
-from .utils.types import PathLike, Say
-from .utils.validation import number, one_of, positive_integer
-from .utils.validation import seed as checked_seed
+from .run_folder import Run
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
 # A MIDI file holds the length of a quarter note in 24 bits of microseconds, at most 16.8 seconds.

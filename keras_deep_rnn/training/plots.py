@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .data.dataset import LOWEST_PITCH
-from .utils.errors import missing_extra
-from .utils.files import replacing
-from .utils.types import PathLike
+from ..data.dataset import LOWEST_PITCH
+from ..utils.errors import missing_extra
+from ..utils.files import replacing
+from ..utils.types import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +89,7 @@ def piano_roll(
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
     """
-    from .data.midi_writer import notes
+    from ..data.midi_writer import notes
 
     found = notes(frames)
     pitches = [LOWEST_PITCH + key for key, _, _ in found] or [60]

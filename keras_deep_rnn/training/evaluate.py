@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from .data.batching import CarriedBatches, PieceBatches
-from .floors import music_floors, text_floors
+from ..data.batching import CarriedBatches, PieceBatches
+from ..utils.types import ShowProgress
+from .baselines import music_floors, text_floors
 from .metrics import TEXT_METRICS, FrameNLL
-from .utils.types import ShowProgress
 
 if TYPE_CHECKING:
-    from .data import Dataset
+    from ..data import Dataset
 
 # Title of each number's column, and its definition.
 COLUMNS = {

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
-from .data.batching import Batch, CarriedBatches, PieceBatches
-from .layers import InverseDecay
+from ..data.batching import Batch, CarriedBatches, PieceBatches
+from ..layers import InverseDecay
+from ..utils.errors import UserError
+from ..utils.validation import number
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
-from .networks import build_network
-from .utils.errors import UserError
-from .utils.validation import number
+from .models import build_network
 
 if TYPE_CHECKING:
-    from .data import Dataset
-    from .settings import Settings
+    from ..data import Dataset
+    from .config import Settings
 
 # The compiled network, the batches for training and for validation.
 Prepared: TypeAlias = tuple[keras.Model, PieceBatches | CarriedBatches, keras.utils.PyDataset]

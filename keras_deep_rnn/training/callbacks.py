@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from .utils.errors import UserError
-from .utils.files import replacing
-from .utils.types import Say
+from ..utils.errors import UserError
+from ..utils.files import replacing
+from ..utils.types import Say
 
 if TYPE_CHECKING:
-    from .data.batching import CarriedBatches, PieceBatches
+    from ..data.batching import CarriedBatches, PieceBatches
 
 # The attributes in which `EarlyStopping` keeps its state, next to its best weights.
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")

@@ -9,15 +9,17 @@ from typing import Any
 
 import keras
 
-from . import data, evaluation, plots
+from .. import data
+from ..utils.errors import DivergedError, UserError, argument_is
+from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
+from ..utils.types import PathLike, Say, ShowProgress
+from ..utils.validation import one_of
+from . import evaluate as evaluation
+from . import plots
 from .callbacks import Backup, EpochState, History, Progress
-from .preparing import Prepared, check_lengths, prepare
-from .runs import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
-from .settings import Settings, network_arguments
-from .utils.errors import DivergedError, UserError, argument_is
-from .utils.files import PARTIAL, one_line, remove, replacing, write_json
-from .utils.types import PathLike, Say, ShowProgress
-from .utils.validation import one_of
+from .config import Settings, network_arguments
+from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
+from .setup import Prepared, check_lengths, prepare
 
 
 def train(
@@ -157,7 +159,7 @@ def measure(
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
     metrics["floors"][split] = evaluation.floors(dataset, split)
     if dynamic:
-        from .dynamic import measure as read_and_learn
+        from .dynamic_evaluation import measure as read_and_learn
 
         found = read_and_learn(run, dataset, split, say=say, progress=progress)
         metrics["dynamic"] = {**metrics.get("dynamic", {}), **found}

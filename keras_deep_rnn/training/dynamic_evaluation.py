@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from .data.batching import CarriedBatches
-from .evaluation import PRIMARY
+from ..data.batching import CarriedBatches
+from ..utils.errors import UserError
+from ..utils.types import Say, ShowProgress
+from .evaluate import PRIMARY
 from .metrics import TokenLoss
-from .networks import build_network
-from .utils.errors import UserError
-from .utils.types import Say, ShowProgress
+from .models import build_network
 
 if TYPE_CHECKING:
-    from .data import Dataset
-    from .runs import Run
+    from ..data import Dataset
+    from .run_folder import Run
 
 # What is tried on the validation split: rates of gradient descent, and tokens of a part.
 RATES = (0.03, 0.1, 0.3)
