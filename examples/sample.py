@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_deep_rnn.console import start_backend
+from keras_deep_rnn.cli.console import start_backend
 from keras_deep_rnn.utils.errors import UserError
 
 # How long a sample is, in frames, characters or words: music of about half a minute.

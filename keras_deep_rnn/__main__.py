@@ -8,7 +8,7 @@ from .utils.errors import missing_extra
 def main() -> None:
     """Runs the command line, or says how to install what it is made with."""
     try:
-        from .cli import main as run
+        from .cli.main import main as run
     except ModuleNotFoundError as error:
         if error.name != "typer":
             raise

@@ -16,7 +16,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from keras_deep_rnn import cli
+from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.training import config as settings
 from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn import demo
+from keras_deep_rnn.cli import demo
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.utils.errors import UserError
 

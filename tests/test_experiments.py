@@ -17,22 +17,12 @@ import time
 import numpy as np
 import pytest
 
-from keras_deep_rnn import cli
+from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.data.catalogue import names
-from keras_deep_rnn.experiments import (
-    experiment,
-    records,
-    runner,
-)
-from keras_deep_rnn.experiments import (
-    published as table,
-)
-from keras_deep_rnn.experiments import (
-    results_page as page,
-)
-from keras_deep_rnn.experiments import (
-    worker as one,
-)
+from keras_deep_rnn.experiments import experiment, records, runner
+from keras_deep_rnn.experiments import published as table
+from keras_deep_rnn.experiments import results_page as page
+from keras_deep_rnn.experiments import worker as one
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.training import models as networks
 from keras_deep_rnn.training.config import network_arguments

@@ -44,7 +44,7 @@ def test_import_leaves_optional_packages_alone():
 
 
 def test_command_line_without_its_extra(monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "keras_deep_rnn.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "keras_deep_rnn.cli.main", raising=False)
     monkeypatch.delattr(keras_deep_rnn, "cli", raising=False)
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as exit_:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from benchmarks.served_process import ServedProcess
-from keras_deep_rnn import cli
+from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow" or not importlib.util.find_spec("tensorflow_serving"):

@@ -99,7 +99,7 @@ def strict(path):
 def settings_of_command(command):
     """The settings that `deep-rnn` understands a command line as."""
     typer = pytest.importorskip("typer")
-    from keras_deep_rnn.cli import app
+    from keras_deep_rnn.cli.main import app
 
     program, name, *options = shlex.split(command)
     assert (program, name) == ("deep-rnn", "train")

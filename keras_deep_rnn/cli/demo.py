@@ -7,12 +7,12 @@ in a process without this package.
 from pathlib import Path
 from typing import Any
 
-from .export import export_run
-from .training.config import Settings
-from .training.run_folder import CURVE
-from .training.sample import generate
-from .training.train import train
-from .utils.types import PathLike, Say, ShowProgress
+from ..export import export_run
+from ..training.config import Settings
+from ..training.run_folder import CURVE
+from ..training.sample import generate
+from ..training.train import train
+from ..utils.types import PathLike, Say, ShowProgress
 
 SETTINGS = Settings(data="bach_chorales", network="dots_rnn")
 

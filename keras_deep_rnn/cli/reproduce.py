@@ -98,7 +98,7 @@ def report(
 ) -> None:
     """Writes the page of results, published and measured side by side, from the records."""
     start_backend()
-    from .experiments import results_page as page
+    from ..experiments import results_page as page
 
     for written in page.write(results, out):
         typer.echo(f"Wrote {written}")
@@ -118,8 +118,8 @@ def _run(
     **options: Any,
 ) -> None:
     start_backend()
-    from .experiments import experiment, runner
-    from .experiments import results_page as page
+    from ..experiments import experiment, runner
+    from ..experiments import results_page as page
 
     chosen = experiment.select(group, task=task, network=network, recipe=recipe)
     if not list:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from ..utils.errors import UserError, argument_is
 from .console import start_backend
 from .options import Command, argument, real, text, whole
-from .utils.errors import UserError, argument_is
 
 AN_EXPORT = "Folder of an export, or of one of its versions."
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -40,7 +40,7 @@ def serve(
         if value is not None and value < 1:
             raise UserError(f"`{option}` must be a positive integer, got {value}.")
     start_backend()
-    from .export.server import serve as run
+    from ..export.server import serve as run
 
     with argument_is("address", "host"):
         run(

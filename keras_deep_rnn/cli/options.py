@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import typer
 import typer.core
 
-from .utils.errors import UserError
+from ..utils.errors import UserError
 
 Number = TypeVar("Number", int, float)
 

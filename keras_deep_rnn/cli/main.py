@@ -9,13 +9,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__
-from .cli_reproduce import reproduce_app
-from .cli_serve import register as register_serve
-from .cli_tune import tune_app
+from .. import __version__
+from ..utils.errors import DivergedError, UserError, argument_is
 from .console import progress, show_table, start_backend
 from .options import Command, argument, flag, path, real, sizes, text, whole
-from .utils.errors import DivergedError, UserError, argument_is
+from .reproduce import reproduce_app
+from .serve import register as register_serve
+from .tune import tune_app
 
 app = typer.Typer(
     name="deep-rnn",
@@ -55,7 +55,7 @@ def before_commands(
 @data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")
 def data_list(data_dir: Annotated[Path | None, path(PREPARED)] = None) -> None:
     """Lists the data sets that have a name."""
-    from . import data
+    from .. import data
 
     rows = []
     for name in data.names():
@@ -79,7 +79,7 @@ def data_prepare(
     data_dir: Annotated[Path | None, path(PREPARED)] = None,
 ) -> None:
     """Makes a data set ready, so that training starts at once."""
-    from . import data
+    from .. import data
 
     dataset = data.load(name, data_path=data_path, data_dir=data_dir)
     rows = [
@@ -197,8 +197,8 @@ def train(
 ) -> None:
     """Trains a network and measures it. What is not given has the data set's default."""
     start_backend()
-    from .training import train as training
-    from .training.config import Settings
+    from ..training import train as training
+    from ..training.config import Settings
 
     told = {field.name: context.params[field.name] for field in dataclasses.fields(Settings)}
     given = {
@@ -239,7 +239,7 @@ def evaluate(
 ) -> None:
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
-    from .training import train as training
+    from ..training import train as training
 
     places = {"data_path": data_path, "data_dir": data_dir}
     how = {"dynamic": dynamic, "streaming": streaming, "say": typer.echo, "progress": progress}
@@ -265,7 +265,7 @@ def generate(
 ) -> None:
     """Draws new music, as MIDI and as a picture, or new text."""
     start_backend()
-    from .training import sample as generation
+    from ..training import sample as generation
 
     written = generation.generate(
         run,
@@ -320,7 +320,7 @@ def export(
         raise UserError(f"`quantize` must be left out for {target}, got {quantize!r}.")
     start_backend()
     if check is not None:
-        from .export import check_export
+        from ..export import check_export
 
         with argument_is("path", "check"):
             checked = check_export(check)
@@ -341,7 +341,7 @@ def export(
 def _export(
     model: str, out: Path | None, target: str, probabilities: str | None, options: dict[str, Any]
 ) -> Path:
-    from .export import export_run, exporter, load_keras_file
+    from ..export import export_run, exporter, load_keras_file
 
     if Path(model).suffix != ".keras":
         if probabilities is not None:
@@ -404,7 +404,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _results(metrics: dict[str, Any], split: str) -> None:
     """The table of a run: floors, then the network, each number with its definition below."""
-    from .training.evaluate import table
+    from ..training.evaluate import table
 
     title, columns, rows, notes = table(metrics, split)
     show_table(title, columns, rows)

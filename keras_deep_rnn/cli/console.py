@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 
-from .utils.errors import UserError, first_line
+from ..utils.errors import UserError, first_line
 
 # Columns of text where there is no terminal that says how many it has.
 WIDTH = 160
