@@ -285,7 +285,7 @@ def main():
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    from keras_deep_rnn.export.served_model import version_folder
+    from keras_deep_rnn.export.testing_server.served_model import version_folder
 
     with ServedProcess(options.folder, "--name", "fuzzed") as server:
         places = server.address, server.rest_address

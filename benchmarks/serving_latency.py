@@ -20,9 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.export import c_api, check_graph, export_saved_model
-from keras_deep_rnn.export.litert import export_litert, interpreter
-from keras_deep_rnn.export.onnx import export_onnx
+from keras_deep_rnn.export import export_saved_model
+from keras_deep_rnn.export.checks import c_api, check_graph
+from keras_deep_rnn.export.formats.litert import export_litert, interpreter
+from keras_deep_rnn.export.formats.onnx import export_onnx
 
 from .__main__ import machine, write
 

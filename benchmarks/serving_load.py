@@ -116,7 +116,7 @@ def main():
     options = parser.parse_args()
 
     from keras_deep_rnn.export import export_saved_model
-    from keras_deep_rnn.export.client import Client
+    from keras_deep_rnn.export.client.client import Client
 
     model = network(tuple(options.units))
     shape = (options.streams, options.steps, KEYS)

@@ -1,13 +1,13 @@
-from .check import Checked as Checked
-from .check import check_export as check_export
-from .client import Client as Client
-from .litert import export_litert as export_litert
-from .onnx import export_onnx as export_onnx
-from .saved_model import export_saved_model as export_saved_model
-from .server import Server as Server
-from .trained import export_run as export_run
-from .trained import exporter as exporter
-from .trained import load_keras_file as load_keras_file
+from .checks.check import Checked as Checked
+from .checks.check import check_export as check_export
+from .client.client import Client as Client
+from .formats.litert import export_litert as export_litert
+from .formats.onnx import export_onnx as export_onnx
+from .formats.saved_model import export_saved_model as export_saved_model
+from .model.sources import export_run as export_run
+from .model.sources import exporter as exporter
+from .model.sources import load_keras_file as load_keras_file
+from .testing_server.server import Server as Server
 
 __all__ = [
     "Checked",

@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from keras_deep_rnn.export import check
+from keras_deep_rnn.export.checks import check
 
 SCRIPT = pathlib.Path(check.__file__).with_name("check_process.py")
 SERVE = """

@@ -44,7 +44,7 @@ def checking_processes():
 @pytest.fixture
 def quick_checks(checking_processes, monkeypatch):
     """Exports are checked in processes that have checked others before."""
-    monkeypatch.setattr("keras_deep_rnn.export.check._start", checking_processes)
+    monkeypatch.setattr("keras_deep_rnn.export.checks.check._start", checking_processes)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def exports(tmp_path_factory):
     """Folders of exports by the name of their models: "text" and "music"."""
     import served_models
 
-    from keras_deep_rnn.export import saved_model
+    from keras_deep_rnn.export.formats import saved_model
 
     folder = tmp_path_factory.mktemp("served")
     kinds = {"text": "softmax", "music": "sigmoid"}

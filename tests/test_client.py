@@ -22,10 +22,10 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from keras_deep_rnn.export.client import Client
-from keras_deep_rnn.export.rest_transport import RestTransport
-from keras_deep_rnn.export.server import Server
-from keras_deep_rnn.export.status import Failure
+from keras_deep_rnn.export.client.client import Client
+from keras_deep_rnn.export.client.rest_transport import RestTransport
+from keras_deep_rnn.export.client.status import Failure
+from keras_deep_rnn.export.testing_server.server import Server
 
 TRANSPORTS = ("grpc", "rest")
 TEXT = np.array([[1, 2, 3, 0], [4, 0, 0, 2]])
@@ -382,7 +382,7 @@ def test_rest_without_tensorflow(servers):
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'grpc', 'tensorflow_serving'): sys.modules[name] = None\n"
-        "from keras_deep_rnn.export.client import Client\n"
+        "from keras_deep_rnn.export.client.client import Client\n"
         f"client = Client({servers['text'].rest_address!r}, 'text', transport='rest')\n"
         "print(client.predict([[1, 2, 3]])['y'].shape, client.stream().step([1])['y_t'].shape)\n"
         "try: Client('localhost:1', 'text')\n"

@@ -22,7 +22,7 @@ MODULES = sorted(
 
 
 def test_modules_are_found():
-    assert {"keras_deep_rnn.utils.errors", "keras_deep_rnn.export.check"} <= set(MODULES)
+    assert {"keras_deep_rnn.utils.errors", "keras_deep_rnn.export.checks.check"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -26,9 +26,9 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from keras_deep_rnn.export import check_export, export_saved_model, load_keras_file
-from keras_deep_rnn.export import saved_model as writer
-from keras_deep_rnn.export.contract import call, precision
-from keras_deep_rnn.export.record import read_record
+from keras_deep_rnn.export.formats import saved_model as writer
+from keras_deep_rnn.export.model.eligibility import call, precision
+from keras_deep_rnn.export.model.record import read_record
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_deep_rnn.export import check, check_export, export_saved_model
-from keras_deep_rnn.export import saved_model as writer
-from keras_deep_rnn.export.check_suite import Failed, Rejected, Suite, decoded, reason
-from keras_deep_rnn.export.record import encoded, read_record, write_record
-from keras_deep_rnn.export.signatures import Options, Served
-from keras_deep_rnn.export.version import Version
-from keras_deep_rnn.export.warmup import WARMUP, read_warmup
+from keras_deep_rnn.export import check_export, export_saved_model
+from keras_deep_rnn.export.checks import check
+from keras_deep_rnn.export.checks.check_suite import Failed, Rejected, Suite, decoded, reason
+from keras_deep_rnn.export.formats import saved_model as writer
+from keras_deep_rnn.export.model.record import encoded, read_record, write_record
+from keras_deep_rnn.export.model.signatures import Options, Served
+from keras_deep_rnn.export.model.version import Version
+from keras_deep_rnn.export.model.warmup import WARMUP, read_warmup
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_passes_every_check(name, quick_checks, tmp_path, monkeypatch):
     def recorded(path):
         found[path.name] = check_export(path)
 
-    monkeypatch.setattr("keras_deep_rnn.export.saved_model.check_export", recorded)
+    monkeypatch.setattr("keras_deep_rnn.export.formats.saved_model.check_export", recorded)
     export_saved_model(ALL[name](), tmp_path / "model")
     (checked,) = found.values()
     assert checked.difference == 0.0

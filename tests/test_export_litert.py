@@ -12,8 +12,8 @@ if keras.backend.backend() != "tensorflow":
 import served_models
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.export import litert
-from keras_deep_rnn.export.litert import export_litert, load
+from keras_deep_rnn.export.formats import litert
+from keras_deep_rnn.export.formats.litert import export_litert, load
 from keras_deep_rnn.utils.errors import UserError
 
 # Each kind of layer once; the operators, the shortcuts and the depths differ within them.

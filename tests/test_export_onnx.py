@@ -11,8 +11,8 @@ if keras.backend.backend() != "tensorflow":
 
 import served_models
 
-from keras_deep_rnn.export import onnx
-from keras_deep_rnn.export.onnx import export_onnx, load
+from keras_deep_rnn.export.formats import onnx
+from keras_deep_rnn.export.formats.onnx import export_onnx, load
 from keras_deep_rnn.utils.errors import UserError
 
 # Each kind of layer once; the operators, the shortcuts and the depths differ within them.

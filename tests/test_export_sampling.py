@@ -10,7 +10,7 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 from scipy import stats
 
-from keras_deep_rnn.export.sampling import draw_frame, draw_tokens, uniform
+from keras_deep_rnn.export.model.sampling import draw_frame, draw_tokens, uniform
 
 # A test that holds in all but one of a million worlds, and whose seeds are fixed.
 UNLIKELY = 1e-6

@@ -13,9 +13,9 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_deep_rnn.export.check_suite import TOLERANCE
-from keras_deep_rnn.export.contract import call, precision
-from keras_deep_rnn.export.streaming import Streamed
+from keras_deep_rnn.export.checks.check_suite import TOLERANCE
+from keras_deep_rnn.export.model.eligibility import call, precision
+from keras_deep_rnn.export.model.streaming import Streamed
 
 
 def graph(function, *arguments):

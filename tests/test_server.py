@@ -35,8 +35,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from keras_deep_rnn.export.server import Server
-from keras_deep_rnn.export.status import Failure
+from keras_deep_rnn.export.client.status import Failure
+from keras_deep_rnn.export.testing_server.server import Server
 
 COMMAND = pathlib.Path(sys.executable).with_name("deep-rnn")
 X = np.array([[1, 2, 3], [4, 0, 0]], "int32")
@@ -367,7 +367,7 @@ def test_the_highest_version_and_a_version_itself(exports, tmp_path):
     for version in ("2", "10"):
         os.symlink(exports["text"] / "1", name / version)
     os.mkdir(name / "11")  # not an export
-    from keras_deep_rnn.export.served_model import version_folder
+    from keras_deep_rnn.export.testing_server.served_model import version_folder
 
     assert version_folder(name).name == "10"
     with Server(exports["text"] / "1", name="other") as server:
@@ -406,7 +406,7 @@ def test_a_graph_that_reads_files_is_not_loaded(tmp_path):
 
 
 def test_a_port_that_was_taken_meanwhile(server, exports, monkeypatch):
-    monkeypatch.setattr("keras_deep_rnn.export.server.check_address", lambda address: None)
+    monkeypatch.setattr("keras_deep_rnn.export.testing_server.server.check_address", lambda address: None)
     port, rest_port = (int(a.split(":")[1]) for a in (server.address, server.rest_address))
     for ports in ({"port": port}, {"rest_port": rest_port}):
         with pytest.raises(UserError, match="`port` must be free to listen at"):

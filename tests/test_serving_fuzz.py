@@ -7,7 +7,7 @@ if keras.backend.backend() != "tensorflow" or not importlib.util.find_spec("tens
     pytest.skip("needs TensorFlow and the extra `serving`", allow_module_level=True)
 
 from benchmarks.serving_fuzz import Fuzz
-from keras_deep_rnn.export.server import Server
+from keras_deep_rnn.export.testing_server.server import Server
 
 
 @pytest.mark.parametrize("name", ["text", "music"])

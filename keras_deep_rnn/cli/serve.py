@@ -40,7 +40,7 @@ def serve(
         if value is not None and value < 1:
             raise UserError(f"`{option}` must be a positive integer, got {value}.")
     start_backend()
-    from ..export.server import serve as run
+    from ..export.testing_server.server import serve as run
 
     with argument_is("address", "host"):
         run(

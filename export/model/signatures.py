@@ -17,9 +17,9 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
-from ..utils.errors import UserError
-from . import guards
-from .contract import takes_tokens, tokens_of
+from ...utils.errors import UserError
+from . import input_checks as guards
+from .eligibility import takes_tokens, tokens_of
 from .sampling import draw_frame, draw_tokens
 from .streaming import Streamed
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
-from . import rest_format
+from ..client import rest_format
+from ..client.status import Failure, one_line
 from .grpc_service import SIGNATURES, Run, signature_map, status_of
-from .status import Failure, one_line
 
 if TYPE_CHECKING:
     from .served_model import ServedModel

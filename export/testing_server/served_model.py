@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.errors import UserError, first_line
-from .check_graph import check_operations, read_graph
-from .check_suite import Arrays
-from .record import RECORD, read_record
-from .status import Failure
-from .warmup import WARMUP, read_warmup
+from ...utils.errors import UserError, first_line
+from ..checks.check_graph import check_operations, read_graph
+from ..checks.check_suite import Arrays
+from ..client.status import Failure
+from ..model.record import RECORD, read_record
+from ..model.warmup import WARMUP, read_warmup
 
 # These compute in the thread that asks, as a hand-over to another takes as long as a step. The
 # others can be stopped when their time is over, which TensorFlow does for its own threads only.

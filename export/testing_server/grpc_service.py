@@ -17,8 +17,8 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from .status import Failure, one_line
-from .tensors import to_array, to_proto
+from ..client.status import Failure, one_line
+from ..client.tensors import to_array, to_proto
 
 if TYPE_CHECKING:
     from .served_model import ServedModel

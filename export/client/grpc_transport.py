@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..utils.errors import missing_extra
-from .check_suite import Arrays
-from .signature_specs import Specs, specs
+from ...utils.errors import missing_extra
+from ..checks.check_suite import Arrays
+from ..model.signature_specs import Specs, specs
 from .status import Failure
 
 try:

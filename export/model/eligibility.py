@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import keras
 
-from ..layers import Operator
-from ..training.models import OneHot
-from ..utils.errors import UserError
-from ..utils.validation import positive_integer
+from ...layers import Operator
+from ...training.models import OneHot
+from ...utils.errors import UserError
+from ...utils.validation import positive_integer
 
 
 def exportable(model: keras.Model) -> None:

@@ -17,9 +17,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..utils.errors import UserError, first_line, missing_extra
-from ..utils.network import check_address
-from .status import Failure
+from ...utils.errors import UserError, first_line, missing_extra
+from ...utils.network import check_address
+from ..client.status import Failure
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MESSAGE_BYTES = 64 * 2**20
@@ -260,7 +260,7 @@ def _logger() -> logging.Logger:
     """aiohttp's, without the traceback for each caller that does not speak HTTP."""
     from aiohttp.http_exceptions import HttpProcessingError
 
-    logger = logging.getLogger("keras_deep_rnn.export.server")
+    logger = logging.getLogger("keras_deep_rnn.export.testing_server.server")
     logger.addFilter(lambda r: not (r.exc_info and isinstance(r.exc_info[1], HttpProcessingError)))
     return logger
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import keras
 
-from ..training import models as networks  # noqa: F401  (registered, so that models with them load)
-from ..training.run_folder import Run
-from ..utils.errors import UserError, first_line
-from ..utils.validation import one_of
+from ...training import models as networks  # noqa: F401  (registered, so that models with them load)
+from ...training.run_folder import Run
+from ...utils.errors import UserError, first_line
+from ...utils.validation import one_of
 
 # How a model leaves, by the names of the command line.
 TARGETS = {

@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from ..utils.files import replacing
+from ...utils.files import replacing
 
 MODELS, BATCHING = "models.config", "batching.config"
 COMPOSE, KUBERNETES = "compose.yaml", "kubernetes.yaml"

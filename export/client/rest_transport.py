@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.errors import missing_extra
-from .check_suite import Arrays
-from .signature_specs import Specs, specs
+from ...utils.errors import missing_extra
+from ..checks.check_suite import Arrays
+from ..model.signature_specs import Specs, specs
 from .status import Failure, code_of_http
 
 try:

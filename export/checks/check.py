@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.errors import UserError
+from ...utils.errors import UserError
+from ..model.record import fits, hashes, read_record
+from ..model.warmup import WARMUP, read_warmup
 from . import check_graph
 from .check_suite import Failed, Runner, Suite
-from .record import fits, hashes, read_record
 from .served_by_binary import BINARY, find_binary, served_by_binary
-from .warmup import WARMUP, read_warmup
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..recurrence.tensorflow import as_exported
-from ..utils.errors import missing_extra
-from ..utils.validation import one_of, optional
-from .check_suite import Arrays
-from .contract import call
-from .signatures import WHOLE, Options, Served, Tensors
+from ...recurrence.tensorflow import as_exported
+from ...utils.errors import missing_extra
+from ...utils.validation import one_of, optional
+from ..checks.check_suite import Arrays
+from ..model.eligibility import call
+from ..model.signatures import WHOLE, Options, Served, Tensors
 from .targets import Target, export_target
 
 QUANTIZE = ("int8",)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from ..model.eligibility import precision
+from ..model.record import BATCHES, LENGTHS, arrays, example, whole_by_keras
+from ..model.signatures import WHOLE
 from .check_suite import TOLERANCE, Arrays
-from .contract import precision
-from .record import BATCHES, LENGTHS, arrays, example, whole_by_keras
-from .signatures import WHOLE
 
 if TYPE_CHECKING:
-    from .signatures import Served
+    from ..model.signatures import Served
 
 # Of quantized weights statistics are asked for, which need more steps.
 LONGER = (2, 30)

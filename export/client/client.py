@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..utils.errors import ServerError, Unreachable, UserError, nearest
-from ..utils.network import parse_address
-from ..utils.validation import one_of
-from .check_suite import Arrays
-from .signature_specs import Specs
+from ...utils.errors import ServerError, Unreachable, UserError, nearest
+from ...utils.network import parse_address
+from ...utils.validation import one_of
+from ..checks.check_suite import Arrays
+from ..model.signature_specs import Specs
+from .client_stream import Stream
 from .status import Failure, one_line
-from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .check_suite import Arrays
+from ..checks.check_suite import Arrays
 from .status import Failure
 
 # The keys of a request and of its answer.

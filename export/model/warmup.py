@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..utils.errors import missing_extra
-from .check_suite import Arrays
+from ...utils.errors import missing_extra
+from ..checks.check_suite import Arrays
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..utils.errors import UserError
-from ..utils.validation import optional, positive_integer
+from ...utils.errors import UserError
+from ...utils.validation import optional, positive_integer
 
 # What may stand in a URL, in a path and in TF Serving's configuration as it is.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import ServerError, Unreachable, UserError
+from ...utils.errors import ServerError, Unreachable, UserError
 from .check_suite import Arrays, Rejected, Runner
 
 BINARY = "tensorflow_model_server"
@@ -36,7 +36,7 @@ def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> 
     Raises:
         UserError: The program does not serve the version within a minute.
     """
-    from .client import Client
+    from ..client.client import Client
 
     with tempfile.TemporaryDirectory() as beside:
         name = record["model"]
@@ -69,7 +69,7 @@ def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> 
 def _wait_until_available(
     address: str, name: str, server: subprocess.Popen[bytes], log: Path
 ) -> None:
-    from .client import Client
+    from ..client.client import Client
 
     end = time.monotonic() + SECONDS
     # A call asks again until its time is over, also where the program has ended.

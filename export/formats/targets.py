@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import UserError, first_line
-from ..utils.validation import one_of, optional
-from .agreement import Disagree, differences
-from .check_suite import Arrays
-from .contract import exportable, precision, read_vocabulary
-from .record import described, fits, record_of, write_record
-from .signatures import PROBABILITIES, Options, Served
-from .version import Version
+from ...utils.errors import UserError, first_line
+from ...utils.validation import one_of, optional
+from ..checks.check_suite import Arrays
+from ..checks.parity import Disagree, differences
+from ..model.eligibility import exportable, precision, read_vocabulary
+from ..model.record import described, fits, record_of, write_record
+from ..model.signatures import PROBABILITIES, Options, Served
+from ..model.version import Version
 
 if TYPE_CHECKING:
     import keras

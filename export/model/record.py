@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from ..recurrence.tensorflow import as_exported
-from ..training.run_folder import versions
-from ..utils.errors import UserError
-from .check_suite import Arrays
-from .contract import call, precision
+from ...recurrence.tensorflow import as_exported
+from ...training.run_folder import versions
+from ...utils.errors import UserError
+from ..checks.check_suite import Arrays
+from .eligibility import call, precision
 
 if TYPE_CHECKING:
     from .signatures import Served, Specification

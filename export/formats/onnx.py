@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..recurrence.tensorflow import as_exported
-from ..utils.errors import missing_extra
-from .check_suite import Arrays
-from .signatures import WHOLE, Served
+from ...recurrence.tensorflow import as_exported
+from ...utils.errors import missing_extra
+from ..checks.check_suite import Arrays
+from ..model.signatures import WHOLE, Served
 from .targets import Target, export_target
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..recurrence.tensorflow import as_exported
-from ..utils.errors import first_line
-from ..utils.validation import flag, one_of, optional, positive_integer
-from .check import check_export
-from .check_suite import decoded
-from .contract import exportable, read_vocabulary
+from ...recurrence.tensorflow import as_exported
+from ...utils.errors import first_line
+from ...utils.validation import flag, one_of, optional, positive_integer
+from ..checks.check import check_export
+from ..checks.check_suite import decoded
+from ..model.eligibility import exportable, read_vocabulary
+from ..model.record import record_of, write_record
+from ..model.signatures import PROBABILITIES, Options, Served
+from ..model.version import Version
+from ..model.warmup import write_warmup
 from .deployment import write_deployment
-from .record import record_of, write_record
-from .signatures import PROBABILITIES, Options, Served
-from .version import Version
-from .warmup import write_warmup
 
 if TYPE_CHECKING:
     import keras

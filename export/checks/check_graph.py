@@ -13,7 +13,7 @@ from typing import Any
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ..utils.errors import UserError
+from ...utils.errors import UserError
 
 PROTOBUF = "saved_model.pb"
 

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..recurrence.tensorflow import as_exported
-from ..training.models import OneHot
-from .contract import call, layers_in
+from ...recurrence.tensorflow import as_exported
+from ...training.models import OneHot
+from .eligibility import call, layers_in
 
 # How Keras asks a cell for its masks of dropout.
 DRAWN = ("get_dropout_mask", "get_recurrent_dropout_mask")
