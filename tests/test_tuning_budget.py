@@ -17,7 +17,7 @@ from keras_deep_rnn.tuning import (
     settings_of,
     units_for_budget,
 )
-from keras_deep_rnn.tuning.budget import STRUCTURE, TOLERANCE
+from keras_deep_rnn.tuning.space.budget import STRUCTURE, TOLERANCE
 from keras_deep_rnn.utils.errors import UserError
 
 SPACE = paper_space(units=None, transition_depth=(1, 2), output_depth=(1, 2), levels=(2, 3))

@@ -6,13 +6,13 @@ import json
 import pytest
 
 from keras_deep_rnn.tuning import Entry, SearchSpace
-from keras_deep_rnn.tuning.job import Job
-from keras_deep_rnn.tuning.project import Project
-from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
+from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning.search.project import Project
+from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
 from keras_deep_rnn.utils.errors import UserError
 
 pytest.importorskip("keras_tuner")
-from keras_deep_rnn.tuning.chief import Chief
+from keras_deep_rnn.tuning.search.chief import Chief
 
 SPACE = SearchSpace([
     Entry("network", "fixed", value="rnn"),

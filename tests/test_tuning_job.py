@@ -17,9 +17,9 @@ from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training.config import NETWORK_ARGUMENTS
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
-from keras_deep_rnn.tuning.job import Job
-from keras_deep_rnn.tuning.job_file import arguments
-from keras_deep_rnn.tuning.paper import DEPTHS
+from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning.job.job_file import arguments
+from keras_deep_rnn.tuning.space.paper_space import DEPTHS
 from keras_deep_rnn.utils.errors import UserError
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs" / "tuning.md"
@@ -277,7 +277,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     truncate = 2
     patience = 3
     """
-    from keras_deep_rnn.tuning import problem
+    from keras_deep_rnn.tuning.search import problem
 
     job = read(tmp_path, BASE + text)
     assert names(job.space) == ["network"]
@@ -293,7 +293,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
 @pytest.mark.parametrize("factor", [2, 3, 4, 10])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 8, 9, 10, 26, 27, 28])
 def test_size_is_what_keras_tuner_runs(epochs, factor):
-    oracles = pytest.importorskip("keras_deep_rnn.tuning.oracles")
+    oracles = pytest.importorskip("keras_deep_rnn.tuning.search.oracles")
     space = SearchSpace([Entry("learning_rate", "float", low=0.1, high=0.9)])
     job = Job("j", "d", "/p", space, tuner="hyperband", epochs=epochs, factor=factor)
     sampler, ids = oracles.Sampler(job, space), []
@@ -548,7 +548,7 @@ def test_a_space_must_be_one():
 
 def test_reading_needs_no_keras_tuner(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    monkeypatch.delitem(sys.modules, "keras_deep_rnn.tuning.hypermodel", raising=False)
+    monkeypatch.delitem(sys.modules, "keras_deep_rnn.tuning.keras_tuner", raising=False)
     job = read(tmp_path, WHOLE)
     assert Job.from_config(job.get_config()) == job
 

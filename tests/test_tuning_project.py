@@ -12,9 +12,9 @@ import time
 import pytest
 
 from keras_deep_rnn.tuning import Entry, SearchSpace
-from keras_deep_rnn.tuning.job import Job
-from keras_deep_rnn.tuning.project import BACKUP, JOB, STATE, TOKEN, Project, check_worker_id
-from keras_deep_rnn.tuning.trial import Trial
+from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning.search.project import BACKUP, JOB, STATE, TOKEN, Project, check_worker_id
+from keras_deep_rnn.tuning.search.trial import Trial
 from keras_deep_rnn.utils.errors import UserError
 
 # What a search begins with.
@@ -517,7 +517,7 @@ def test_what_a_search_has_found_is_read_without_keras(project):
     code = (
         "import sys; sys.argv = ['deep-rnn']\n"
         "from keras_deep_rnn.tuning import Entry, Job, SearchSpace\n"
-        "from keras_deep_rnn.tuning.project import Project\n"
+        "from keras_deep_rnn.tuning.search.project import Project\n"
         f"project = Project({str(project.path)!r})\n"
         "print(project.job().trials, project.trials()[0].score)\n"
         "print({'keras', 'tensorflow', 'keras_tuner'} & set(sys.modules))\n"

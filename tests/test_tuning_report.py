@@ -12,10 +12,16 @@ import pytest
 
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.tuning import paper_space, settings_of, units_for_budget
-from keras_deep_rnn.tuning.budget import count_parameters
-from keras_deep_rnn.tuning.findings import compared, depths_of, describe, layers, ranking, window
-from keras_deep_rnn.tuning.job import Job
-from keras_deep_rnn.tuning.report import (
+from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning.report.analysis import (
+    compared,
+    depths_of,
+    describe,
+    layers,
+    ranking,
+    window,
+)
+from keras_deep_rnn.tuning.report.report import (
     finite,
     progress_line,
     table,
@@ -23,7 +29,8 @@ from keras_deep_rnn.tuning.report import (
     write_best,
     write_report,
 )
-from keras_deep_rnn.tuning.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
+from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
+from keras_deep_rnn.tuning.space.budget import count_parameters
 from keras_deep_rnn.utils.errors import UserError
 
 optuna = pytest.importorskip("optuna")
@@ -406,7 +413,7 @@ def test_page_of_one_network_and_depth(tmp_path):
 def test_page_and_pictures_of_every_network(tmp_path):
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.training.models import SEARCHED_NETWORKS
-    from keras_deep_rnn.tuning.charts import LOOKS, write_pictures
+    from keras_deep_rnn.tuning.report.matplotlib_charts import LOOKS, write_pictures
 
     assert set(LOOKS) == set(SEARCHED_NETWORKS)
     job = job_of(space=paper_space(network=SEARCHED_NETWORKS, units=None, batch_size=8))
@@ -418,7 +425,7 @@ def test_page_and_pictures_of_every_network(tmp_path):
 
 
 def test_what_decides_the_score_is_found():
-    from keras_deep_rnn.tuning import figures
+    from keras_deep_rnn.tuning.report import plotly_charts as figures
 
     job = job_of()
     trials = trials_of(job, 40)
@@ -434,7 +441,7 @@ def test_what_decides_the_score_is_found():
 
 
 def test_every_trial_is_a_line_of_the_parallel_coordinates():
-    from keras_deep_rnn.tuning import figures
+    from keras_deep_rnn.tuning.report import plotly_charts as figures
 
     job = job_of()
     trials = trials_of(job, 20)
@@ -456,7 +463,7 @@ def test_every_trial_is_a_line_of_the_parallel_coordinates():
 
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
-    from keras_deep_rnn.tuning.charts import write_pictures
+    from keras_deep_rnn.tuning.report.matplotlib_charts import write_pictures
 
     job = job_of()
     trials = trials_of(job, 30)

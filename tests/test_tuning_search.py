@@ -19,18 +19,18 @@ import pytest
 
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.run_folder import Run
-from keras_deep_rnn.tuning.job import Job
-from keras_deep_rnn.tuning.project import Project
-from keras_deep_rnn.tuning.trial import COMPLETED, ENDED, FAILED, RUNNING, Trial, best_of
+from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning.search.project import Project
+from keras_deep_rnn.tuning.search.trial import COMPLETED, ENDED, FAILED, RUNNING, Trial, best_of
 from keras_deep_rnn.utils.errors import UserError
 
 pytest.importorskip("keras_tuner")
-from keras_deep_rnn.tuning import search as search_module
-from keras_deep_rnn.tuning import worker as worker_module
-from keras_deep_rnn.tuning.attempt import run_attempt
-from keras_deep_rnn.tuning.chief import Chief
-from keras_deep_rnn.tuning.search import run_search
-from keras_deep_rnn.tuning.wire import Server
+from keras_deep_rnn.tuning.search import search as search_module
+from keras_deep_rnn.tuning.search import worker as worker_module
+from keras_deep_rnn.tuning.search.attempt import run_attempt
+from keras_deep_rnn.tuning.search.chief import Chief
+from keras_deep_rnn.tuning.search.search import run_search
+from keras_deep_rnn.tuning.search.wire import Server
 
 COMMAND = str(pathlib.Path(sys.executable).with_name("deep-rnn"))
 JOB = """

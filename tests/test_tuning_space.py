@@ -411,7 +411,7 @@ def test_a_space_needs_neither_keras_tuner_nor_optuna(monkeypatch):
 
     for name in ("keras_tuner", "optuna"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "keras_deep_rnn.tuning.hypermodel", raising=False)
+    monkeypatch.delitem(sys.modules, "keras_deep_rnn.tuning.keras_tuner", raising=False)
     from keras_deep_rnn import tuning
 
     assert tuning.paper_space().defaults()["network"] == "rnn"

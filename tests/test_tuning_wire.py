@@ -12,7 +12,13 @@ import grpc
 import psutil
 import pytest
 
-from keras_deep_rnn.tuning.wire import _CLIENT_OPTIONS, Client, Server, ServerError, Unreachable
+from keras_deep_rnn.tuning.search.wire import (
+    _CLIENT_OPTIONS,
+    Client,
+    Server,
+    ServerError,
+    Unreachable,
+)
 from keras_deep_rnn.utils.errors import UserError
 
 TOKEN = "3f" * 32
@@ -377,7 +383,7 @@ def test_without_grpc():
     code = (
         "import sys; sys.modules['grpc'] = None\n"
         "from keras_deep_rnn.utils.errors import UserError\n"
-        "try: import keras_deep_rnn.tuning.wire\n"
+        "try: import keras_deep_rnn.tuning.search.wire\n"
         "except UserError as error: print(error)"
     )
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}

@@ -6,9 +6,9 @@ Spaces and budgets need neither Keras Tuner nor Optuna; each is imported where i
 import importlib
 from typing import Any
 
-from .entry import Entry
-from .job import Job
-from .space import SearchSpace
+from .job.job import Job
+from .space.hyperparameter import Entry
+from .space.space import SearchSpace
 
 # `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
 # pyright: reportUnsupportedDunderAll=false

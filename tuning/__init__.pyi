@@ -1,13 +1,13 @@
-from .budget import check_budget as check_budget
-from .budget import count_parameters as count_parameters
-from .budget import units_for_budget as units_for_budget
-from .entry import Entry as Entry
-from .hypermodel import HyperDeepRNN as HyperDeepRNN
-from .hypermodel import seed_from as seed_from
-from .job import Job as Job
-from .paper import paper_space as paper_space
-from .paper import settings_of as settings_of
-from .space import SearchSpace as SearchSpace
+from .job.job import Job as Job
+from .keras_tuner import HyperDeepRNN as HyperDeepRNN
+from .keras_tuner import seed_from as seed_from
+from .space.budget import check_budget as check_budget
+from .space.budget import count_parameters as count_parameters
+from .space.budget import units_for_budget as units_for_budget
+from .space.hyperparameter import Entry as Entry
+from .space.paper_space import paper_space as paper_space
+from .space.paper_space import settings_of as settings_of
+from .space.space import SearchSpace as SearchSpace
 
 __all__ = [
     "Entry",

@@ -13,9 +13,9 @@ from .console import show_table, start_backend
 from .options import Command, argument, flag, path, real, text, whole
 
 if TYPE_CHECKING:
-    from ..tuning.job import Job
-    from ..tuning.project import Project
-    from ..tuning.trial import Trial
+    from ..tuning.job.job import Job
+    from ..tuning.search.project import Project
+    from ..tuning.search.trial import Trial
 
 tune_app = typer.Typer(help="Searches for the network: which variant, how deep, how wide.")
 
@@ -85,7 +85,7 @@ def worker(
     if cores is not None:
         _pin(cores)
     start_backend()
-    from ..tuning.worker import Worker, die_with
+    from ..tuning.search.worker import Worker, die_with
 
     if parent is not None:
         die_with(parent)
@@ -116,8 +116,8 @@ def report(
 ) -> None:
     """Writes the report of a search anew: CSV, JSON, a page with charts, TensorBoard's HParams."""
     project, search, trials = _search(job)
-    from ..tuning.charts import write_pictures
-    from ..tuning.report import write_report
+    from ..tuning.report.matplotlib_charts import write_pictures
+    from ..tuning.report.report import write_report
 
     write_report(project.path, search, trials)
     if figures is not None:
@@ -134,7 +134,7 @@ def export(
     version: Annotated[int | None, whole("Its number; else the next free one.")] = None,
 ) -> None:
     """Writes the best network as a SavedModel for TensorFlow Serving and checks it."""
-    from ..tuning.trial import best_of
+    from ..tuning.search.trial import best_of
 
     project, _, trials = _search(job)
     best = best_of(trials)
@@ -150,8 +150,8 @@ def export(
 
 def _lead(job: str, **arguments: Any) -> None:
     start_backend()
-    from ..tuning.job import Job
-    from ..tuning.search import run_search
+    from ..tuning.job.job import Job
+    from ..tuning.search.search import run_search
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
     found = run_search(Job.read(job), **arguments, say=typer.echo)
@@ -164,8 +164,8 @@ def _lead(job: str, **arguments: Any) -> None:
 def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
     """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
     start_backend()
-    from ..tuning.job import Job
-    from ..tuning.project import Project
+    from ..tuning.job.job import Job
+    from ..tuning.search.project import Project
 
     project = Project(job if os.path.isdir(job) else Job.read(job).project)
     if not os.path.lexists(project.path):
@@ -174,7 +174,7 @@ def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
 
 
 def _show(job: str) -> None:
-    from ..tuning.report import table
+    from ..tuning.report.report import table
 
     _, search, trials = _search(job)
     title, columns, rows, notes = table(search, trials)

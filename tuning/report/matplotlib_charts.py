@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.plots import GREY, INK, ORANGE, require
-from ..utils.files import one_line, replacing
-from .findings import by_network, compared, depths_of, ranking_table, scores, wide, window
-from .project import REPORT
-from .trial import Trial, best_of, score_of
+from ...training.plots import GREY, INK, ORANGE, require
+from ...utils.files import one_line, replacing
+from ..search.project import REPORT
+from ..search.trial import Trial, best_of, score_of
+from .analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .job import Job
+    from ..job.job import Job
 
 PAGE, SCRIPT, RANKING = "index.html", "plotly.min.js", "ranking.md"
 # Colours that colour-blind readers tell apart (Okabe and Ito's), signs of plotly and of matplotlib.

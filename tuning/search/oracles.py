@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..utils.errors import missing_extra
-from .hypermodel import seed_from
-from .job import MOST_TRIALS
+from ...utils.errors import missing_extra
+from ..job.job import MOST_TRIALS
+from ..keras_tuner import seed_from
 
 if TYPE_CHECKING:
-    from .job import Job
-    from .space import SearchSpace
+    from ..job.job import Job
+    from ..space.space import SearchSpace
 
 try:
     import keras_tuner

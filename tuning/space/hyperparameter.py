@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, cast
 
-from ..utils.errors import UserError, nearest
+from ...utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
     import optuna

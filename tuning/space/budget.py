@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..training.models import DEFAULT_DEPTH
-from ..utils.errors import UserError
-from ..utils.validation import positive_integer
-from .paper import DEPTHS, SIZES, settings_of
+from ...training.models import DEFAULT_DEPTH
+from ...utils.errors import UserError
+from ...utils.validation import positive_integer
+from .paper_space import DEPTHS, SIZES, settings_of
 
 if TYPE_CHECKING:
     from .space import SearchSpace

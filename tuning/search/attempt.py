@@ -9,18 +9,18 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.callbacks import Backup
-from ..training.config import Settings, network_arguments
-from ..training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
-from ..training.setup import prepare
-from ..training.train import fit_and_measure
-from ..utils.errors import DivergedError, UserError, first_line
-from ..utils.files import one_line, remove
-from .report import train_command
+from ...training.callbacks import Backup
+from ...training.config import Settings, network_arguments
+from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
+from ...training.setup import prepare
+from ...training.train import fit_and_measure
+from ...utils.errors import DivergedError, UserError, first_line
+from ...utils.files import one_line, remove
+from ..report.report import train_command
 
 if TYPE_CHECKING:
-    from ..data import Dataset
-    from .job import Job
+    from ...data import Dataset
+    from ..job.job import Job
     from .project import Project
     from .trial import Trial
 

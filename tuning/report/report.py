@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.callbacks import duration
-from ..training.evaluate import COLUMNS
-from ..training.run_folder import Run, versions
-from ..utils.errors import UserError
-from ..utils.files import one_line, replacing, write_json
-from .findings import count, describe, dropouts, measured, rank, solved, varies
-from .project import BEST, REPORT
-from .trial import ENDED, FAILED, Trial, best_of
+from ...training.callbacks import duration
+from ...training.evaluate import COLUMNS
+from ...training.run_folder import Run, versions
+from ...utils.errors import UserError
+from ...utils.files import one_line, replacing, write_json
+from ..search.project import BEST, REPORT
+from ..search.trial import ENDED, FAILED, Trial, best_of
+from .analysis import count, describe, dropouts, measured, rank, solved, varies
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ..job.job import Job
 
 TABLE, RECORDS = "trials.csv", "trials.json"
 
@@ -49,8 +49,8 @@ def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tria
     write_json(report / RECORDS, _records(job, trials))
     write_best(folder, job, trials)
 
-    from .charts import write_page
     from .event_logs import write_event_logs
+    from .matplotlib_charts import write_page
 
     write_page(folder, job, trials)
     write_event_logs(folder, job, trials)

@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.plots import BLUE, INK, ORANGE
-from ..utils.errors import missing_extra
-from .charts import LOOKS, ends, panels, spread
-from .findings import brief, by_network, describe, layers, measured, scores, varies, wide, window
-from .trial import ENDED, FAILED, Trial, best_of, score_of
+from ...training.plots import BLUE, INK, ORANGE
+from ...utils.errors import missing_extra
+from ..search.trial import ENDED, FAILED, Trial, best_of, score_of
+from .analysis import brief, by_network, describe, layers, measured, scores, varies, wide, window
+from .matplotlib_charts import LOOKS, ends, panels, spread
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ..job.job import Job
 
 try:
     import optuna

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..utils.errors import UserError
+from ...utils.errors import UserError
 from .project import LOGS
 
 if TYPE_CHECKING:

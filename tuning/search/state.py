@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import UserError
-from ..utils.files import replacing
+from ...utils.errors import UserError
+from ...utils.files import replacing
 
 STATE, BACKUP = "state.json", "state.backup.json"
 

@@ -12,8 +12,8 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ..utils.errors import UserError, nearest
-from .entry import Entry
+from ...utils.errors import UserError, nearest
+from .hyperparameter import Entry
 
 if TYPE_CHECKING:
     import optuna

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..training.models import PAPER_NETWORKS, SEARCHED_NETWORKS
-from ..utils.errors import UserError
-from ..utils.validation import one_of
-from .entry import Entry
+from ...training.models import PAPER_NETWORKS, SEARCHED_NETWORKS
+from ...utils.errors import UserError
+from ...utils.validation import one_of
+from .hyperparameter import Entry
 from .space import SearchSpace
 
 # Which networks have which depth. A depth counts the layers of the setting beside it; `levels` and

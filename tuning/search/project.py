@@ -27,14 +27,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import UserError, missing_extra
-from ..utils.files import PARTIAL, one_line, remove
+from ...utils.errors import UserError, missing_extra
+from ...utils.files import PARTIAL, one_line, remove
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import Trial
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ..job.job import Job
 
 JOB, TOKEN, LOCK = "job.json", "token", "lock"
 WORKERS, LOGS, TRIALS, REPORT, BEST = "workers", "logs", "trials", "report", "best.json"
@@ -150,7 +150,7 @@ class Project:
             UserError: As `check`; the search that shall be resumed is another job's; the folder
                 cannot be written.
         """
-        from ..training.run_folder import versions  # Keras, whose import takes seconds
+        from ...training.run_folder import versions  # Keras, whose import takes seconds
 
         self.check(resume=resume, overwrite=overwrite)
         difference = self.job().difference(job) if resume else None
@@ -189,7 +189,7 @@ class Project:
         Raises:
             UserError: No search was begun here, or job.json is damaged.
         """
-        from .job import Job
+        from ..job.job import Job
 
         return Job.from_config(self._begun())
 

@@ -16,16 +16,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.run_folder import BACKUP
-from ..utils.errors import UserError, first_line
-from ..utils.files import one_line, remove
+from ...training.run_folder import BACKUP
+from ...utils.errors import UserError, first_line
+from ...utils.files import one_line, remove
+from ..report.report import progress_line, write_best
 from .oracles import Choice, Sampler
-from .report import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial
 
 if TYPE_CHECKING:
-    from .hypermodel import HyperDeepRNN
-    from .job import Job
+    from ..job.job import Job
+    from ..keras_tuner import HyperDeepRNN
     from .project import Project
 
 # Seconds between two signs of life of a worker, and between two questions of one without a trial.

@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
-from ..utils.errors import ServerError, Unreachable, UserError, first_line, missing_extra
-from ..utils.network import check_address, parse_address
+from ...utils.errors import ServerError, Unreachable, UserError, first_line, missing_extra
+from ...utils.network import check_address, parse_address
 
 try:
     import grpc

@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from ..data import catalogue
-from ..utils.errors import UserError, argument_is, nearest
+from ...data import catalogue
+from ...utils.errors import UserError, argument_is, nearest
+from ..space.space import SearchSpace
 from .job_checks import CHECKS, MOST_TRIALS, check_networks, check_values, one_of
-from .space import SearchSpace
 
 if TYPE_CHECKING:
-    from ..data import Dataset
-    from .hypermodel import HyperDeepRNN
+    from ...data import Dataset
+    from ..keras_tuner import HyperDeepRNN
 
 # What one tuner alone has a use for.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
@@ -189,9 +189,9 @@ class Job:
             UserError: The data is not there, the objective is none of this kind of data, or some
                 network of the space is impossible.
         """
-        from ..data import load
-        from ..training.config import Settings
-        from ..training.evaluate import PRIMARY, definitions
+        from ...data import load
+        from ...training.config import Settings
+        from ...training.evaluate import PRIMARY, definitions
 
         check_values(self.settings, self.space)
         names = catalogue.names()
@@ -216,7 +216,7 @@ class Job:
         Args:
             dataset: The job's `Dataset` if it was loaded already.
         """
-        from .hypermodel import HyperDeepRNN
+        from ..keras_tuner import HyperDeepRNN
 
         settings: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
         for name, value in self.settings.items():

@@ -8,13 +8,13 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.models import DEFAULT_DEPTH, SEARCHED_NETWORKS
-from .paper import DEPTHS, SIZES
-from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
+from ...training.models import DEFAULT_DEPTH, SEARCHED_NETWORKS
+from ..search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
+from ..space.paper_space import DEPTHS, SIZES
 
 if TYPE_CHECKING:
-    from .entry import Entry
-    from .job import Job
+    from ..job.job import Job
+    from ..space.hyperparameter import Entry
 
 # Where one line has to hold all values of a trial.
 SHORT = {

@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..data import catalogue
-from ..utils.errors import UserError, first_line, nearest
+from ...data import catalogue
+from ...utils.errors import UserError, first_line, nearest
+from ..space.space import SearchSpace
 from .job import Job
 from .job_checks import CHECKS, plain, text, within
-from .space import SearchSpace
 
 # In [space], a setting that is neither searched nor fixed.
 DEFAULT = "default"
@@ -84,7 +84,7 @@ def _check_keys(table: dict[str, Any]) -> None:
     """Refuses keys at the top of a file that do not belong there."""
     for name in table:
         if name not in KEYS:
-            from ..training.config import Settings
+            from ...training.config import Settings
 
             below = {field.name for field in dataclasses.fields(Settings)} | set(_ranges())
             if name in below:
@@ -104,9 +104,9 @@ def _ready_space(
     What the settings decide is left out, except the network and what only some networks have: it
     moves into the space, where it is fixed for those that have it.
     """
-    from ..training.models import SEARCHED_NETWORKS
-    from ..utils.validation import one_of, positive_integer
-    from .paper import DEPTHS, SIZES, paper_space
+    from ...training.models import SEARCHED_NETWORKS
+    from ...utils.validation import one_of, positive_integer
+    from ..space.paper_space import DEPTHS, SIZES, paper_space
 
     given, settings = dict(table), dict(settings)
     for name in ("network", *DEPTHS):
@@ -134,6 +134,6 @@ def _ready_space(
 
 def _ranges() -> tuple[str, ...]:
     """What [space] can hold where it holds no entries."""
-    from .paper import paper_space
+    from ..space.paper_space import paper_space
 
     return tuple(inspect.signature(paper_space).parameters)

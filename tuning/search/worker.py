@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..utils.errors import Unreachable, UserError
-from ..utils.files import one_line
+from ...utils.errors import Unreachable, UserError
+from ...utils.files import one_line
+from ..job.job import Job
 from .attempt import run_attempt
-from .job import Job
 from .project import Project, check_worker_id
 from .trial import Trial
 from .wire import Client
@@ -26,13 +26,13 @@ from .wire import Client
 if TYPE_CHECKING:
     from types import FrameType
 
-    from ..data import Dataset
-    from .hypermodel import HyperDeepRNN
+    from ...data import Dataset
+    from ..keras_tuner import HyperDeepRNN
 
 try:
     import psutil
 except ModuleNotFoundError:
-    from ..utils.errors import missing_extra
+    from ...utils.errors import missing_extra
 
     raise missing_extra("psutil", "tuning") from None
 

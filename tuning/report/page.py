@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..training.callbacks import duration
-from ..training.evaluate import COLUMNS
-from . import figures
-from .findings import (
+from ...training.callbacks import duration
+from ...training.evaluate import COLUMNS
+from ..search.trial import COMPLETED, FAILED, Trial, best_of
+from . import plotly_charts as figures
+from .analysis import (
     brief,
     compared,
     count,
@@ -24,12 +25,11 @@ from .findings import (
     window,
 )
 from .report import command_of
-from .trial import COMPLETED, FAILED, Trial, best_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from .job import Job
+    from ..job.job import Job
 
 STYLE = """
 :root { color-scheme: light; }

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..training.run_folder import Run
-from ..utils.errors import missing_extra
-from ..utils.files import remove, replacing
-from .findings import measured
-from .project import REPORT
-from .trial import COMPLETED, FAILED, RUNNING, Trial
+from ...training.run_folder import Run
+from ...utils.errors import missing_extra
+from ...utils.files import remove, replacing
+from ..search.project import REPORT
+from ..search.trial import COMPLETED, FAILED, RUNNING, Trial
+from .analysis import measured
 
 if TYPE_CHECKING:
-    from .entry import Entry
-    from .job import Job
+    from ..job.job import Job
+    from ..space.hyperparameter import Entry
 
 EVENTS = "tensorboard"
 # Modules of protobuf are Any below: it makes their classes at run time, unseen by type checkers.

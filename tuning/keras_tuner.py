@@ -16,9 +16,9 @@ from ..training.callbacks import EpochState
 from ..training.config import UNITS, Settings
 from ..utils.errors import UserError, missing_extra, nearest
 from ..utils.validation import seed as checked_seed
-from .budget import check_budget, count_parameters, units_for_budget
-from .paper import SIZES, paper_space, settings_of
-from .space import SearchSpace
+from .space.budget import check_budget, count_parameters, units_for_budget
+from .space.paper_space import SIZES, paper_space, settings_of
+from .space.space import SearchSpace
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -28,7 +28,7 @@ try:
 except ModuleNotFoundError:
     raise missing_extra("keras-tuner", "tuning") from None
 
-from .problem import DatasetProblem, OwnProblem
+from .search.problem import DatasetProblem, OwnProblem
 
 
 def seed_from(*parts: Any) -> int:

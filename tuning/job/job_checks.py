@@ -8,12 +8,12 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import UserError, nearest
-from .space import SearchSpace
+from ...utils.errors import UserError, nearest
+from ..space.space import SearchSpace
 
 if TYPE_CHECKING:
-    from .entry import Entry
-    from .hypermodel import HyperDeepRNN
+    from ..keras_tuner import HyperDeepRNN
+    from ..space.hyperparameter import Entry
 
 TUNERS = ("random", "bayesian", "hyperband")
 # Ids of trials have four digits.
@@ -27,10 +27,10 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
         settings: Dict of settings that are not searched.
         space: `SearchSpace`.
     """
-    from ..training.config import Settings
-    from ..utils.validation import CHECKS as ARGUMENTS
-    from ..utils.validation import number, positive_integer
-    from .paper import DEPTHS, SIZES
+    from ...training.config import Settings
+    from ...utils.validation import CHECKS as ARGUMENTS
+    from ...utils.validation import number, positive_integer
+    from ..space.paper_space import DEPTHS, SIZES
 
     checks = {**ARGUMENTS, **dict.fromkeys((*DEPTHS, "deep_units"), positive_integer)}
     checks["output_bias"] = number
@@ -61,9 +61,9 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     Args:
         hyper: `HyperDeepRNN`.
     """
-    from ..training.config import NETWORK_ARGUMENTS
-    from ..training.models import recurrent_layer
-    from .budget import STRUCTURE
+    from ...training.config import NETWORK_ARGUMENTS
+    from ...training.models import recurrent_layer
+    from ..space.budget import STRUCTURE
 
     defaults = {entry.name: entry.default for entry in hyper.space}
     for values in hyper.space.combinations(STRUCTURE):
