@@ -22,16 +22,16 @@ __all__ = [
 
 # Imported when first asked for: a client needs no TensorFlow, which takes seconds to start.
 _PLACES = {
-    "Checked": "check",
-    "Client": "client",
-    "Server": "server",
-    "check_export": "check",
-    "export_litert": "litert",
-    "export_onnx": "onnx",
-    "export_run": "trained",
-    "export_saved_model": "saved_model",
-    "exporter": "trained",
-    "load_keras_file": "trained",
+    "Checked": "checks.check",
+    "Client": "client.client",
+    "Server": "testing_server.server",
+    "check_export": "checks.check",
+    "export_litert": "formats.litert",
+    "export_onnx": "formats.onnx",
+    "export_run": "formats.sources",
+    "export_saved_model": "formats.saved_model",
+    "exporter": "formats.sources",
+    "load_keras_file": "formats.sources",
 }
 
 

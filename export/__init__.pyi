@@ -4,9 +4,9 @@ from .client.client import Client as Client
 from .formats.litert import export_litert as export_litert
 from .formats.onnx import export_onnx as export_onnx
 from .formats.saved_model import export_saved_model as export_saved_model
-from .model.sources import export_run as export_run
-from .model.sources import exporter as exporter
-from .model.sources import load_keras_file as load_keras_file
+from .formats.sources import export_run as export_run
+from .formats.sources import exporter as exporter
+from .formats.sources import load_keras_file as load_keras_file
 from .testing_server.server import Server as Server
 
 __all__ = [

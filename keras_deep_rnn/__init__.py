@@ -40,8 +40,8 @@ _PLACES = {
     "StackedRNN": "layers",
     "StackedRNNCell": "layers",
     "WeightNoise": "layers",
-    "build_network": "networks",
-    "preset": "networks",
+    "build_network": "training.models",
+    "preset": "training.models",
 }
 _SUBPACKAGES = ("export", "layers", "tuning")
 __all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll] -- __init__.pyi has them
@@ -70,7 +70,7 @@ def _import_layers() -> None:
 
 def _register() -> None:
     # Where it is one of the layers' own modules that imports Keras, none of them is ready yet.
-    parts = ("layers", "networks", "recurrence", "utils.keras_compat")
+    parts = ("layers", "recurrence", "training.models", "utils.keras_compat")
     if not any(f"{__name__}.{part}" in sys.modules for part in parts):
         _import_layers()
 

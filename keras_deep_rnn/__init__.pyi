@@ -1,5 +1,8 @@
 # What editors and type checkers see of the names that __init__.py imports when they are asked for.
 
+from . import export as export
+from . import layers as layers
+from . import tuning as tuning
 from .layers import Affine as Affine
 from .layers import DeepInputRNN as DeepInputRNN
 from .layers import DeepInputRNNCell as DeepInputRNNCell

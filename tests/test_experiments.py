@@ -173,7 +173,7 @@ def reproducing(small, monkeypatch):
     """Runs experiments whose files lie elsewhere, in processes that know where."""
     code = (
         "import sys\n"
-        "from keras_deep_rnn.experiments import experiment, one\n"
+        "from keras_deep_rnn.experiments import experiment, worker as one\n"
         f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
         "one.main()\n"
     )
@@ -552,7 +552,7 @@ def test_children_end_with_the_command(small, tmp_path):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 100000"))
     child = (
-        "from keras_deep_rnn.experiments import experiment, one\n"
+        "from keras_deep_rnn.experiments import experiment, worker as one\n"
         f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
         "one.main()\n"
     )

@@ -406,7 +406,8 @@ def test_a_graph_that_reads_files_is_not_loaded(tmp_path):
 
 
 def test_a_port_that_was_taken_meanwhile(server, exports, monkeypatch):
-    monkeypatch.setattr("keras_deep_rnn.export.testing_server.server.check_address", lambda address: None)
+    place = "keras_deep_rnn.export.testing_server.server.check_address"
+    monkeypatch.setattr(place, lambda address: None)
     port, rest_port = (int(a.split(":")[1]) for a in (server.address, server.rest_address))
     for ports in ({"port": port}, {"rest_port": rest_port}):
         with pytest.raises(UserError, match="`port` must be free to listen at"):

@@ -277,7 +277,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     truncate = 2
     patience = 3
     """
-    from keras_deep_rnn.tuning.search import problem
+    from keras_deep_rnn.tuning import problem
 
     job = read(tmp_path, BASE + text)
     assert names(job.space) == ["network"]

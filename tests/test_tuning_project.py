@@ -42,7 +42,7 @@ def forks():
     """A process that runs each line of code that it is given in a fork of itself."""
     script = """
 import os, signal, subprocess, sys
-from keras_deep_rnn.tuning.project import Project
+from keras_deep_rnn.tuning.search.project import Project
 for line in iter(sys.stdin.readline, ""):
     pid = os.fork()
     if not pid:

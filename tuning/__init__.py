@@ -27,13 +27,13 @@ __all__ = [
 
 # What needs Keras or Keras Tuner, whose imports take seconds, and where it is.
 _LATE = {
-    "HyperDeepRNN": "hypermodel",
-    "check_budget": "budget",
-    "count_parameters": "budget",
-    "paper_space": "paper",
-    "seed_from": "hypermodel",
-    "settings_of": "paper",
-    "units_for_budget": "budget",
+    "HyperDeepRNN": "keras_tuner",
+    "check_budget": "space.budget",
+    "count_parameters": "space.budget",
+    "paper_space": "space.paper_space",
+    "seed_from": "keras_tuner",
+    "settings_of": "space.paper_space",
+    "units_for_budget": "space.budget",
 }
 
 

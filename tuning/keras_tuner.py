@@ -28,7 +28,7 @@ try:
 except ModuleNotFoundError:
     raise missing_extra("keras-tuner", "tuning") from None
 
-from .search.problem import DatasetProblem, OwnProblem
+from .problem import DatasetProblem, OwnProblem
 
 
 def seed_from(*parts: Any) -> int:

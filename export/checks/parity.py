@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from ..model.eligibility import precision
 from ..model.record import BATCHES, LENGTHS, arrays, example, whole_by_keras
+from ..model.signature_specs import Arrays
 from ..model.signatures import WHOLE
-from .check_suite import TOLERANCE, Arrays
+from .check_suite import TOLERANCE
 
 if TYPE_CHECKING:
     from ..model.signatures import Served

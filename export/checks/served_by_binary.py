@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import ServerError, Unreachable, UserError
-from .check_suite import Arrays, Rejected, Runner
+from ..model.signature_specs import Arrays
+from .check_suite import Rejected, Runner
 
 BINARY = "tensorflow_model_server"
 SECONDS = 60

@@ -14,8 +14,7 @@ import numpy as np
 from ...utils.errors import ServerError, Unreachable, UserError, nearest
 from ...utils.network import parse_address
 from ...utils.validation import one_of
-from ..checks.check_suite import Arrays
-from ..model.signature_specs import Specs
+from ..model.signature_specs import Arrays, Specs
 from .client_stream import Stream
 from .status import Failure, one_line
 

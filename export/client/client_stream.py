@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks.check_suite import Arrays
+from ..model.signature_specs import Arrays
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

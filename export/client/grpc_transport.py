@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...utils.errors import missing_extra
-from ..checks.check_suite import Arrays
-from ..model.signature_specs import Specs, specs
+from ..model.signature_specs import Arrays, Specs, specs
 from .status import Failure
 
 try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.check_suite import Arrays
+from ..model.signature_specs import Arrays
 from .status import Failure
 
 # The keys of a request and of its answer.

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...utils.errors import missing_extra
-from ..checks.check_suite import Arrays
-from ..model.signature_specs import Specs, specs
+from ..model.signature_specs import Arrays, Specs, specs
 from .status import Failure, code_of_http
 
 try:

@@ -12,8 +12,8 @@ import tensorflow as tf
 from ...recurrence.tensorflow import as_exported
 from ...utils.errors import missing_extra
 from ...utils.validation import one_of, optional
-from ..checks.check_suite import Arrays
 from ..model.eligibility import call
+from ..model.signature_specs import Arrays
 from ..model.signatures import WHOLE, Options, Served, Tensors
 from .targets import Target, export_target
 

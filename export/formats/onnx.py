@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...recurrence.tensorflow import as_exported
 from ...utils.errors import missing_extra
-from ..checks.check_suite import Arrays
+from ..model.signature_specs import Arrays
 from ..model.signatures import WHOLE, Served
 from .targets import Target, export_target
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import UserError, first_line
 from ...utils.validation import one_of, optional
-from ..checks.check_suite import Arrays
 from ..checks.parity import Disagree, differences
 from ..model.eligibility import exportable, precision, read_vocabulary
 from ..model.record import described, fits, record_of, write_record
+from ..model.signature_specs import Arrays
 from ..model.signatures import PROBABILITIES, Options, Served
 from ..model.version import Version
 

@@ -32,8 +32,8 @@ import tensorflow as tf
 from ...recurrence.tensorflow import as_exported
 from ...training.run_folder import versions
 from ...utils.errors import UserError
-from ..checks.check_suite import Arrays
 from .eligibility import call, precision
+from .signature_specs import Arrays
 
 if TYPE_CHECKING:
     from .signatures import Served, Specification

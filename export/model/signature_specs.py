@@ -4,6 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+# {name: array}
+Arrays = dict[str, np.ndarray]
 # {signature: {"inputs" or "outputs": {name: {"dtype": ..., "shape": [...]}}}}
 Specs = dict[str, dict[str, dict[str, dict[str, Any]]]]
 

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from ...utils.errors import missing_extra
-from ..checks.check_suite import Arrays
+from .signature_specs import Arrays
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...utils.errors import UserError, first_line
 from ..checks.check_graph import check_operations, read_graph
-from ..checks.check_suite import Arrays
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
+from ..model.signature_specs import Arrays
 from ..model.warmup import WARMUP, read_warmup
 
 # These compute in the thread that asks, as a hand-over to another takes as long as a step. The

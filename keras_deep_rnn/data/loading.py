@@ -54,9 +54,9 @@ def load(
         return _prepared(catalogue.entry(name), data_path, data_dir, progress)
     path = Path(name).expanduser()
     if path.exists():
-        from . import local_files as own
+        from . import local_files
 
-        return own.load(path, progress=progress)
+        return local_files.load(path, progress=progress)
     if {"/", os.sep} & set(name) or path.suffix:
         raise UserError(f"`name` must be a data set or an existing path, got {name!r}.")
     raise catalogue.unknown(name)
@@ -69,7 +69,7 @@ def _prepared(
     # Also when the data is prepared: a damaged file by hand is told, not passed over.
     found = files.by_hand(entry, data_path) if data_path is not None and entry.files else None
     tfds = _tfds()
-    builders = importlib.import_module(".builders", __package__)
+    builders = importlib.import_module(".builders.builders", __package__)
     try:
         builder = builders.make(entry, data_dir)
         if not (Path(builder.data_dir) / "dataset_info.json").exists():

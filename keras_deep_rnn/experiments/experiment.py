@@ -22,7 +22,7 @@ class Experiment:
 
     Attributes:
         task: Name of the data set.
-        network: One of `table.NETWORKS`.
+        network: One of `published.NETWORKS`.
         recipe: "paper" or "modern".
         settings: Dict of arguments of `Settings`, without seed and places of data.
         seeds: The seeds of its runs.
@@ -58,7 +58,7 @@ def load(task: str, network: str, recipe: str, folder: PathLike = FOLDER) -> Exp
 
     Args:
         task: Name of the data set.
-        network: One of `table.NETWORKS`.
+        network: One of `published.NETWORKS`.
         recipe: "paper" or "modern".
         folder: Where the files lie.
 
@@ -104,9 +104,9 @@ def select(
     """The experiments of a group, or those of one task, network or recipe.
 
     Args:
-        group: One of `table.GROUPS`.
+        group: One of `published.GROUPS`.
         task: One of the group's tasks; None for all.
-        network: One of `table.NETWORKS`; None for all.
+        network: One of `published.NETWORKS`; None for all.
         recipe: "paper" or "modern"; None for both.
 
     Returns:

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..training.plots import BLUE, GREY, INK, ORANGE, figure_of, save
 from ..utils.types import PathLike
-from . import published as table
-from . import records
+from . import published, records
 from .records import OfTask
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> 
 
     Args:
         path: PNG file to write.
-        task: One of `table.TASKS`.
+        task: One of `published.TASKS`.
         own: Dict from (network, recipe) to the record, or None where there is none.
         results: Folder of the records, for the learning curves.
 
@@ -37,10 +36,10 @@ def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> 
     numbers, curves = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _draw_numbers(numbers, task, own)
     _draw_curves(curves, task, own, results)
-    unit = next(table.UNITS[record["primary"]] for record in own.values() if record)
+    unit = next(published.UNITS[record["primary"]] for record in own.values() if record)
     numbers.set_xlabel(f"{unit}, test")
     curves.set(xlabel="epoch", ylabel=f"{unit}, validation")
-    figure.suptitle(table.TASKS[task], x=0.02, ha="left", color=INK)
+    figure.suptitle(published.TASKS[task], x=0.02, ha="left", color=INK)
     for axes in (numbers, curves):
         axes.grid(color="#e6e6e6")
         axes.spines[["top", "right"]].set_visible(False)
@@ -48,11 +47,11 @@ def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> 
 
 
 def _draw_numbers(axes: "Axes", task: str, own: OfTask) -> None:
-    networks = table.networks_of(task)
+    networks = published.networks_of(task)
     for row, network in enumerate(networks):
         ring = {"mfc": "none", "mec": GREY, "ms": 8}
         label = "published" if row == 0 else None
-        axes.plot(table.PUBLISHED[task][network], row, "o", label=label, **ring)
+        axes.plot(published.PUBLISHED[task][network], row, "o", label=label, **ring)
         for shift, recipe in ((-0.15, "paper"), (0.15, "modern")):
             record = own[network, recipe]
             if not record or not record["summary"]["test"]:
@@ -94,5 +93,5 @@ def _draw_curves(axes: "Axes", task: str, own: OfTask, results: PathLike) -> Non
 
 def _short(network: str) -> str:
     return {"dots_rnn_lp": "DOT(S), Lp, maxout", "fast_dropout_rnn": "fast dropout"}.get(
-        network, table.NETWORKS[network]
+        network, published.NETWORKS[network]
     )

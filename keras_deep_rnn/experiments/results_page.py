@@ -7,8 +7,7 @@ from typing import TypeAlias
 from ..training.evaluate import COLUMNS, COMMON, PRIMARY
 from ..utils.files import one_line, replacing
 from ..utils.types import PathLike
-from . import published as table
-from . import records
+from . import published, records
 from .experiment import Experiment, load
 from .pictures import write_picture
 from .records import OfTask, Record
@@ -53,8 +52,10 @@ def overview(
     for experiment in experiments:
         record = records.read(results, experiment.name)
         validation, test = _numbers(record)
-        published = _published(experiment.task, experiment.network)
-        rows.append([experiment.name, validation, test, published, _state(record)])
+        rows.append([
+            experiment.name, validation, test,
+            _published(experiment.task, experiment.network), _state(record),
+        ])  # fmt: skip
     return ["experiment", "validation", "test", "published", "runs"], rows
 
 
@@ -77,12 +78,12 @@ def write(results: PathLike, out: PathLike) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     found = {
         (task, network, recipe): records.read(results, f"{task}/{network}-{recipe}")
-        for task in table.TASKS
-        for network in table.networks_of(task)
-        for recipe in table.RECIPES
+        for task in published.TASKS
+        for network in published.networks_of(task)
+        for recipe in published.RECIPES
     }
     parts, written = [TOP, _goals(found)], []
-    for task in table.TASKS:
+    for task in published.TASKS:
         own = {key[1:]: record for key, record in found.items() if key[0] == task}
         picture = None
         if any(own.values()):
@@ -99,16 +100,16 @@ def write(results: PathLike, out: PathLike) -> list[Path]:
 def _goals(found: Found) -> str:
     """The best network of each task, which validation decides, and whether depth helps."""
     rows = []
-    for task, title in table.TASKS.items():
+    for task, title in published.TASKS.items():
         best = _best(found, [key for key in found if key[0] == task])
-        goal = table.GOALS[task]
+        goal = published.GOALS[task]
         if best is None:
             rows.append([title, f"{goal:g}", "", "not run", "", ""])
             continue
         test = _measured(found[best])
         reached = "reached" if test <= goal else f"missed by {test - goal:.3f}"
-        deep = ", ".join(filter(None, (_depth_helps(found, task, r) for r in table.RECIPES)))
-        name = f"{table.NETWORKS[best[1]]}, {best[2]}"
+        deep = ", ".join(filter(None, (_depth_helps(found, task, r) for r in published.RECIPES)))
+        name = f"{published.NETWORKS[best[1]]}, {best[2]}"
         rows.append([title, f"{goal:g}", name, f"{test:.3f}", reached, deep])
     columns = ["task", "goal", "best on validation", "its test", "", "does depth help, on test?"]
     return "\n".join(["## In short", "", *_markdown(columns, rows), ""])
@@ -124,7 +125,7 @@ def _best(found: Found, keys: Iterable[Cell]) -> Cell | None:
 def _depth_helps(found: Found, task: str, recipe: str) -> str:
     """The deep network of a recipe that validation prefers against the recipe's plain one."""
     plain = _mean(found[task, "rnn", recipe], "test")
-    networks = [n for n in table.networks_of(task) if n not in table.SHALLOW]
+    networks = [n for n in published.networks_of(task) if n not in published.SHALLOW]
     deep = _best(found, [(task, network, recipe) for network in networks])
     if plain is None or deep is None:
         return ""
@@ -133,27 +134,27 @@ def _depth_helps(found: Found, task: str, recipe: str) -> str:
 
 
 def _task(task: str, own: OfTask, picture: str | None, results: PathLike) -> str:
-    kind = KINDS[table.group_of(task)]
+    kind = KINDS[published.group_of(task)]
     name, definition = COLUMNS[PRIMARY[kind]]
     what = f"{name[0].upper()}{name[1:]}: {definition}. {COMMON[kind]}"
-    lines = [f"## {table.TASKS[task]}", "", what, ""]
+    lines = [f"## {published.TASKS[task]}", "", what, ""]
     rows = []
-    for network in table.networks_of(task):
-        for recipe in table.RECIPES:
+    for network in published.networks_of(task):
+        for recipe in published.RECIPES:
             record = own[network, recipe]
             validation, test = _numbers(record)
             number = _mean(record, "test")
-            difference = "" if number is None else f"{number - table.PUBLISHED[task][network]:+.3f}"
-            published = _published(task, network)
+            goal = published.PUBLISHED[task][network]
+            difference = "" if number is None else f"{number - goal:+.3f}"
             command = f"`{load(task, network, recipe).command}`"
             rows.append([
-                table.NETWORKS[network], published, recipe, validation, test, difference,
-                _state(record), command,
+                published.NETWORKS[network], _published(task, network), recipe, validation, test,
+                difference, _state(record), command,
             ])  # fmt: skip
             rows += _dynamic_row(network, recipe, record)
     columns = ["network", "published, test", "recipe", "validation", "test", "difference", "runs"]
     lines += _markdown([*columns, "command, with `--data-path DIR`"], rows)
-    for system, number in table.OTHERS.get(task, ()):
+    for system, number in published.OTHERS.get(task, ()):
         lines += ["", f"The paper also prints {number:g} for {system}."]
     if kind == "piano_roll":
         lines += ["", *_definitions(own)]
@@ -177,7 +178,7 @@ def _dynamic_row(network: str, recipe: str, record: Record | None) -> list[list[
             for split in ("validation", "test")
         ]
         if any(numbers):
-            name = f"{table.NETWORKS[network]}, dynamic evaluation"
+            name = f"{published.NETWORKS[network]}, dynamic evaluation"
             command = f"`deep-rnn evaluate RUN --dynamic`, seed {run['seed']}"
             rows.append([name, "", recipe, *numbers, "", _state(record), command])
     return rows
@@ -187,7 +188,7 @@ def _definitions(own: OfTask) -> list[str]:
     """The four definitions of the number, on test, of whatever is complete."""
     names = ["frame_nll", "sequence_nll", "frame_nll_from_1", "sequence_nll_from_1"]
     rows = [
-        [f"{table.NETWORKS[network]}, {recipe}"]
+        [f"{published.NETWORKS[network]}, {recipe}"]
         + [f"{record['summary']['test'][name]['mean']:.3f}" for name in names]
         for (network, recipe), record in own.items()
         if record and record["summary"]["test"]
@@ -218,8 +219,8 @@ def _not_run(found: Found) -> str:
 
 
 def _published(task: str, network: str) -> str:
-    mark = "†" if (task, network) in table.ONE_SOURCE else ""
-    return f"{table.PUBLISHED[task][network]:g}{mark}"
+    mark = "†" if (task, network) in published.ONE_SOURCE else ""
+    return f"{published.PUBLISHED[task][network]:g}{mark}"
 
 
 def _mean(record: Record | None, split: str) -> float | None:

@@ -191,7 +191,7 @@ def _start(
     job.run.path.parent.mkdir(parents=True, exist_ok=True)
     with open(_log(job), "a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.one", json.dumps(content)],
+            [sys.executable, "-m", f"{__package__}.worker", json.dumps(content)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

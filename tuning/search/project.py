@@ -301,8 +301,8 @@ def check_worker_id(id: str) -> str:
 
     >>> check_worker_id("../gpu")
     Traceback (most recent call last):
-    keras_deep_rnn.utils.errors.UserError: `id` must be 1 to 64 letters, digits, '-', '_' or '.', not
-    beginning with '.', got '../gpu'.
+    keras_deep_rnn.utils.errors.UserError: `id` must be 1 to 64 letters, digits, '-', '_' or '.',
+    not beginning with '.', got '../gpu'.
     """
     return _checked("id", id)
 

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import keras
 
-from ... import data
-from ...training.config import NETWORK_ARGUMENTS, Settings, network_arguments
-from ...training.evaluate import PRIMARY
-from ...training.models import recurrent_layer
-from ...training.setup import batches, check_lengths, prepare
-from ...utils.errors import UserError, argument_is
-from ...utils.validation import flag, keras_layer, one_of
+from .. import data
+from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
+from ..training.evaluate import PRIMARY
+from ..training.models import recurrent_layer
+from ..training.setup import batches, check_lengths, prepare
+from ..utils.errors import UserError, argument_is
+from ..utils.validation import flag, keras_layer, one_of
 
 # Settings that say what and where a run is; the others can be searched.
 _RUN = ("data", "data_path", "data_dir", "seed", "tensorboard")

@@ -1,0 +1,1 @@
+"""Whether an export gives the numbers of its model."""

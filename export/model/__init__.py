@@ -1,0 +1,1 @@
+"""What is exported: which models, their signatures and the record beside them."""

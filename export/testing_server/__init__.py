@@ -1,0 +1,1 @@
+"""A server of SavedModels for tests and development."""

@@ -1,0 +1,1 @@
+"""How TensorFlow Datasets builds the sets that have a name."""

@@ -1,0 +1,1 @@
+"""Training runs: settings, models, the run folder, evaluation and sampling."""

@@ -1,0 +1,1 @@
+"""The job of a search: its file, its settings and their checks."""

@@ -1,0 +1,1 @@
+"""What a search has found: tables, charts, the page and event logs."""

@@ -1,0 +1,1 @@
+"""The search itself: a chief, workers, trials and the folder that holds them."""
