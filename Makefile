@@ -39,6 +39,7 @@ test: .venv/test
 
 lint: .venv/lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	rm -rf build/lint
 	$(BIN)/python -W ignore setup.py -q build_py --build-lib build/lint
 	$(BIN)/basedpyright

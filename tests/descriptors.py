@@ -97,9 +97,7 @@ NETWORKS = [
         shortcut=True,
     ),
     _network("rhn", "RecurrentHighway", units=H, depth=3),
-    _network(
-        "rhn_all", "RecurrentHighway", units=H, depth=2, coupled_gates=False, input_to="all"
-    ),
+    _network("rhn_all", "RecurrentHighway", units=H, depth=2, coupled_gates=False, input_to="all"),
     _network("dt_gru", "DeepTransitionGRU", units=H, depth=2),
     _network("gru_before", "DeepTransitionGRU", units=H, depth=2, reset_after=False),
     _network("dt_lstm", "DeepTransitionLSTM", states=2, units=H, depth=2),

@@ -10,24 +10,24 @@ import keras
 import pytest
 
 FILES = [
-    "test_activations.py",
-    "test_dropout.py",
-    "test_equations.py",
-    "test_gated.py",
-    "test_gated_options.py",
-    "test_gradients.py",
-    "test_initializers.py",
-    "test_keras_contract.py",
-    "test_metrics.py",
-    "test_networks.py",
-    "test_noise.py",
-    "test_operators.py",
-    "test_persistent.py",
-    "test_recurrence.py",
-    "test_schedules.py",
-    "test_step.py",
-    "test_tokens.py",
-    "test_weights.py",
+    "layers/test_activations.py",
+    "layers/test_dropout.py",
+    "layers/test_equations.py",
+    "layers/test_gated.py",
+    "layers/test_gated_options.py",
+    "layers/test_initializers.py",
+    "layers/test_keras_contract.py",
+    "layers/test_operators.py",
+    "layers/test_schedules.py",
+    "layers/test_step.py",
+    "layers/test_tokens.py",
+    "layers/test_weight_noise.py",
+    "layers/test_weights.py",
+    "recurrence/test_gradients.py",
+    "recurrence/test_persistent.py",
+    "recurrence/test_recurrence.py",
+    "training/test_metrics.py",
+    "training/test_models.py",
 ]
 
 
@@ -38,7 +38,7 @@ QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "KERAS_DEEP_RNN_TESTED": keras
 LEFT_OUT = (
     "test_size_of_table_1",
     "(test_trains and characters and not dots)",
-    "(test_networks and test_mixed_precision and not dots and not lstm)",
+    "(test_models and test_mixed_precision and not dots and not lstm)",
 )
 
 

@@ -1,19 +1,19 @@
 """export.json: what a version folder holds, for those who serve it and for the check.
 
-    model, version      its name, the folder's number
-    versions            of this package, Keras, TensorFlow and Python
-    weights             how many numbers were learned
-    features            D; null for a model of tokens
-    tokens, vocabulary  how many tokens there are, and their texts where they are known
-    outputs, state      V, and S, which is null where there is no step
-    probabilities       what turns y into probabilities: "sigmoid", "softmax" or null
-    max_steps           the most steps that a request may generate
-    jit_compile         whether XLA compiles the signatures
-    precision           the coarsest type that a layer computes in
-    signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the same}}
-    golden              inputs and what they give: [{"signature", "inputs", "outputs"}], each array
-                        as {"shape", "dtype", "base64"}, little-endian
-    files               {name: sha256} of the other files of the folder
+model, version      its name, the folder's number
+versions            of this package, Keras, TensorFlow and Python
+weights             how many numbers were learned
+features            D; null for a model of tokens
+tokens, vocabulary  how many tokens there are, and their texts where they are known
+outputs, state      V, and S, which is null where there is no step
+probabilities       what turns y into probabilities: "sigmoid", "softmax" or null
+max_steps           the most steps that a request may generate
+jit_compile         whether XLA compiles the signatures
+precision           the coarsest type that a layer computes in
+signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the same}}
+golden              inputs and what they give: [{"signature", "inputs", "outputs"}], each array
+                    as {"shape", "dtype", "base64"}, little-endian
+files               {name: sha256} of the other files of the folder
 """
 
 from __future__ import annotations

@@ -56,8 +56,11 @@ def without_new_calls(layer: keras.layers.Layer) -> Iterator[None]:
 
     Keras keeps each with the layer, for good, and gives a layer that was called twice no `output`.
     """
-    kept = [part for each in (layer, *sublayers(layer)) for part in (
-        each._inbound_nodes, each._outbound_nodes)]
+    kept = [
+        part
+        for each in (layer, *sublayers(layer))
+        for part in (each._inbound_nodes, each._outbound_nodes)
+    ]
     counts = [len(nodes) for nodes in kept]
     try:
         yield

@@ -69,7 +69,9 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     for values in hyper.space.combinations(STRUCTURE):
         settings = hyper.settings_of({**defaults, **values})
         names = set(NETWORK_ARGUMENTS) - {
-            "output_bias", "classes_deviation", "weight_noise",
+            "output_bias",
+            "classes_deviation",
+            "weight_noise",
         }  # of the whole model
         chosen = {name: settings[name] for name in names & set(settings)}
         recurrent_layer(settings["network"], **chosen)

@@ -22,7 +22,7 @@ from keras_deep_rnn.tuning.job.job_file import arguments
 from keras_deep_rnn.tuning.space.paper_space import DEPTHS
 from keras_deep_rnn.utils.errors import UserError
 
-DOCS = pathlib.Path(__file__).parent.parent / "docs" / "tuning.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "tuning.md"
 SECTION = DOCS.read_text().split("## A search job")[1].split("\n## ")[0]
 BASE = 'data = "bach_chorales"\ntrials = 4\n'
 WHOLE = """
@@ -285,9 +285,10 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     given = {**hyper.settings_of({"network": "dots_rnn"}), "levels": None, "depth": None}
     given["skip"] = None
     assert set(given) == set(problem.SETTINGS)
-    assert hyper.parameters({"network": "dots_rnn"}) == hyper.network(
-        {"network": "dots_rnn"}
-    ).count_params()
+    assert (
+        hyper.parameters({"network": "dots_rnn"})
+        == hyper.network({"network": "dots_rnn"}).count_params()
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 10])

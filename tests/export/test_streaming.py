@@ -114,9 +114,7 @@ def test_lengths_take_padding_out(name):
     for row, length in enumerate(lengths):
         alone = x[row : row + 1, :length]
         expected = graph(lambda x: call(model, x), alone)[0]
-        _, own = graph(
-            streamed.prefill, alone, lengths[row : row + 1], streamed.initial_state(1)
-        )
+        _, own = graph(streamed.prefill, alone, lengths[row : row + 1], streamed.initial_state(1))
         for found in (whole, y):
             got = found[row, :length] if found.ndim == 3 else found[row]
             np.testing.assert_allclose(got, expected, atol=1e-5)

@@ -4,7 +4,6 @@ Two results are equal where their largest difference is at most 1e-5 of the larg
 1e-5 where that is below 1.
 """
 
-import contextlib
 import functools
 import warnings
 
@@ -15,9 +14,19 @@ from descriptors import BY_NAME, D, H, first_states, randomize, sequences, to_nu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from loops import (
+    ALL,
+    MASK,
+    USUAL,
+    both,
+    differentiated,
+    differentiated_at,
+    jitted,
+    plain_loops,
+    same,
+)
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.layers import Operator
 from keras_deep_rnn.recurrence import Loop, backend
 from keras_deep_rnn.recurrence.fast_loop import SLOPES
 from keras_deep_rnn.utils.errors import UserError
@@ -29,8 +38,6 @@ ACTIVATIONS = [
     "tanh_shrink",
 ]  # fmt: skip
 POOLED = [kdr.Maxout(2), kdr.Maxout(3), kdr.LpUnit(2), kdr.LpUnit(3, order=1.3)]
-MASK = np.array([[0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
-ALL = {"return_sequences": True, "return_state": True, "return_state_sequences": True}
 DEEP = {"transition_units": (4, 6), "shortcut": True, "input_to": "all"}
 WITH_DROPOUT = (
     "dt", "do", "dots", "operators", "srnn_all", "rhn", "rhn_all", "dt_gru", "gru_before",
@@ -41,119 +48,14 @@ CARRIED = [
     (BY_NAME["dt_lstm"], 4), (BY_NAME["gated_stack"], None),
 ]  # fmt: skip
 
-only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's alone")
-
 if BACKEND == "tensorflow":
     import tensorflow as tf
-
-    def differentiated(layer):
-        def run(x, states, mask):
-            with tf.GradientTape() as tape:
-                tape.watch([x, *states])
-                loss, results = loss_of(layer, x, states, mask)
-            return results, tape.gradient(loss, [x, *states, *layer.trainable_variables])
-
-        return run
-
-    jitted = functools.partial(tf.function, jit_compile=True, autograph=False)
-
 elif BACKEND == "jax":
     import jax
-
-    def differentiated(layer):
-        def run(x, states, mask):
-            variables = [*layer.trainable_variables, *layer.non_trainable_variables]
-
-            def call(sources, values):
-                x, *states = sources
-                rest = [v.value for v in variables[len(values) :]]
-                mapping = list(zip(variables, [*values, *rest], strict=True))
-                with keras.StatelessScope(state_mapping=mapping) as scope:
-                    loss, results = loss_of(layer, x, states, mask)
-                return loss, (results, [scope.get_current_value(v) for v in variables])
-
-            weights = [v.value for v in layer.trainable_variables]
-            grad = jax.grad(call, argnums=(0, 1), has_aux=True)
-            gradients, (results, after) = grad([x, *states], weights)
-            for variable, value in zip(variables[len(weights) :], after[len(weights) :]):
-                if not isinstance(value, jax.core.Tracer):
-                    variable.assign(value)
-            return results, [*gradients[0], *gradients[1]]
-
-        return run
-
-    jitted = jax.jit
-
 else:
     import torch
 
-    jitted = None
-
-    def differentiated(layer):
-        def run(x, states, mask):
-            sources = [value.detach().clone().requires_grad_() for value in (x, *states)]
-            loss, results = loss_of(layer, sources[0], sources[1:], mask)
-            weights = [variable.value for variable in layer.trainable_variables]
-            found = torch.autograd.grad(loss, [*sources, *weights], allow_unused=True)
-            return results, [torch.zeros(()) if g is None else g for g in found]
-
-        return run
-
-
-# Operation by operation, JAX compiles each for itself, which takes longer than the whole.
-USUAL = jitted if BACKEND == "jax" else lambda run: run
-
-
-def loss_of(layer, x, states, mask):
-    """A number that depends on every result of the layer in training, and the results."""
-    results = keras.tree.flatten(layer(x, initial_state=states or None, mask=mask, training=True))
-    squares = [ops.square(ops.cast(result, "float32") - 0.1) for result in results]
-    return sum(ops.sum(square) for square in squares), results
-
-
-def differentiated_at(layer, x, states, mask=None, wrap=lambda run: run):
-    """The results of the layer, and the gradients for x, for the first states and each weight.
-
-    `differentiated` makes the function of tensors that does it; `wrap` may compile that.
-    """
-    tensors = [ops.convert_to_tensor(value) for value in (x, *states)]
-    mask = None if mask is None else ops.convert_to_tensor(mask)
-    results, gradients = wrap(differentiated(layer))(tensors[0], tensors[1:], mask)
-    return [to_numpy(ops.cast(value, "float32")) for value in (*results, *gradients)]
-
-
-@contextlib.contextmanager
-def plain_loops():
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(Operator, "fallback_reason", lambda *_: "asked for")
-        yield
-
-
-def same(found, expected, bound=1e-5):
-    for a, b in zip(found, expected, strict=True):
-        assert np.isfinite(b).all()
-        largest = max(1, np.abs(b).max(initial=0))
-        np.testing.assert_allclose(a, b, rtol=0, atol=bound * largest)
-
-
-def both(make, x, mask=None, bound=1e-5, scale=0.4, wrap=USUAL):
-    """Holds the fast loop against the plain one; each in a new layer with the same weights.
-
-    `wrap` is for the fast loop; it stands against the plain one as it runs most quickly.
-    """
-
-    def results(wrap):
-        layer = make()
-        layer.build(x.shape)
-        randomize(layer, scale=scale)
-        learned = getattr(layer, "learn_initial_state", False)
-        states = [] if learned else first_states(layer, len(x))
-        return differentiated_at(layer, x, states, mask, wrap)
-
-    fast = results(wrap)
-    with plain_loops():
-        plain = results(USUAL)
-    same(fast, plain, bound)
+only_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's alone")
 
 
 def scale_for(activation):
@@ -511,7 +413,6 @@ def test_what_xla_compiles(asked, variable, monkeypatch):
     monkeypatch.setenv("KERAS_DEEP_RNN_XLA", variable)
     layer = kdr.DeepTransitionRNN(H, transition_units=(4,), jit_compile=asked)
     layer.build((None, None, D))
-
 
     def compiled(batch):
         spec = tf.TensorSpec((batch, None, D))

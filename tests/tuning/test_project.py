@@ -111,8 +111,7 @@ def test_a_search_is_there(project, job):
     assert "exclude each other" in refused(project, job, resume=True, overwrite=True)
     other = dataclasses.replace(job, seed=5, trials=9)
     assert refused(project, other, resume=True) == (
-        f"`job` must be the one that began the search in {str(project.path)!r}: "
-        "`seed` was 1, is 5."
+        f"`job` must be the one that began the search in {str(project.path)!r}: `seed` was 1, is 5."
     )
     assert content(project.path) == before
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from descriptors import D, H, randomize, sequences, to_numpy
 from keras import ops
-from test_recurrence import ALL, MASK, both, differentiated_at
+from loops import ALL, MASK, both, differentiated_at
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import Affine

@@ -393,7 +393,7 @@ def test_rest_without_tensorflow(servers):
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
-        cwd=pathlib.Path(__file__).parent.parent,
+        cwd=pathlib.Path(__file__).parents[2],
     )
     assert result.stdout.splitlines() == [
         "(1, 3, 5) (1, 5)",

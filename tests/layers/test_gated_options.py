@@ -6,7 +6,7 @@ import pytest
 from descriptors import BY_NAME, D, H, expected, first_states, randomize, sequences, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_recurrence import both
+from loops import both
 
 import keras_deep_rnn as kdr
 

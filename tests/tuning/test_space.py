@@ -196,9 +196,7 @@ def test_a_chain_of_conditions():
     assert active == {
         "network": "rnn", "learning_rate": 0.001, "dropout": 0.3, "batch_size": 16,
     }  # fmt: skip
-    assert SPACE.summary(values) == (
-        "network rnn, learning_rate 0.001, dropout 0.3, batch_size 16"
-    )
+    assert SPACE.summary(values) == ("network rnn, learning_rate 0.001, dropout 0.3, batch_size 16")
     assert list(SPACE.active({**values, "network": "dt_rnn"}))[:3] == [
         "network", "transition_depth", "deep",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from descriptors import EVERY, D, randomize, sequences, to_numpy
 import keras_deep_rnn as kdr
 
 BACKEND = keras.backend.backend()
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 
 
 def model_of(network, seed):

@@ -18,7 +18,7 @@ from keras_deep_rnn.utils.errors import UserError
 keras_tuner = pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import HyperDeepRNN, seed_from  # noqa: E402
 
-DOCS = pathlib.Path(__file__).parent.parent / "docs" / "tuning.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "tuning.md"
 X = np.random.default_rng(0).normal(size=(16, 5, 3)).astype("float32")
 Y = np.cumsum(X[..., :1], axis=1)
 DATA = {"validation_data": (X, Y), "verbose": 0}
@@ -34,9 +34,7 @@ def own(**more):
     # TensorFlow traces a step a second time if the first time has made the variables of a name.
     metric = keras.metrics.MeanAbsoluteError(name="mae")
     given = {"space": small_space(), "settings": {"epochs": 2}, "metric": metric, **more}
-    return HyperDeepRNN(
-        input_shape=(None, 3), output=keras.layers.Dense(1), loss="mse", **given
-    )
+    return HyperDeepRNN(input_shape=(None, 3), output=keras.layers.Dense(1), loss="mse", **given)
 
 
 def music():

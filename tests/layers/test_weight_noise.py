@@ -198,9 +198,7 @@ def test_saved_and_loaded(x, tmp_path):
     config = loaded.layers[0].get_config()
     assert (config["name"], config["stddev"], config["seed"]) == ("noisy", 0.3, 9)
     np.testing.assert_array_equal(numpy(loaded(x)), numpy(model(x)))
-    np.testing.assert_array_equal(
-        numpy(loaded(x, training=True)), numpy(model(x, training=True))
-    )
+    np.testing.assert_array_equal(numpy(loaded(x, training=True)), numpy(model(x, training=True)))
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_no_path_of_the_machine_is_kept(small):
     real = experiment.load("jsb_chorales", "rnn", "modern")
     assert not {"data_path", "data_dir"} & set(real.settings)
     assert {"data_path", "data_dir"} <= set(records.NOT_KEPT)
-    committed = pathlib.Path(__file__).parents[1] / "results"
+    committed = pathlib.Path(__file__).parents[2] / "results"
     for file in committed.glob("*/*.json"):
         text = file.read_text()
         assert not re.search(r'"(/|[A-Z]:\\\\|~)', text), file
@@ -483,7 +483,7 @@ def test_page_of_nothing(tmp_path):
 
 
 def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).parents[2]
     page.write(root / "results", tmp_path / "results.md")
     assert (tmp_path / "results.md").read_text() == (root / "docs" / "results.md").read_text()
 

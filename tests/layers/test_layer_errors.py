@@ -179,8 +179,7 @@ CASES = [
     ),
     (
         lambda: kdr.preset("jsb_chorale", "rnn"),
-        "Table 1 has no network 'rnn' for the task 'jsb_chorale'; "
-        "did you mean 'jsb_chorales rnn'?",
+        "Table 1 has no network 'rnn' for the task 'jsb_chorale'; did you mean 'jsb_chorales rnn'?",
     ),
 ]
 
