@@ -10,8 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .. import __version__
+from ..utils.backend import start_backend
 from ..utils.errors import DivergedError, UserError, argument_is
-from .console import progress, show_table, start_backend
+from .console import progress, show_table
 from .options import Command, argument, flag, path, real, sizes, text, whole
 from .reproduce import reproduce_app
 from .serve import register as register_serve

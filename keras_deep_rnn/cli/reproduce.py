@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .console import show_table, start_backend
+from ..utils.backend import start_backend
+from .console import show_table
 from .options import Command, flag, path, text, whole
 from .options import sizes as whole_numbers
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from ..utils.backend import start_backend
 from ..utils.errors import UserError, argument_is
-from .console import start_backend
 from .options import Command, argument, real, text, whole
 
 AN_EXPORT = "Folder of an export, or of one of its versions."

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from ..utils.backend import start_backend
 from ..utils.errors import UserError, argument_is
-from .console import show_table, start_backend
+from .console import show_table
 from .options import Command, argument, flag, path, real, text, whole
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def export(
 def _lead(job: str, **arguments: Any) -> None:
     start_backend()
     from ..tuning.job.job import Job
-    from ..tuning.search.search import run_search
+    from ..tuning.run_search import run_search
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
     found = run_search(Job.read(job), **arguments, say=typer.echo)
@@ -174,7 +175,7 @@ def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
 
 
 def _show(job: str) -> None:
-    from ..tuning.report.report import table
+    from ..tuning.search.summary import table
 
     _, search, trials = _search(job)
     title, columns, rows, notes = table(search, trials)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cli.console import start_backend
+from ..utils.backend import start_backend
 from ..utils.errors import DivergedError, UserError
 from ..utils.files import remove, write_json
 from ..utils.types import Say

@@ -13,7 +13,8 @@ import pytest
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.tuning import paper_space, settings_of, units_for_budget
 from keras_deep_rnn.tuning.job.job import Job
-from keras_deep_rnn.tuning.report.analysis import (
+from keras_deep_rnn.tuning.report.report import write_report
+from keras_deep_rnn.tuning.search.analysis import (
     compared,
     depths_of,
     describe,
@@ -21,13 +22,12 @@ from keras_deep_rnn.tuning.report.analysis import (
     ranking,
     window,
 )
-from keras_deep_rnn.tuning.report.report import (
+from keras_deep_rnn.tuning.search.summary import (
     finite,
     progress_line,
     table,
     train_command,
     write_best,
-    write_report,
 )
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
 from keras_deep_rnn.tuning.space.budget import count_parameters

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ...training.run_folder import Run
 from ...utils.errors import missing_extra
 from ...utils.files import remove, replacing
+from ..search.analysis import measured
 from ..search.project import REPORT
 from ..search.trial import COMPLETED, FAILED, RUNNING, Trial
-from .analysis import measured
 
 if TYPE_CHECKING:
     from ..job.job import Job

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...training.plots import GREY, INK, ORANGE, require
 from ...utils.files import one_line, replacing
+from ..search.analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
 from ..search.project import REPORT
 from ..search.trial import Trial, best_of, score_of
-from .analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

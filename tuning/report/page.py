@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...training.callbacks import duration
 from ...training.evaluate import COLUMNS
-from ..search.trial import COMPLETED, FAILED, Trial, best_of
-from . import plotly_charts as figures
-from .analysis import (
+from ..search.analysis import (
     brief,
     compared,
     count,
@@ -24,7 +22,9 @@ from .analysis import (
     varies,
     window,
 )
-from .report import command_of
+from ..search.summary import command_of
+from ..search.trial import COMPLETED, FAILED, Trial, best_of
+from . import plotly_charts as figures
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

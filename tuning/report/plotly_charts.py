@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...training.plots import BLUE, INK, ORANGE
 from ...utils.errors import missing_extra
+from ..search.analysis import (
+    brief,
+    by_network,
+    describe,
+    layers,
+    measured,
+    scores,
+    varies,
+    wide,
+    window,
+)
 from ..search.trial import ENDED, FAILED, Trial, best_of, score_of
-from .analysis import brief, by_network, describe, layers, measured, scores, varies, wide, window
 from .matplotlib_charts import LOOKS, ends, panels, spread
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ...training.setup import prepare
 from ...training.train import fit_and_measure
 from ...utils.errors import DivergedError, UserError, first_line
 from ...utils.files import one_line, remove
-from ..report.report import train_command
+from .summary import train_command
 
 if TYPE_CHECKING:
     from ...data import Dataset

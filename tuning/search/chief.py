@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ...training.run_folder import BACKUP
 from ...utils.errors import UserError, first_line
 from ...utils.files import one_line, remove
-from ..report.report import progress_line, write_best
 from .oracles import Choice, Sampler
+from .summary import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial
 
 if TYPE_CHECKING:

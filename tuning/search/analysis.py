@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.models import DEFAULT_DEPTH, SEARCHED_NETWORKS
-from ..search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
 from ..space.paper_space import DEPTHS, SIZES
+from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
 
 if TYPE_CHECKING:
     from ..job.job import Job

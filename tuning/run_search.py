@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from ...utils.errors import UserError
-from ...utils.network import check_address
-from ..report.report import write_report
-from .chief import LEASE, Chief
-from .local import LocalWorkers
-from .project import Project
-from .wire import Server
+from ..utils.errors import UserError
+from ..utils.network import check_address
+from .report.report import write_report
+from .search.chief import LEASE, Chief
+from .search.local import LocalWorkers
+from .search.project import Project
+from .search.wire import Server
 
 if TYPE_CHECKING:
-    from ..job.job import Job
+    from .job.job import Job
 
 LOOPBACK = "127.0.0.1:0"
 PAUSE = 0.2
