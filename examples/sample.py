@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_deep_rnn.cli.console import start_backend
+from keras_deep_rnn.utils.backend import start_backend
 from keras_deep_rnn.utils.errors import UserError
 
 # How long a sample is, in frames, characters or words: music of about half a minute.
@@ -37,7 +37,7 @@ def finished(runs):
     return {name: run for name, (_, run) in best.items()}
 
 
-def sample(runs, out, *, seed=1, temperature=TEMPERATURE, lengths=LENGTH, say=print):
+def sample(runs, out, *, seed=1, temperature=TEMPERATURE, lengths=LENGTH, log=print):
     """Draws from the best run of each experiment and writes what comes.
 
     Args:
@@ -46,7 +46,7 @@ def sample(runs, out, *, seed=1, temperature=TEMPERATURE, lengths=LENGTH, say=pr
         seed: Seed of the draws.
         temperature: Below 1: more of what is likely.
         lengths: Steps to draw, by the kind of data.
-        say: Function that shows a line.
+        log: Called with one line at a time.
 
     Returns:
         List of the paths written.
@@ -65,8 +65,8 @@ def sample(runs, out, *, seed=1, temperature=TEMPERATURE, lengths=LENGTH, say=pr
         path = Path(out, f"{name}{'.mid' if kind == 'piano_roll' else '.txt'}")
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing = {"length": lengths[kind], "temperature": temperature, "seed": seed}
-        written += generate(run.path, path, **drawing, say=lambda text: None)
-        say(f"{name}: {path}")
+        written += generate(run.path, path, **drawing, log=lambda text: None)
+        log(f"{name}: {path}")
     return written
 
 

@@ -56,7 +56,7 @@ def test_samples_of_the_best_run_of_each_experiment(runs, tmp_path):
     lower = min(both, key=lambda metrics: metrics["splits"]["validation"]["frame_nll"])
     assert best["jsb_chorales/rnn-modern"].metrics["seed"] == lower["seed"]
     written = module.sample(
-        runs, tmp_path, lengths={"piano_roll": 6, "characters": 30}, say=lines.append
+        runs, tmp_path, lengths={"piano_roll": 6, "characters": 30}, log=lines.append
     )
     names = [path.relative_to(tmp_path).as_posix() for path in written]
     assert names == [

@@ -32,7 +32,7 @@ def run_search(
     resume: bool = False,
     overwrite: bool = False,
     lease: float = LEASE,
-    say: Callable[[str], object] = print,
+    log: Callable[[str], object] = print,
 ) -> Chief:
     """Leads a search and writes its report.
 
@@ -44,7 +44,7 @@ def run_search(
         resume: Whether to go on with the search in the project folder.
         overwrite: Whether to replace it.
         lease: Seconds after which a silent worker is given up.
-        say: Function that shows a line.
+        log: Called with one line at a time.
 
     Returns:
         The `Chief`, whose trials, `over` (why it ended) and `failed` tell what came out.
@@ -60,11 +60,11 @@ def run_search(
     with project.lead():
         project.begin(job, resume=resume, overwrite=overwrite)
         local = workers is None or workers > 0
-        chief = Chief(job, hyper, project, say=say, lease=lease, keep_running=not local)
+        chief = Chief(job, hyper, project, log=log, lease=lease, keep_running=not local)
         server = Server(address, chief.handlers, token=project.token(), open_methods=("hello",))
         helpers = None
         try:
-            say(f"Chief at {server.address}, project folder {project.path}")
+            log(f"Chief at {server.address}, project folder {project.path}")
             if local and chief.over is None:
                 count = workers or cast(int, job.workers)
                 helpers = LocalWorkers(count, server.address, project)

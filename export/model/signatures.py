@@ -41,7 +41,7 @@ class Options:
     Attributes:
         signatures: Names out of `SIGNATURES`; None for all that the model can have.
         probabilities: `"sigmoid"` or `"softmax"` where y are logits of such; None for neither.
-        tokens: How many tokens a model of tokens takes; None for what its layers say.
+        tokens: How many tokens a model of tokens takes; None for what its layers log.
         max_steps: The most steps that one request may generate.
         jit_compile: Whether XLA compiles the signatures.
     """

@@ -192,7 +192,7 @@ def serve(
     waiting: int = 4096,
     timeout: float = 30.0,
     max_message_bytes: int = MESSAGE_BYTES,
-    say: Callable[[str], object] = print,
+    log: Callable[[str], object] = print,
 ) -> None:
     """Serves an export in this process until SIGINT or SIGTERM, then ends what is being answered.
 
@@ -206,7 +206,7 @@ def serve(
         waiting: As for `Server`.
         timeout: As for `Server`.
         max_message_bytes: As for `Server`.
-        say: Called with each line for the user.
+        log: Called with each line for the user.
 
     Raises:
         UserError: As for `Server`.
@@ -222,18 +222,18 @@ def serve(
         timeout=timeout,
         max_message_bytes=max_message_bytes,
     )
-    asyncio.run(_serve(server, say))
+    asyncio.run(_serve(server, log))
 
 
-async def _serve(server: Server, say: Callable[[str], object]) -> None:
+async def _serve(server: Server, log: Callable[[str], object]) -> None:
     await server.start()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     model = server.model
     if server.address.rpartition(":")[0] not in LOOPBACK:
-        say(f"Warning: whoever reaches {server.address} may call; nothing is encrypted.")
-    say(
+        log(f"Warning: whoever reaches {server.address} may call; nothing is encrypted.")
+    log(
         f"Serving {model.name!r} version {model.version}: gRPC at {server.address}, REST at "
         f"http://{server.rest_address}/v1/models/{model.name}. A stand-in for TF Serving; "
         "Ctrl-C ends it."
@@ -243,7 +243,7 @@ async def _serve(server: Server, say: Callable[[str], object]) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
     await server.stop()
-    say("Stopped.")
+    log("Stopped.")
 
 
 def _call(work: Callable[[float], bytes], deadline: float) -> bytes:

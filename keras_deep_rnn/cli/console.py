@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
 
 # Columns of text where there is no terminal that says how many it has.
 WIDTH = 160
@@ -34,3 +37,13 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     if not console.is_terminal:
         console.width = WIDTH
     console.print(table)
+
+
+def show_results(metrics: dict[str, Any], split: str) -> None:
+    """The table of a run: floors, then the network, each number with its definition below."""
+    from ..training.evaluate import table
+
+    title, columns, rows, notes = table(metrics, split)
+    show_table(title, columns, rows)
+    for note in notes:
+        typer.echo(note)

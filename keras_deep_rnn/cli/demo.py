@@ -5,34 +5,49 @@ in a process without this package.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ..export import export_run
-from ..training.config import Settings
-from ..training.run_folder import CURVE
-from ..training.sample import generate
-from ..training.train import train
-from ..utils.types import PathLike, Say, ShowProgress
+import typer
 
-SETTINGS = Settings(data="bach_chorales", network="dots_rnn")
+from ..utils.backend import start_backend
+from ..utils.types import Log, PathLike, ShowProgress
+from .console import progress, show_results
+from .options import flag, path
+
+if TYPE_CHECKING:
+    from ..training.config import Settings
+
+EXAMPLE = "Example: deep-rnn demo --out demo"
+
+
+def demo(
+    out: Annotated[Path, path("Folder for everything that it makes.")] = Path("demo"),
+    overwrite: Annotated[bool, flag("--overwrite", "Replace what an earlier demo made.")] = False,
+) -> None:
+    """Bach's chorales: data, training, a new chorale and a SavedModel, in some minutes."""
+    start_backend()
+    metrics, written = run(out, overwrite=overwrite, log=typer.echo, progress=progress)
+    show_results(metrics, "test")
+    for what, where in written.items():
+        typer.echo(f"{what + ':':16}{where}")
 
 
 def run(
     out: PathLike = "demo",
     *,
-    settings: Settings = SETTINGS,
+    settings: "Settings | None" = None,
     overwrite: bool = False,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """Trains, evaluates, generates and exports.
 
     Args:
         out: Folder for everything that it makes.
-        settings: `Settings` of the training.
+        settings: `Settings` of the training; None for those of the demo.
         overwrite: Whether the run of an earlier demo is replaced.
-        say: Function that shows a line.
-        progress: Function that gives out the numbers of a list and may show how far it is.
+        log: Called with one line at a time.
+        progress: Wraps an iterable, for example to show a progress bar.
 
     Returns:
         The content of metrics.json, and a dict from what was made to its path.
@@ -40,13 +55,20 @@ def run(
     Raises:
         UserError: An earlier demo is in the folder, or something cannot be written.
     """
+    from ..export import export_run
+    from ..training.config import Settings
+    from ..training.run_folder import CURVE
+    from ..training.sample import generate
+    from ..training.train import train
+
+    settings = settings or Settings(data="bach_chorales", network="dots_rnn")
     out = Path(out)
     folder = out / "run"
     metrics = train(
-        settings, folder, overwrite=overwrite, command="deep-rnn demo", say=say, progress=progress
+        settings, folder, overwrite=overwrite, command="deep-rnn demo", log=log, progress=progress
     )
-    chorale, picture = generate(folder, out / "chorale.mid", say=say)
-    say("Writing the SavedModel and checking it in a process without this package")
+    chorale, picture = generate(folder, out / "chorale.mid", log=log)
+    log("Writing the SavedModel and checking it in a process without this package")
     served = export_run(folder, out / "served")
     written = {
         "chorale": chorale,

@@ -14,6 +14,10 @@ import typer.core
 
 from ..utils.errors import UserError
 
+BY_HAND = "Folder of files that were downloaded by hand."
+PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
+A_RUN = "Folder of a finished run."
+
 Number = TypeVar("Number", int, float)
 
 

@@ -7,7 +7,7 @@ import typer
 
 from ..utils.backend import start_backend
 from .console import show_table
-from .options import Command, flag, path, text, whole
+from .options import BY_HAND, PREPARED, Command, flag, path, text, whole
 from .options import sizes as whole_numbers
 
 reproduce_app = typer.Typer(help="The paper's experiments: trained, measured, and reported.")
@@ -17,8 +17,6 @@ NETWORK = "One row of the table, such as dots_rnn; else all."
 RECIPE = "paper or modern; else both."
 SEED = "Seeds in place of the experiment's own."
 JOBS = "Trainings at a time; else 1."
-BY_HAND = "Folder of files that were downloaded by hand."
-PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
 RUNS = "Folder of the run folders."
 RESULTS = "Folder of the records."
 OVERWRITE = "Train anew what has been trained."
@@ -129,7 +127,7 @@ def _run(
             results=results,
             seeds=seed,
             places={"data_path": data_path, "data_dir": data_dir},
-            say=typer.echo,
+            log=typer.echo,
             **options,
         )
     columns, rows = page.overview(results, chosen)

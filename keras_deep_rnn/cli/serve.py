@@ -2,19 +2,13 @@
 
 from typing import Annotated
 
-import typer
-
 from ..utils.backend import start_backend
 from ..utils.errors import UserError, argument_is
-from .options import Command, argument, real, text, whole
+from .options import argument, real, text, whole
 
 AN_EXPORT = "Folder of an export, or of one of its versions."
 GRPC_PORT, REST_PORT = 8500, 8501
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command to the command line."""
-    app.command(cls=Command, epilog="Example: deep-rnn serve served/bach --port 8500")(serve)
+EXAMPLE = "Example: deep-rnn serve served/bach --port 8500"
 
 
 def serve(
@@ -53,5 +47,5 @@ def serve(
             waiting=waiting,
             timeout=timeout,
             max_message_bytes=max_megabytes * 2**20,
-            say=lambda line: print(line, flush=True),
+            log=lambda line: print(line, flush=True),
         )

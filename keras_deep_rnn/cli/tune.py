@@ -97,7 +97,7 @@ def worker(
             restart=_restart,
             connect_timeout=connect_timeout,
             project=project,
-            say=typer.echo,
+            log=typer.echo,
         ).run()
     typer.echo(reason)
 
@@ -155,7 +155,7 @@ def _lead(job: str, **arguments: Any) -> None:
     from ..tuning.run_search import run_search
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
-    found = run_search(Job.read(job), **arguments, say=typer.echo)
+    found = run_search(Job.read(job), **arguments, log=typer.echo)
     _show(job)
     typer.echo(f"Search {found.over}")
     if found.failed:

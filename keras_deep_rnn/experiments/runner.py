@@ -17,7 +17,7 @@ from ..recurrence import available_cores
 from ..training.callbacks import duration
 from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
-from ..utils.types import PathLike, Say
+from ..utils.types import Log, PathLike
 from ..utils.validation import positive_integer
 from . import records
 from .experiment import Experiment
@@ -66,7 +66,7 @@ def reproduce(
     places: dict[str, Any] | None = None,
     overwrite: bool = False,
     measure_only: bool = False,
-    say: Say = print,
+    log: Log = print,
 ) -> list[records.Record]:
     """Trains what is not trained yet and writes the record of every experiment.
 
@@ -79,7 +79,7 @@ def reproduce(
         places: Dict with `data_path` and `data_dir`, as far as they are needed.
         overwrite: Whether finished and unfinished runs are trained anew.
         measure_only: Whether unfinished runs are only measured, with the best weights so far.
-        say: Function that shows a line.
+        log: Called with one line at a time.
 
     Returns:
         List of the records written.
@@ -96,14 +96,14 @@ def reproduce(
     pending = [job for job in every if overwrite or not (job.run / METRICS).is_file()]
     if measure_only:
         pending = [job for job in pending if job.run.exists()]
-    say(f"{len(every)} runs, {len(every) - len(pending)} of them finished or not to be run now")
+    log(f"{len(every)} runs, {len(every) - len(pending)} of them finished or not to be run now")
     options = {
         "places": {name: str(value) for name, value in (places or {}).items() if value},
         "overwrite": overwrite,
         "measure_only": measure_only,
         "parent": os.getpid(),
     }
-    for job in _trained(pending, jobs, options, say):
+    for job in _trained(pending, jobs, options, log):
         records.write(results, job.experiment, runs)
     written = [records.write(results, experiment, runs) for experiment in experiments]
     failed = [job for job in pending if job.error]
@@ -114,7 +114,7 @@ def reproduce(
     return [record for record in written if record is not None]
 
 
-def _trained(pending: list[Job], jobs: int, options: dict[str, Any], say: Say) -> Iterator[Job]:
+def _trained(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -> Iterator[Job]:
     """Gives out each job when it has ended."""
     waiting, running, done = list(pending), {}, []
     messages, cores = queue.SimpleQueue(), _cores(jobs)
@@ -130,12 +130,12 @@ def _trained(pending: list[Job], jobs: int, options: dict[str, Any], say: Say) -
                 if process.wait() and not job.error:
                     job.error = f"ended with {process.returncode}, see {_log(job)}"
                 done.append(job)
-                say(f"{job}: {job.error or 'finished'}")
+                log(f"{job}: {job.error or 'finished'}")
                 yield job
             elif "line" in message:
                 left = time_left([job for job, *_ in running.values()], waiting, done, jobs)
                 part = f"{len(done) + 1}/{len(pending)}"
-                say(f"[{part}] {job} | {message['line']} | all: about {duration(left)} left")
+                log(f"[{part}] {job} | {message['line']} | all: about {duration(left)} left")
             else:
                 vars(job).update(message)
     finally:

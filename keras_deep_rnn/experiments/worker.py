@@ -17,7 +17,7 @@ import numpy as np
 from ..utils.backend import start_backend
 from ..utils.errors import DivergedError, UserError
 from ..utils.files import remove, write_json
-from ..utils.types import Say
+from ..utils.types import Log
 from .experiment import load
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> No
     experiment = load(job["task"], job["network"], job["recipe"])
     run = Run(job["run"])
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if os.getppid() != job["parent"]:
             os._exit(1)  # what is to read this has been killed
         rows = run.history()
@@ -57,26 +57,26 @@ def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> No
     settings = experiment.settings_of(job["seed"], **job["places"])
     told = {**experiment.settings, "seed": job["seed"], **job["places"]}
     if job["measure_only"]:
-        measure_unfinished(run, told, say)
+        measure_unfinished(run, told, log)
     elif run.exists() and not job["overwrite"]:
-        training.resume(run.path, given=told, command=experiment.command, say=say)
+        training.resume(run.path, given=told, command=experiment.command, log=log)
     else:
         command = experiment.command
-        training.train(settings, run.path, overwrite=job["overwrite"], command=command, say=say)
+        training.train(settings, run.path, overwrite=job["overwrite"], command=command, log=log)
 
 
-def measure_unfinished(run: "Run", told: dict[str, Any], say: Say) -> None:
+def measure_unfinished(run: "Run", told: dict[str, Any], log: Log) -> None:
     """Measures an unfinished run with its best weights so far, and leaves it as it was.
 
     Args:
         run: `Run`.
         told: Dict of the settings that it must have.
-        say: Function that shows a line.
+        log: Called with one line at a time.
     """
     from ..training import train as training
     from ..training.run_folder import METRICS, MODEL
 
-    metrics = training.resume(run.path, given=told, say=say, until_now=True)
+    metrics = training.resume(run.path, given=told, log=log, until_now=True)
     write_json(run / PARTIAL, metrics)
     for name in (METRICS, MODEL):
         remove(run / name)

@@ -222,7 +222,7 @@ def _levels(sizes: Sequence[int], level_dropout: float | None, options: dict) ->
 
 
 def width_of_output(cell: Any, features: int) -> int:
-    """The width of a built cell's output, which Keras does not ask a cell to say."""
+    """The width of a built cell's output, which Keras does not ask a cell to log."""
     if getattr(cell, "output_size", None) is not None or not isinstance(cell, keras.layers.Layer):
         return output_width(cell)
     x, *states = (

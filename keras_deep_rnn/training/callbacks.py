@@ -19,7 +19,7 @@ import numpy as np
 
 from ..utils.errors import UserError
 from ..utils.files import replacing
-from ..utils.types import Say
+from ..utils.types import Log
 
 if TYPE_CHECKING:
     from ..data.batching import CarriedBatches, PieceBatches
@@ -77,13 +77,13 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         stopping: The `EarlyStopping` of the run, whose best result is shown.
-        say: Function that shows a line.
+        log: Called with one line at a time.
     """
 
-    def __init__(self, stopping: keras.callbacks.EarlyStopping, say: Say) -> None:
+    def __init__(self, stopping: keras.callbacks.EarlyStopping, log: Log) -> None:
         super().__init__()
         self.stopping = stopping
-        self.say = say
+        self.log = log
         self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -99,7 +99,7 @@ class Progress(keras.callbacks.Callback):
         epochs = self.params["epochs"]
         name = self.stopping.monitor
         left = np.median(self.seconds) * (epochs - epoch - 1)
-        self.say(
+        self.log(
             f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  loss {logs['loss']:.4f}  "
             f"{name} {logs[name]:.4f} (best {self.stopping.best:.4f}, "
             f"epoch {self.stopping.best_epoch + 1})  {logs['seconds']:.1f} s  "

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data.batching import CarriedBatches
 from ..utils.errors import UserError
-from ..utils.types import Say, ShowProgress
+from ..utils.types import Log, ShowProgress
 from .evaluate import PRIMARY
 from .metrics import TokenLoss
 from .models import build_network
@@ -43,7 +43,7 @@ def measure(
     *,
     rates: Sequence[float] = RATES,
     steps: Sequence[int] = STEPS,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> dict[str, Any]:
     """Measures a finished run of text by dynamic evaluation.
@@ -56,7 +56,7 @@ def measure(
         split: The split to measure.
         rates: Rates to choose from.
         steps: Numbers of tokens to choose from.
-        say: Function that shows a line.
+        log: Called with one line at a time.
         progress: As for `training.train`.
 
     Returns:
@@ -73,7 +73,7 @@ def measure(
     for rate, length in itertools.product(rates, steps):
         result = read(run, weights, dataset, "validation", rate, length, progress)
         tried.append(result)
-        say(f"rate {rate:g}, {length} steps: {name} {result[name]:.4f} on validation")
+        log(f"rate {rate:g}, {length} steps: {name} {result[name]:.4f} on validation")
     best = min(tried, key=lambda result: result[name])
     found = {"tried": tried, "validation": best}
     if split != "validation":

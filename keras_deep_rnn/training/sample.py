@@ -11,7 +11,7 @@ from ..data import midi_files
 from ..data import midi_writer as midi
 from ..utils.errors import UserError
 from ..utils.files import replacing
-from ..utils.types import PathLike, Say
+from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
 from . import plots
@@ -33,7 +33,7 @@ def generate(
     primer_length: int = 16,
     tempo: float = 80.0,
     instrument: str = "organ",
-    say: Say = print,
+    log: Log = print,
 ) -> list[Path]:
     """Draws music or text from a trained run and writes it.
 
@@ -49,7 +49,7 @@ def generate(
         primer_length: Frames to take from the MIDI file.
         tempo: Quarter notes in a minute, from `SLOWEST` to `FASTEST`.
         instrument: One of `midi.INSTRUMENTS`.
-        say: Function that shows the text.
+        log: Called with the text.
 
     Returns:
         List of the paths written.
@@ -79,7 +79,7 @@ def generate(
         begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
         tokens = sample_tokens(model, length, primer=begin, **drawing)
         text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
-        say(text)
+        log(text)
         with replacing(out) as partial:
             partial.write_text(text, encoding="utf-8")
         return [out]

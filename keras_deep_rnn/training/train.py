@@ -12,7 +12,7 @@ import keras
 from .. import data
 from ..utils.errors import DivergedError, UserError, argument_is
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
-from ..utils.types import PathLike, Say, ShowProgress
+from ..utils.types import Log, PathLike, ShowProgress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
@@ -28,7 +28,7 @@ def train(
     *,
     overwrite: bool = False,
     command: str | None = None,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> dict[str, Any]:
     """Trains a network and measures it.
@@ -38,8 +38,8 @@ def train(
         out: Run folder to make; see `runs.py` for what it will hold.
         overwrite: Whether a run that is already there is replaced.
         command: The command line that asked for it, kept with the results.
-        say: Function that shows a line; one is shown after each epoch.
-        progress: Function that gives out the numbers of a list and may show how far it is.
+        log: Called with one line at a time; one is shown after each epoch.
+        progress: Wraps an iterable, for example to show a progress bar.
 
     Returns:
         The content of metrics.json.
@@ -65,7 +65,7 @@ def train(
         raise
     run.clear()
     run.start(settings, network, dataset, command)
-    return fit_and_measure(run, settings, dataset, prepared, say=say, progress=progress)
+    return fit_and_measure(run, settings, dataset, prepared, log=log, progress=progress)
 
 
 def resume(
@@ -74,7 +74,7 @@ def resume(
     given: dict[str, Any] | None = None,
     command: str | None = None,
     until_now: bool = False,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> dict[str, Any]:
     """Goes on with a run that was interrupted, to the result that it would have had.
@@ -85,7 +85,7 @@ def resume(
         command: Ignored: the run keeps the command that started it.
         until_now: Whether to train no further and only measure what the run has reached; it can go
             on once its metrics.json is removed.
-        say: As for `train`.
+        log: As for `train`.
         progress: As for `train`.
 
     Returns:
@@ -107,7 +107,7 @@ def resume(
                 f"`{name}` must be {stored!r} to go on with {str(run.path)!r}, got {value!r}."
             )
     if (run / METRICS).is_file():
-        say(f"{run.path} is already finished.")
+        log(f"{run.path} is already finished.")
         return run.metrics
     dataset = _same_data(run, places)
     prepared = prepare(settings, dataset, network_arguments(settings, dataset))
@@ -117,7 +117,7 @@ def resume(
         if not (run / BACKUP).is_file():
             raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
         how = {"until": epochs, "keep_backup": True}
-    return fit_and_measure(run, settings, dataset, prepared, **how, say=say, progress=progress)
+    return fit_and_measure(run, settings, dataset, prepared, **how, log=log, progress=progress)
 
 
 def measure(
@@ -128,7 +128,7 @@ def measure(
     data_dir: PathLike | None = None,
     dynamic: bool = False,
     streaming: bool = False,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> dict[str, Any]:
     """Measures the network of a finished run and adds the numbers to its metrics.json.
@@ -140,7 +140,7 @@ def measure(
         data_dir: As for `data.load`; None: where it lay.
         dynamic: Whether a text is also read by dynamic evaluation; see `dynamic.measure`.
         streaming: Whether the split is also read step by step; see `evaluation.StepByStep`.
-        say: As for `train`.
+        log: As for `train`.
         progress: As for `train`.
 
     Returns:
@@ -161,7 +161,7 @@ def measure(
     if dynamic:
         from .dynamic_evaluation import measure as read_and_learn
 
-        found = read_and_learn(run, dataset, split, say=say, progress=progress)
+        found = read_and_learn(run, dataset, split, log=log, progress=progress)
         metrics["dynamic"] = {**metrics.get("dynamic", {}), **found}
     if streaming:
         stepper = evaluation.StepByStep(run.model(batch_size=1))
@@ -210,7 +210,7 @@ def fit_and_measure(
     until: int | None = None,
     splits: Sequence[str] = ("validation", "test"),
     keep_backup: bool = False,
-    say: Say = print,
+    log: Log = print,
     progress: ShowProgress = iter,
 ) -> dict[str, Any]:
     """Trains the network of a run that was started, from where its backup is, and measures it.
@@ -224,7 +224,7 @@ def fit_and_measure(
             through all of the settings' `epochs`; None for all of them.
         splits: Which splits to measure.
         keep_backup: Whether a later call can go on, to a larger `until`.
-        say: As for `train`.
+        log: As for `train`.
         progress: As for `train`.
 
     Returns:
@@ -245,23 +245,23 @@ def fit_and_measure(
     remove(run / PARTIAL)
     state = backup.state()
     run.cut_history(state["epochs"])
-    log = History(run / HISTORY)
+    history = History(run / HISTORY)
     callbacks = [
         EpochState(settings.seed, training),
         keras.callbacks.TerminateOnNaN(),
         stopping,
-        Progress(stopping, say),
-        log,
+        Progress(stopping, log),
+        history,
         backup,
     ]
     if settings.tensorboard:
         callbacks.insert(-1, keras.callbacks.TensorBoard(run / TENSORBOARD))
-    say(
+    log(
         f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
         f"{dataset.step}s an epoch in {len(training)} batches"
     )
     # Keras ends the callbacks of a training that went through; this closes the file of any other.
-    with contextlib.closing(log), one_line(run / HISTORY):
+    with contextlib.closing(history), one_line(run / HISTORY):
         model.fit(
             training,
             validation_data=validation,
@@ -271,10 +271,10 @@ def fit_and_measure(
             shuffle=False,
             verbose=0,
         )
-    history = run.history()
+    rows = run.history()
     what = None
-    if not math.isfinite(history[-1]["loss"]):
-        what = f"loss is {history[-1]['loss']} in epoch {history[-1]['epoch']:.0f}"
+    if not math.isfinite(rows[-1]["loss"]):
+        what = f"loss is {rows[-1]['loss']} in epoch {rows[-1]['epoch']:.0f}"
     elif not math.isfinite(stopping.best):
         what = f"best validation result is {stopping.best}"
     if what is not None:
@@ -285,7 +285,7 @@ def fit_and_measure(
         )
     with replacing(run / MODEL) as partial:
         _plain(run, model).save(partial)
-    metrics = _measure(run, settings, dataset, history, stopping, splits, progress)
+    metrics = _measure(run, settings, dataset, rows, stopping, splits, progress)
     if not keep_backup:
         remove(run / BACKUP)
     return metrics

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 PathLike: TypeAlias = str | os.PathLike[str]
 # A function that shows a line.
-Say: TypeAlias = Callable[[str], object]
+Log: TypeAlias = Callable[[str], object]
 # A function that gives out numbers one by one and may show how far it is.
 ShowProgress: TypeAlias = Callable[[Iterable[int]], Iterable[int]]
 # A tensor of the backend, or what Keras makes one of; no backend is imported to say which.

@@ -20,7 +20,7 @@ def test_demo_makes_everything_that_it_names(quick_checks, tmp_path):
     np.savez(tmp_path / "pieces.npz", **pieces)
     tiny = Settings(str(tmp_path / "pieces.npz"), network="rnn", units=3, epochs=1, batch_size=2)
     out, lines = tmp_path / "demo", []
-    metrics, written = demo.run(out, settings=tiny, say=lines.append)
+    metrics, written = demo.run(out, settings=tiny, log=lines.append)
     assert set(metrics["splits"]) == {"validation", "test"}
     assert written == {
         "chorale": out / "chorale.mid",
@@ -34,4 +34,4 @@ def test_demo_makes_everything_that_it_names(quick_checks, tmp_path):
     assert (written["SavedModel"] / "saved_model.pb").is_file()
     assert any("SavedModel" in line for line in lines)
     with pytest.raises(UserError, match="holds a run"):
-        demo.run(out, settings=tiny, say=lines.append)
+        demo.run(out, settings=tiny, log=lines.append)

@@ -186,7 +186,7 @@ def reproducing(small, monkeypatch):
 
     def run(*networks, **options):
         lines = []
-        places = {"runs": small / "runs", "results": small / "results", "say": lines.append}
+        places = {"runs": small / "runs", "results": small / "results", "log": lines.append}
         found = runner.reproduce(chosen(small, *networks), **{**places, **options})
         return found, lines
 
@@ -317,7 +317,7 @@ def cut_after_one_epoch(run, found):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Backup, "on_epoch_end", killing)
         with pytest.raises(Killed):
-            training.train(found.settings_of(1), run.path, overwrite=True, say=lambda line: None)
+            training.train(found.settings_of(1), run.path, overwrite=True, log=lambda line: None)
 
 
 def test_a_run_that_diverged_at_once_leaves_no_record(small):
@@ -365,7 +365,7 @@ def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monk
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce("rnn", seeds=[1], say=interrupt)
+        reproduce("rnn", seeds=[1], log=interrupt)
     assert started[0].returncode is not None
     run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
     assert not (run / "metrics.json").exists()
@@ -568,7 +568,7 @@ def test_children_end_with_the_command(small, tmp_path):
         f"folder = {str(small / 'experiments')!r}\n"
         "found = experiment.load('jsb_chorales', 'rnn', 'modern', folder)\n"
         f"runner.reproduce([found], runs={str(small / 'runs')!r}, results={str(tmp_path)!r},\n"
-        "    say=lambda line: print(line, flush=True))\n"
+        "    log=lambda line: print(line, flush=True))\n"
     )
     command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = None

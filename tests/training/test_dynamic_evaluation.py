@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch):
         "characters", network="rnn", units=6, epochs=1, batch_size=2, truncate=10,
         output_dropout=0.5, recurrent_dropout=0.3, weight_noise=0.1, seed=3,
     )  # fmt: skip
-    training.train(settings, tmp_path / "run", say=lambda line: None)
+    training.train(settings, tmp_path / "run", log=lambda line: None)
     return Run(tmp_path / "run")
 
 
@@ -86,7 +86,7 @@ def test_each_part_is_predicted_before_it_is_learned(run):
 def test_learns_the_pattern_and_chooses_on_validation(run):
     lines = []
     found = dynamic.measure(
-        run, dataset(), "test", rates=(1e-30, 0.3), steps=(5, 10), say=lines.append
+        run, dataset(), "test", rates=(1e-30, 0.3), steps=(5, 10), log=lines.append
     )
     assert len(found["tried"]) == len(lines) == 4
     best = min(found["tried"], key=lambda result: result["bits_per_character"])
@@ -102,7 +102,7 @@ def test_has_a_row_of_its_own_and_leaves_the_run_alone(run, monkeypatch):
         **dynamic.measure.__kwdefaults__, "rates": (0.1,), "steps": (10,),
     })  # fmt: skip
     before = (run / "model.keras").read_bytes()
-    metrics = training.measure(run.path, "test", dynamic=True, say=lambda line: None)
+    metrics = training.measure(run.path, "test", dynamic=True, log=lambda line: None)
     assert set(metrics["dynamic"]) == {"tried", "validation", "test"}
     assert run.metrics == metrics
     assert (run / "model.keras").read_bytes() == before

@@ -63,7 +63,7 @@ def load(monkeypatch):
 @pytest.fixture
 def quiet():
     lines = []
-    return {"say": lines.append, "lines": lines}
+    return {"log": lines.append, "lines": lines}
 
 
 def settings(kind="piano_roll", **more):
@@ -94,7 +94,7 @@ def train_until(monkeypatch, epoch, chosen, out):
     with monkeypatch.context() as patched:
         patched.setattr(Backup, "on_epoch_end", killing)
         with pytest.raises(Killed):
-            training.train(chosen, out, say=lambda line: None)
+            training.train(chosen, out, log=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def train_until(monkeypatch, epoch, chosen, out):
 )
 def test_run_folder(kind, more, tmp_path, quiet):
     out = tmp_path / "run"
-    metrics = training.train(settings(kind, **more), out, say=quiet["say"], command="deep-rnn x")
+    metrics = training.train(settings(kind, **more), out, log=quiet["log"], command="deep-rnn x")
     files = {"config.json", "model.keras", "history.csv", "metrics.json", "learning_curve.png"}
     assert {path.name for path in out.iterdir()} == files
     assert metrics == json.loads((out / "metrics.json").read_text()) == Run(out).metrics
@@ -138,12 +138,12 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
     kind, more, epoch, tmp_path, monkeypatch, quiet
 ):
     chosen = settings(kind, **more)
-    whole = training.train(chosen, tmp_path / "whole", say=quiet["say"])
+    whole = training.train(chosen, tmp_path / "whole", log=quiet["log"])
     train_until(monkeypatch, epoch, chosen, tmp_path / "cut")
     history = tmp_path / "cut" / "history.csv"
     with open(history, "a") as file:
         file.write("4,0.12")  # a line that a full disk cut
-    resumed = training.resume(tmp_path / "cut", say=quiet["say"])
+    resumed = training.resume(tmp_path / "cut", log=quiet["log"])
     assert results(resumed) == pytest.approx(results(whole), rel=1e-5)
     assert resumed["best_epoch"] == whole["best_epoch"]
     for name in ("loss", "learning_rate"):
@@ -158,19 +158,19 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
 def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
     """Two updates an epoch: it is at its highest after two epochs, and at 0 after eight."""
     chosen = settings(epochs=8, learning_rate=0.01, warmup=4, patience=8)
-    training.train(chosen, tmp_path / "run", say=quiet["say"])
+    training.train(chosen, tmp_path / "run", log=quiet["log"])
     rates = [row["learning_rate"] for row in Run(tmp_path / "run").history()]
     falling = [0.5 * (1 + np.cos(np.pi * done / 12)) for done in range(0, 13, 2)]
     assert rates == pytest.approx([0.005, *(0.01 * part for part in falling)], abs=1e-6)
     with pytest.raises(UserError, match="`warmup` must be below 16, the number of updates, got 16"):
-        training.train(settings(epochs=8, warmup=16), tmp_path / "other", say=quiet["say"])
+        training.train(settings(epochs=8, warmup=16), tmp_path / "other", log=quiet["log"])
     assert not (tmp_path / "other").exists()
 
 
 def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, quiet):
     """With a rate of 2 the result soon gets worse, so the run stops before its last epoch."""
     chosen = settings(epochs=30, learning_rate=2.0, patience=2)
-    whole = training.train(chosen, tmp_path / "whole", say=quiet["say"])
+    whole = training.train(chosen, tmp_path / "whole", log=quiet["log"])
     last, best = whole["epochs"], whole["best_epoch"]
     assert last == best + 2 < 30
 
@@ -179,23 +179,23 @@ def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, q
         # Killed again when training is over and its results are not written yet.
         patched.setattr(training, "_measure", lambda *arguments: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
-            training.resume(tmp_path / "cut", say=quiet["say"])
-    resumed = training.resume(tmp_path / "cut", say=quiet["say"])
+            training.resume(tmp_path / "cut", log=quiet["log"])
+    resumed = training.resume(tmp_path / "cut", log=quiet["log"])
     assert (resumed["epochs"], resumed["best_epoch"]) == (last, best)
     assert results(resumed) == pytest.approx(results(whole), rel=1e-5)
 
 
 def test_finished_run_is_given_out_kept_or_replaced(tmp_path, quiet):
     out = tmp_path / "run"
-    metrics = training.train(settings(epochs=1), out, say=quiet["say"])
+    metrics = training.train(settings(epochs=1), out, log=quiet["log"])
     (out / "chorale.mid").touch()
     before = (out / "model.keras").stat().st_mtime_ns
-    assert training.resume(out, say=quiet["say"]) == metrics
+    assert training.resume(out, log=quiet["log"]) == metrics
     assert "already finished" in quiet["lines"][-1]
     with pytest.raises(UserError, match="--resume .* --overwrite"):
-        training.train(settings(), out, say=quiet["say"])
+        training.train(settings(), out, log=quiet["log"])
     assert (out / "model.keras").stat().st_mtime_ns == before
-    metrics = training.train(settings(epochs=2), out, overwrite=True, say=quiet["say"])
+    metrics = training.train(settings(epochs=2), out, overwrite=True, log=quiet["log"])
     assert metrics["epochs"] == 2
     assert (out / "chorale.mid").exists()  # not ours to delete
 
@@ -204,9 +204,9 @@ def test_folder_of_something_else_is_refused(tmp_path, quiet):
     (tmp_path / "thesis.txt").touch()
     for overwrite in (False, True):
         with pytest.raises(UserError, match="holds something else"):
-            training.train(settings(), tmp_path, overwrite=overwrite, say=quiet["say"])
+            training.train(settings(), tmp_path, overwrite=overwrite, log=quiet["log"])
     with pytest.raises(UserError, match="`out`"):
-        training.train(settings(), tmp_path / "thesis.txt", say=quiet["say"])
+        training.train(settings(), tmp_path / "thesis.txt", log=quiet["log"])
 
 
 @pytest.mark.parametrize("content", ['{"model_type": "bert"}', "[]", '{"settings": 1}'])
@@ -217,7 +217,7 @@ def test_config_of_something_else_is_one_line_and_stays(content, tmp_path, quiet
         with pytest.raises(UserError, match=r"`run` must be .* whose \w+.json is something else's"):
             what()
     with pytest.raises(UserError, match="holds something else"):
-        training.train(settings(), tmp_path, overwrite=True, say=quiet["say"])
+        training.train(settings(), tmp_path, overwrite=True, log=quiet["log"])
     assert (tmp_path / "config.json").read_text() == content
 
 
@@ -229,7 +229,7 @@ def finished(tmp_path_factory):
         patched.setattr(data, "load", lambda name, **options: dataset(name))
         for units in (5, 6):
             chosen = settings(epochs=1, units=units)
-            training.train(chosen, folder / str(units), say=lambda line: None)
+            training.train(chosen, folder / str(units), log=lambda line: None)
     return folder / "5", folder / "6"
 
 
@@ -294,7 +294,7 @@ def test_a_named_data_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch
         return dataset("piano_roll")
 
     monkeypatch.setattr(data, "load", load)
-    training.train(settings("jsb_chorales", epochs=1), "run", say=quiet["say"])
+    training.train(settings("jsb_chorales", epochs=1), "run", log=quiet["log"])
     assert asked == ["jsb_chorales"]
 
 
@@ -302,17 +302,17 @@ def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
     (tmp_path / "pieces.npz").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda name, **options: dataset("piano_roll"))
-    metrics = training.train(settings("pieces.npz", epochs=1), "run", say=quiet["say"])
+    metrics = training.train(settings("pieces.npz", epochs=1), "run", log=quiet["log"])
     given = {"data": "pieces.npz"}
-    assert training.resume("run", given=given, say=quiet["say"]) == metrics
+    assert training.resume("run", given=given, log=quiet["log"]) == metrics
     (tmp_path / "others.npz").touch()
     with pytest.raises(UserError, match="`data` must be .*others.npz"):
-        training.resume("run", given={"data": "others.npz"}, say=quiet["say"])
+        training.resume("run", given={"data": "others.npz"}, log=quiet["log"])
 
 
 def test_a_mistake_leaves_no_folder(tmp_path, quiet):
     with pytest.raises(UserError, match="`transition_units"):
-        training.train(settings(transition_units=(0,)), tmp_path / "run", say=quiet["say"])
+        training.train(settings(transition_units=(0,)), tmp_path / "run", log=quiet["log"])
     assert not (tmp_path / "run").exists()
 
 
@@ -322,20 +322,20 @@ def test_music_of_single_frames_is_refused_at_the_start(split, tmp_path, monkeyp
     short.splits[split][:] = [piece[:1] for piece in short.splits[split]]
     monkeypatch.setattr(data, "load", lambda name, **options: short)
     with pytest.raises(UserError, match=f"`data` must have .* two frames .* none in {split}"):
-        training.train(settings(), tmp_path / "run", say=quiet["say"])
+        training.train(settings(), tmp_path / "run", log=quiet["log"])
     assert not (tmp_path / "run").exists()
 
 
 def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, quiet):
     train_until(monkeypatch, 1, settings(), tmp_path / "run")
     with pytest.raises(UserError, match="`units` must be 6 .* got 7"):
-        training.resume(tmp_path / "run", given={"units": 7}, say=quiet["say"])
+        training.resume(tmp_path / "run", given={"units": 7}, log=quiet["log"])
     other = dataclasses.replace(dataset("piano_roll"), checksum="other")
     monkeypatch.setattr(data, "load", lambda name, **options: other)
     with pytest.raises(UserError, match="checksum abc, got other"):
-        training.resume(tmp_path / "run", say=quiet["say"])
+        training.resume(tmp_path / "run", log=quiet["log"])
     with pytest.raises(UserError, match="`out` must be a run folder"):
-        training.resume(tmp_path, say=quiet["say"])
+        training.resume(tmp_path, log=quiet["log"])
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_resume_from_a_damaged_file_is_one_line(name, content, cut, tmp_path, qu
     shutil.copytree(cut, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name}' is damaged.*: start anew with --overwrite"):
-        training.resume(tmp_path / "run", say=quiet["say"])
+        training.resume(tmp_path / "run", log=quiet["log"])
 
 
 def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
@@ -361,7 +361,7 @@ def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
     config["settings"]["units"] += 1
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="backup.npz' is damaged or another run's"):
-        training.resume(tmp_path / "run", say=quiet["say"])
+        training.resume(tmp_path / "run", log=quiet["log"])
 
 
 def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet):
@@ -372,7 +372,7 @@ def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet
     ]
     monkeypatch.setattr(data, "load", lambda name, **options: broken)
     with pytest.raises(DivergedError, match="try a smaller --learning-rate than 0.001"):
-        training.train(settings(), tmp_path / "run", say=quiet["say"])
+        training.train(settings(), tmp_path / "run", log=quiet["log"])
     assert len([line for line in quiet["lines"] if line.startswith("epoch")]) == 1
 
 
@@ -383,7 +383,7 @@ def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, 
     ]
     monkeypatch.setattr(data, "load", lambda name, **options: broken)
     with pytest.raises(DivergedError, match=r"validation result is \w+: try a smaller --learning"):
-        training.train(settings(), tmp_path / "run", say=quiet["say"])
+        training.train(settings(), tmp_path / "run", log=quiet["log"])
     assert not (tmp_path / "run" / "model.keras").exists()
 
 

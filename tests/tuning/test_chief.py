@@ -51,7 +51,7 @@ class Search:
     def start(self, **more):
         """A chief; a second call is a chief that comes after the first was killed."""
         self.chief = Chief(
-            self.job, Networks(), self.project, say=self.said.append, clock=lambda: self.now, **more
+            self.job, Networks(), self.project, log=self.said.append, clock=lambda: self.now, **more
         )
         return self.chief
 

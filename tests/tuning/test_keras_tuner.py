@@ -144,7 +144,7 @@ def test_a_training_run_has_the_result_of_the_trial(monkeypatch, tmp_path):
     values = values_of(hyper, network="dt_rnn", transition_depth=2, recurrent_dropout=0.2)
     trial = trained(hyper, **values).history["val_frame_nll"]
     settings = Settings("tunes", **hyper.settings_of(values), seed=hyper.seed_of(values))
-    training.train(settings, tmp_path / "run", say=lambda line: None)
+    training.train(settings, tmp_path / "run", log=lambda line: None)
     run = [row["val_frame_nll"] for row in Run(tmp_path / "run").history()]
     np.testing.assert_allclose(run, trial, rtol=1e-6)
 

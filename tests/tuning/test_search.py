@@ -163,7 +163,7 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     assert max(trial.attempt for trial in trials) == 1
 
     # A finished search has nothing left to do, and another job is refused.
-    chief = run_search(Job.read(job), resume=True, say=lambda line: None)
+    chief = run_search(Job.read(job), resume=True, log=lambda line: None)
     assert (chief.over, results(project.trials())) == ("finished", results(expected))
     job_file(tmp_path, epochs=16)
     with pytest.raises(UserError, match="`epochs` was 15, is 16"):
@@ -261,7 +261,7 @@ def test_a_trial_goes_on_from_one_that_stopped_early(tmp_path):
     def result(id, **more):
         folder = f"trials/{id}/0"
         trial = Trial(id, {}, {"data": job.data, **settings, "seed": 7}, 0, folder=folder, **more)
-        found = run_attempt(trial, job, project, hyper.dataset, say=lambda line: None)
+        found = run_attempt(trial, job, project, hyper.dataset, log=lambda line: None)
         return found["score"], found["epochs"], found["best_epoch"]
 
     whole = result("0000")
@@ -285,7 +285,7 @@ def test_the_error_that_ended_a_search(tmp_path, monkeypatch):
     monkeypatch.setattr(search_module, "write_report", write_report)
     monkeypatch.setattr(Chief, "look", lambda self: self._fail(UserError("Cannot write 'state'.")))
     with pytest.raises(UserError, match="Cannot write 'state'"):
-        run_search(job, workers=0, say=lambda line: None)
+        run_search(job, workers=0, log=lambda line: None)
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def search(tmp_path):
     project = Project(job.project)
     with project.lead():
         project.begin(job)
-        chief = Chief(job, hyper, project, say=lambda line: None)
+        chief = Chief(job, hyper, project, log=lambda line: None)
         server = Server(
             "127.0.0.1:0", chief.handlers, token=project.token(), open_methods=("hello",)
         )
@@ -313,7 +313,7 @@ def restart():
 
 def worker(server, **more):
     said = []
-    more = {"restart": restart, "say": said.append, "connect_timeout": 5.0, **more}
+    more = {"restart": restart, "log": said.append, "connect_timeout": 5.0, **more}
     return worker_module.Worker(server.address, "here", **more), said
 
 

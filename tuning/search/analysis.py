@@ -1,4 +1,4 @@
-"""What the trials of a search say: which are comparable, how deep each is, which depth is best."""
+"""What the trials of a search log: which are comparable, how deep each is, which depth is best."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def run_attempt(
     project: Project,
     dataset: Dataset,
     *,
-    say: Callable[[str], object] = print,
+    log: Callable[[str], object] = print,
 ) -> dict[str, Any]:
     """Trains and measures the network of a trial in `trial.folder`.
 
@@ -45,7 +45,7 @@ def run_attempt(
         job: The `Job`.
         project: The `Project`.
         dataset: The job's `Dataset`.
-        say: Function that shows a line; one is shown after each epoch.
+        log: Called with one line at a time; one is shown after each epoch.
 
     Returns:
         Dict of the attributes of `Trial` that the attempt decides: the result, or `error` and, if
@@ -57,7 +57,7 @@ def run_attempt(
     began = time.monotonic()
     try:
         with one_line(project / cast(str, trial.folder)):
-            metrics = _trained(trial, project, dataset, say)
+            metrics = _trained(trial, project, dataset, log)
     except Exception as error:
         if isinstance(error, UserError) and str(error).startswith("Cannot write "):
             raise
@@ -95,7 +95,7 @@ def _of_layer(error: BaseException) -> str | None:
 
 
 def _trained(
-    trial: Trial, project: Project, dataset: Dataset, say: Callable[[str], object]
+    trial: Trial, project: Project, dataset: Dataset, log: Callable[[str], object]
 ) -> dict[str, Any]:
     """Trains the network, unless an earlier attempt has; the content of metrics.json."""
     run = Run(project / cast(str, trial.folder))
@@ -115,7 +115,7 @@ def _trained(
         until=trial.until,
         splits=(SPLIT,),
         keep_backup=trial.until is not None,
-        say=say,
+        log=log,
     )
 
 

@@ -65,7 +65,7 @@ class Chief:
         job: Complete `Job`.
         hyper: Its `HyperDeepRNN`.
         project: `Project` that this process leads.
-        say: Function that shows a line.
+        log: Called with one line at a time.
         lease: Seconds after which a silent worker is given up.
         keep_running: Whether the workers of an earlier chief may still be at work.
         clock: Function that gives seconds.
@@ -82,13 +82,13 @@ class Chief:
         hyper: HyperDeepRNN,
         project: Project,
         *,
-        say: Callable[[str], object] = print,
+        log: Callable[[str], object] = print,
         lease: float = LEASE,
         keep_running: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job, self._hyper, self._project = job, hyper, project
-        self._say, self._lease, self._clock = say, lease, clock
+        self._log, self._lease, self._clock = log, lease, clock
         self._lock = threading.RLock()
         self._sampler = Sampler(job, hyper.space)
         self._exhausted = False
@@ -100,7 +100,7 @@ class Chief:
         self.error: Exception | None = None
         state, note = project.load()
         if note:
-            say(note)
+            log(note)
         if state is not None:
             self._sampler.set_state(state["sampler"])
             self.trials = {trial["id"]: Trial(**trial) for trial in state["trials"]}
@@ -330,7 +330,7 @@ class Chief:
         for name, value in outcome.items():
             setattr(trial, name, value)
         if trial.error is not None and trial.retries < self.job.retries:
-            self._say(f"trial {trial.id} failed and is tried again: {trial.error}")
+            self._log(f"trial {trial.id} failed and is tried again: {trial.error}")
             trial.retries += 1
             trial.status, trial.error, trial.traceback = WAITING, None, None
             trial.settings = self._settings(trial)
@@ -345,7 +345,7 @@ class Chief:
         self._sampler.tell(trial.id, trial.score)
         self._save()
         write_best(self._project.path, self.job, list(self.trials.values()))
-        self._say(progress_line(self.job, trial, list(self.trials.values()), self._time_left()))
+        self._log(progress_line(self.job, trial, list(self.trials.values()), self._time_left()))
         self._check_over()
 
     def _lose(self, worker: str, how: str, *, blame: bool = True) -> None:
@@ -357,7 +357,7 @@ class Chief:
                     continue
                 trial.losses += blame
                 if trial.losses < LOSSES:
-                    self._say(f"worker {worker} {how}; trial {trial.id} waits for another attempt")
+                    self._log(f"worker {worker} {how}; trial {trial.id} waits for another attempt")
                 else:
                     told = f"{LOSSES} workers were lost in it, the last one {how}"
                     self._end(trial, {"error": told, "traceback": f"{told}\n"})

@@ -55,7 +55,7 @@ class Worker:
         restart: Function without arguments that begins this process anew and does not return.
         connect_timeout: Seconds for which a chief that does not answer is waited for.
         project: The search's folder as it is seen here; None: the path that the chief has.
-        say: Function that shows a line.
+        log: Called with one line at a time.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Worker:
         restart: Callable[[], object],
         connect_timeout: float = 300.0,
         project: str | os.PathLike[str] | None = None,
-        say: Callable[[str], object] = print,
+        log: Callable[[str], object] = print,
     ) -> None:
         self.id = check_worker_id(id)
         self._client = Client(address)
         self._address, self._timeout = address, connect_timeout
-        self._restart, self._say = restart, say
+        self._restart, self._log = restart, log
         self._session = secrets.token_hex(8)
         self._trial: dict[str, Any] | None = None
         self._heard = time.monotonic()
@@ -107,21 +107,21 @@ class Worker:
             trial = Trial(**answer["trial"])
             self._trial = {"trial": trial.id, "attempt": trial.attempt}
             values = hyper.space.summary(trial.values)
-            self._say(f"trial {trial.id}, attempt {trial.attempt}: {values}")
+            self._log(f"trial {trial.id}, attempt {trial.attempt}: {values}")
             try:
-                outcome = run_attempt(trial, job, self._project, dataset, say=self._say)
+                outcome = run_attempt(trial, job, self._project, dataset, log=self._log)
             except UserError as error:
                 self._call("give_up", **self._trial, reason=str(error))
                 raise
             told, self._trial = self._trial, None
             self._call("tell", **told, outcome=outcome)
-            self._say(f"trial {trial.id}: {outcome.get('error') or outcome['score']}")
+            self._log(f"trial {trial.id}: {outcome.get('error') or outcome['score']}")
             keras.utils.clear_session()
             gc.collect()
             now = psutil.Process().memory_info().rss
             memory = memory or now
             if now - memory > GROWTH:
-                self._say(f"has grown by {(now - memory) / 2**20:.0f} MiB and begins anew")
+                self._log(f"has grown by {(now - memory) / 2**20:.0f} MiB and begins anew")
                 self._restart()
 
     def _join(self) -> None:
@@ -171,10 +171,10 @@ class Worker:
                 os._exit(2)
             # A training that is of no use any more cannot be interrupted in another way.
             if "end" in answer:
-                self._say(answer["end"])
+                self._log(answer["end"])
                 os._exit(0)
             if trial is not None and not answer["go_on"] and trial == self._trial:
-                self._say(f"trial {trial['trial']} is no longer this worker's, which begins anew")
+                self._log(f"trial {trial['trial']} is no longer this worker's, which begins anew")
                 self._restart()
 
     def _leave(self, signum: int, frame: FrameType | None) -> None:
