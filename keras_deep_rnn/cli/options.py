@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import typer
 import typer.core
 
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, UserError
 
 BY_HAND = "Folder of files that were downloaded by hand."
 PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
@@ -27,6 +27,13 @@ class Command(typer.core.TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except ArgumentError as error:
+            typed = {parameter.name: parameter.opts[0] for parameter in self.params}
+            name = typed.get(error.argument.partition("[")[0])
+            if name is None:
+                raise
+            name = name if name.startswith("-") else name.upper()
+            raise UserError(error.message(name)) from error
         except UserError as error:
             raise UserError(self._as_typed(str(error))) from error
 
@@ -101,3 +108,11 @@ def _parsed(kind: Callable[[str], Number], part: Any, value: Any, expected: str)
         return kind(part)
     except ValueError:
         raise typer.BadParameter(f"expected {expected}, got {value!r}.") from None
+
+
+# Of each type of value: what reads it, and what stands for it in the help.
+PARSERS: dict[type, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "N"),
+    float: (_real, "X"),
+    tuple: (_sizes, "N,N,..."),
+}

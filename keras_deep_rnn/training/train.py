@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from .. import data
-from ..utils.errors import DivergedError, UserError, argument_is
+from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
 from ..utils.types import Log, PathLike, ShowProgress
 from ..utils.validation import one_of
@@ -103,9 +103,7 @@ def resume(
     for name, value in given.items():
         stored = getattr(settings, name)
         if stored != value:
-            raise UserError(
-                f"`{name}` must be {stored!r} to go on with {str(run.path)!r}, got {value!r}."
-            )
+            raise ArgumentError(name, f"{stored!r} to go on with {str(run.path)!r}", value)
     if (run / METRICS).is_file():
         log(f"{run.path} is already finished.")
         return run.metrics
@@ -195,8 +193,8 @@ def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
     dataset = _load(dataclasses.replace(run.settings(), **places))
     checksum = run.config["data"]["checksum"]
     if dataset.checksum != checksum:
-        raise UserError(
-            f"`data` must be what the run began with, checksum {checksum}, got {dataset.checksum}."
+        raise ArgumentError(
+            "data", f"what the run began with, checksum {checksum}", Words(dataset.checksum)
         )
     return dataset
 

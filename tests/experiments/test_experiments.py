@@ -66,7 +66,7 @@ def test_recipes(found):
     assert settings.data == found.task
     if found.recipe == "paper":
         assert (settings.optimizer, settings.clipnorm) == ("sgd", 1.0)
-        assert settings.recurrent_start == "sparse"
+        assert settings.recurrent_initializer == "sparse"
         assert (settings.weight_noise > 0) == (table.group_of(found.task) != "music")
     else:
         assert settings.optimizer == "adamw"

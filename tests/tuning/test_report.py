@@ -223,7 +223,7 @@ def test_a_command_says_every_setting():
         "learning_rate": 0.0012345678901234567,
         "clipnorm": 1e-07,
         "dropout": 0.0,
-        "truncate": 0,
+        "bptt_steps": 0,
         "seed": 2**31,
         "tensorboard": True,
     }
@@ -412,7 +412,7 @@ def test_page_of_one_network_and_depth(tmp_path):
 
 def test_page_and_pictures_of_every_network(tmp_path):
     pytest.importorskip("matplotlib")
-    from keras_deep_rnn.training.models import SEARCHED_NETWORKS
+    from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
     from keras_deep_rnn.tuning.report.matplotlib_charts import LOOKS, write_pictures
 
     assert set(LOOKS) == set(SEARCHED_NETWORKS)
