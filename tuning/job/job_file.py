@@ -20,6 +20,8 @@ from .job_checks import check_plain
 # In [space], a setting that is neither searched nor fixed.
 DEFAULT = "default"
 # The keys at the top of a file.
+# What [space] can hold where it holds no entries.
+RANGES = tuple(inspect.signature(paper_space).parameters)
 KEYS = tuple(name for name in fields_of(Job) if name not in ("name", "space", "settings"))
 
 
@@ -91,7 +93,7 @@ def _check_keys(table: dict[str, Any]) -> None:
     """Refuses keys at the top of a file that do not belong there."""
     for name in table:
         if name not in KEYS:
-            below = {*fields_of(Settings), *_ranges()}
+            below = {*fields_of(Settings), *RANGES}
             if name in below:
                 raise ArgumentError(
                     name, "in [settings] or [space]", Words("it at the top"), verb="stand"
@@ -120,13 +122,13 @@ def _ready_space(
                 given[name] = check(name, settings.pop(name))
     absent = {*settings, *(depth for depth, sizes in SIZES.items() if sizes in settings)}
     for name in (*absent, "units") if budget else absent:
-        if name in _ranges():
+        if name in RANGES:
             given.setdefault(name, DEFAULT)
     with within("space"):
         for name, value in given.items():
-            if name not in _ranges():
-                hint = nearest(name, _ranges())
-                raise ArgumentError(name, f"one of {', '.join(_ranges())}", hint=hint)
+            if name not in RANGES:
+                hint = nearest(name, RANGES)
+                raise ArgumentError(name, f"one of {', '.join(RANGES)}", hint=hint)
             if isinstance(value, dict):
                 raise ArgumentError(
                     name, "a range, choices or a value where others are", Words("a table")
@@ -134,8 +136,3 @@ def _ready_space(
             if name != "network" and value == DEFAULT:
                 given[name] = None
         return paper_space(**given), settings
-
-
-def _ranges() -> tuple[str, ...]:
-    """What [space] can hold where it holds no entries."""
-    return tuple(inspect.signature(paper_space).parameters)
