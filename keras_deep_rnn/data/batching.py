@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..utils.errors import ArgumentError, UserError, Words
+from ..utils.errors import ArgumentError, Words
 from ..utils.validation import flag, one_of, positive_integer
 from ..utils.validation import seed as check_seed
 from .buckets import bucket_lengths
@@ -295,7 +295,7 @@ def input_target_pairs(
 def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
     """One text as `batch_size` (inputs, targets) rows; the last rows may be shorter or missing."""
     if len(pairs) != 1:
-        raise UserError(f"`sequences` of a text must be one sequence, got {len(pairs)}.")
+        raise ArgumentError("sequences", "one sequence for a text", Words(len(pairs)))
     inputs, targets = pairs[0]
     length = -(-len(targets) // batch_size)
     return [

@@ -86,9 +86,8 @@ def _prepared(
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
             reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(
-            f"`data_dir`: {entry.name} cannot be prepared in {data_dir}: {reason}."
-        ) from error
+        expected = f"a folder in which {entry.name} can be prepared"
+        raise ArgumentError("data_dir", expected, str(data_dir), f": {reason}.") from error
     try:
         return _dataset(entry, builder)
     except Exception as error:  # a damaged file fails in as many ways as the readers know

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from .. import data
-from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
+from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
 from ..utils.types import Log, PathLike, ShowProgress
 from ..utils.validation import one_of
@@ -113,7 +113,7 @@ def resume(
     if until_now:
         epochs = len(run.history())
         if not (run / BACKUP).is_file():
-            raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
+            raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
         how = {"until": epochs, "keep_backup": True}
     return fit_and_measure(run, settings, dataset, prepared, **how, log=log, progress=progress)
 

@@ -89,10 +89,9 @@ class Project:
         if resume and not self.exists():
             raise ArgumentError("project", "a search to go on with", Words(where), verb="hold")
         if self.exists() and not resume and not overwrite:
-            raise UserError(
-                f"`project` must be a new folder; {where} holds a search: "
-                "pass --resume to go on with it or --overwrite to replace it."
-            )
+            mend = "pass --resume to go on with it or --overwrite to replace it."
+            hint = f"; {where} holds a search: {mend}"
+            raise ArgumentError("project", "a new folder", hint=hint)
 
     def _check_place(self) -> None:
         """Refuses a folder that holds something else than a search."""
@@ -157,9 +156,8 @@ class Project:
         self.check(resume=resume, overwrite=overwrite)
         difference = self.job().difference(job) if resume else None
         if difference:
-            raise UserError(
-                f"`job` must be the one that began the search in {str(self.path)!r}: {difference}."
-            )
+            expected = f"the one that began the search in {str(self.path)!r}"
+            raise ArgumentError("job", expected, hint=f": {difference}.")
         with one_line(self.path):
             for name in (PARTIAL,) if resume else (*_REPLACED, PARTIAL):
                 remove(self / name)
