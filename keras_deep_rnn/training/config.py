@@ -194,6 +194,9 @@ class Settings:
     recurrent_dropout: Rate | None = _setting(
         None, REGULARIZATION, "Recurrent dropout rate, of h(t-1), one mask a sequence."
     )
+    zoneout: Rate | None = _setting(
+        None, REGULARIZATION, "Zoneout rate of h(t-1), arXiv:1606.01305."
+    )
     output_dropout: Rate | None = _setting(
         None, REGULARIZATION, "Dropout rate before and in the output."
     )

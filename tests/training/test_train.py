@@ -425,6 +425,14 @@ def test_sizes_come_from_the_paper_until_units_are_given():
     assert own["input_to"] == "first"
 
 
+def test_zoneout_reaches_the_layer():
+    roll = dataset("piano_roll")
+    settings = Settings("piano_roll", network="lstm", units=3, zoneout=0.2).complete(roll)
+    model = build_network("lstm", **network_arguments(settings, roll))
+    assert model.get_layer("recurrent").zoneout == 0.2
+    assert "zoneout" not in Settings("piano_roll").complete(roll).to_json()
+
+
 def test_config_holds_the_sizes_of_the_network(tmp_path):
     roll, run = dataset("piano_roll"), Run(tmp_path)
     settings = Settings("piano_roll", network="srnn").complete(roll)
