@@ -96,7 +96,13 @@ class Client:
             Dict with `y` (B, T, V) and, where the export has them, `probabilities`.
         """
         x = np.asarray(x)
-        return self.call("serving_default", x=x, lengths=_lengths(x, lengths))
+        # With lengths also where all steps count: a server may pad the requests of a batch.
+        name = "padded" if "padded" in self.signatures() else "serving_default"
+        if "lengths" in self.signatures()[name]["inputs"]:
+            return self.call(name, x=x, lengths=_lengths(x, lengths))
+        if lengths is not None:
+            raise UserError("`lengths` must be None for an export without `padded`, got some.")
+        return self.call(name, x=x)
 
     def initial_state(self, rows: int = 1) -> np.ndarray:
         """The state before the first step, (rows, S)."""

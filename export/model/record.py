@@ -2,7 +2,7 @@
 
 model, version      its name, the folder's number
 versions            of this package, Keras, TensorFlow and Python
-weights             how many numbers were learned
+weights             the number of parameters
 features            D; null for a model of tokens
 tokens, vocabulary  how many tokens there are, and their texts where they are known
 outputs, state      V, and S, which is null where there is no step
@@ -34,20 +34,23 @@ from ...training.run_folder import versions
 from ...utils.errors import UserError
 from .eligibility import call, precision
 from .signature_specs import Arrays
+from .signatures import PADDED, WHOLE
 
 if TYPE_CHECKING:
-    from .signatures import Served, Specification
+    from .signatures import ServingSignatures
     from .version import Version
 
 RECORD = "export.json"
 BATCHES, LENGTHS = (1, 3), (2, 7)
 
 
-def record_of(served: Served, version: Version, vocabulary: list[str] | None) -> dict[str, Any]:
+def record_of(
+    served: ServingSignatures, version: Version, vocabulary: list[str] | None
+) -> dict[str, Any]:
     """The content of export.json, all but the files.
 
     Args:
-        served: `signatures.Served`.
+        served: `signatures.ServingSignatures`.
         version: `version.Version`.
         vocabulary: List of texts or None.
     """
@@ -61,24 +64,21 @@ def record_of(served: Served, version: Version, vocabulary: list[str] | None) ->
         "tokens": served.tokens,
         "vocabulary": vocabulary,
         "outputs": served.units,
-        "state": served.streamed.size if served.streamed.widths else None,
+        "state": served.streaming.size or None,
         "probabilities": options.probabilities,
         "max_steps": options.max_steps,
         "jit_compile": options.jit_compile,
         "precision": precision(served.model),
-        "signatures": described(served.specification),
+        "signatures": {
+            signature: {
+                side: {
+                    n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()
+                }
+                for side, of in sides.items()
+            }
+            for signature, sides in served.specification.items()
+        },
         "golden": [encoded_case(*case) for case in golden(served)],
-    }
-
-
-def described(specification: Specification) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """`Served.specification` as JSON holds it."""
-    return {
-        signature: {
-            way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
-            for way, of in ways.items()
-        }
-        for signature, ways in specification.items()
     }
 
 
@@ -89,25 +89,36 @@ def fits(shape: Sequence[int], specified: Sequence[int | None]) -> bool:
     )
 
 
-def golden(served: Served) -> Iterator[tuple[str, Arrays, Arrays]]:
+def golden(served: ServingSignatures) -> Iterator[tuple[str, Arrays, Arrays]]:
     """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
 
-    Whole sequences come in two batch sizes and two lengths. The other signatures have no equal in
-    Keras: what they give before they are saved is what they must give afterwards.
+    Whole sequences come in two batch sizes and two lengths. The signatures with a state have no
+    equal in Keras: what they give before they are saved is what they must give afterwards.
     """
     random = np.random.default_rng(0)
     functions, whole = served.functions(), whole_by_keras(served)
-    for batch in BATCHES:
-        for length in LENGTHS:
-            inputs = example(served, "serving_default", random, batch, length)
-            yield "serving_default", inputs, whole(inputs)
-    for name in served.names[1:]:
-        inputs = example(served, name, random, BATCHES[-1], LENGTHS[0])
-        yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
+    for name in served.names:
+        every = sizes(served, name, LENGTHS) if name == WHOLE else [(BATCHES[-1], LENGTHS[0])]
+        for batch, length in every:
+            inputs = example(served, name, random, batch, length)
+            if name in (WHOLE, PADDED):
+                yield name, inputs, whole(inputs)
+            else:
+                yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
+
+
+def sizes(
+    served: ServingSignatures, signature: str, lengths: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """(batch, length) of the examples that a signature takes."""
+    (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
+    for batch in BATCHES if rows is None else [rows]:
+        for length in lengths if served.length is None else [served.length]:
+            yield batch, length
 
 
 def example(
-    served: Served, name: str, random: np.random.Generator, batch: int, length: int
+    served: ServingSignatures, name: str, random: np.random.Generator, batch: int, length: int
 ) -> Arrays:
     """Inputs of a signature: {name: array}."""
     inputs = {}
@@ -127,10 +138,11 @@ def example(
     return inputs
 
 
-def whole_by_keras(served: Served) -> Callable[[Arrays], Arrays]:
-    """What the model itself gives for the x of `serving_default`, all of whose steps count."""
-    # Where T is known, Keras builds another loop.
-    spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
+def whole_by_keras(served: ServingSignatures) -> Callable[[Arrays], Arrays]:
+    """What the model itself gives for the x of a case, all of whose steps count."""
+    shape, dtype = served.specification[WHOLE]["inputs"]["x"]
+    # With the shape of the signature: where T is known, Keras builds another loop.
+    spec = tf.TensorSpec((None, *shape[1:]), dtype)
     whole = tf.function(lambda x: call(served.model, x), input_signature=[spec], autograph=False)
 
     def run(inputs: Arrays) -> Arrays:
