@@ -9,10 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...utils.errors import UserError
-from ..model.record import fits, hashes, read_record
+from ..model.record import encoded, hashes, read_record
 from ..model.warmup import WARMUP, read_warmup
 from . import check_graph
 from .check_suite import Failed, Runner, Suite
@@ -111,19 +109,14 @@ def _check_warmup(path: Path, record: dict[str, Any]) -> str:
         requests = read_warmup(path)
     except ValueError as error:
         raise UserError(f"check 'warm-up' failed: {error}.") from None
-    for model, signature, inputs in requests:
-        specified = record["signatures"].get(signature, {}).get("inputs", {})
-        fits = model == record["model"] and inputs.keys() == specified.keys()
-        if not fits or any(not _fits(inputs[name], specified[name]) for name in inputs):
-            raise UserError(f"check 'warm-up' failed: a request of {WARMUP} fits no signature.")
-    if {signature for _, signature, _ in requests} != record["signatures"].keys():
-        raise UserError(f"check 'warm-up' failed: {WARMUP} leaves out a signature.")
+    expected = [(record["model"], c["signature"], c["inputs"]) for c in record["golden"]]
+    found = [
+        (model, signature, {name: encoded(value) for name, value in inputs.items()})
+        for model, signature, inputs in requests
+    ]
+    if found != expected:
+        raise UserError(f"check 'warm-up' failed: {WARMUP} does not hold the golden inputs.")
     return f"{len(requests)} requests"
-
-
-def _fits(value: np.ndarray, specified: dict[str, Any]) -> bool:
-    same_type = value.dtype == np.dtype(specified["dtype"])
-    return same_type and fits(value.shape, specified["shape"])
 
 
 def _start(*arguments: str | Path) -> subprocess.Popen[str]:

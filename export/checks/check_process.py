@@ -6,31 +6,19 @@ the graph's tensors. The last line of the output is JSON: {"found": {check: what
 {"failed": message}.
 """
 
-import importlib.abc
 import importlib.util
 import json
 import os
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 BLOCKED = ("keras", "tf_keras", "keras_deep_rnn")
 
 
-class WithoutBlocked(importlib.abc.MetaPathFinder):
-    """A finder of modules to which the blocked packages are not installed."""
-
-    def __init__(self, finder: Any) -> None:
-        self.finder = finder
-
-    def find_spec(
-        self, name: str, path: Any = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """What the finder finds, and None for a blocked package."""
-        blocked = name.partition(".")[0] in BLOCKED
-        return None if blocked else self.finder.find_spec(name, path, target)
+def block() -> None:
+    """Lets every import of the blocked packages fail, as where they are not installed."""
+    sys.modules.update(dict.fromkeys(BLOCKED))
 
 
 def main(loader: str, folder: str, tensors: str = "") -> None:
@@ -48,9 +36,6 @@ def main(loader: str, folder: str, tensors: str = "") -> None:
         result = {"found": checks.all(), "difference": checks.difference}
     except suite.Failed as failure:
         result = {"failed": str(failure)}
-    loaded = sorted(set(BLOCKED) & set(sys.modules))
-    if loaded:
-        result = {"failed": f"loading: the served model imported {', '.join(loaded)}"}
     print(json.dumps(result))
 
 
@@ -104,5 +89,5 @@ def _module(folder: str, name: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.meta_path[:] = [WithoutBlocked(finder) for finder in sys.meta_path]
+    block()
     main(*sys.argv[1:])

@@ -19,10 +19,9 @@ from typing import Any
 
 from ...utils.errors import UserError, first_line
 from ..checks.parity import Disagree, differences
-from ..model.record import record_of, write_record
+from ..model.record import write_record
 from ..model.signature_specs import Arrays
 from ..model.signatures import ServingSignatures
-from ..model.version import Version
 from .format import Format
 
 
@@ -46,12 +45,7 @@ class FileFormat(Format):
         """The function of {name: array} to {name: array} that the runtime makes of a file."""
 
     def write(
-        self,
-        served: ServingSignatures,
-        folder: Path,
-        version: Version,
-        vocabulary: list[str] | None,
-        check: bool,
+        self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
     ) -> None:
         folder.mkdir()
         compared = {}
@@ -61,7 +55,7 @@ class FileFormat(Format):
             if check:
                 compared[signature] = self._compare(served, path, signature)
         about = {"format": self.suffix, "quantize": self.quantize, "compared": compared}
-        write_record(folder, {**record_of(served, version, vocabulary), **about})
+        write_record(folder, {**record, **about})
 
     def _compare(
         self, served: ServingSignatures, path: Path, signature: str

@@ -6,11 +6,12 @@ import abc
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ...utils.errors import UserError
 from ...utils.validation import flag, one_of, optional, positive_integer
 from ..model.eligibility import exportable, precision, read_vocabulary
+from ..model.record import record_of
 from ..model.signatures import PROBABILITIES, SIGNATURES, Options, ServingSignatures
 from ..model.version import Version
 
@@ -78,7 +79,7 @@ class Format(abc.ABC):
         served = self.serve(model, options)
         new = Version(path, version, name)
         with new.written() as folder:
-            self.write(served, folder, new, texts, check)
+            self.write(served, folder, record_of(served, new, texts), check)
         self.write_beside(served, new)
         return new.folder
 
@@ -88,22 +89,9 @@ class Format(abc.ABC):
 
     @abc.abstractmethod
     def write(
-        self,
-        served: ServingSignatures,
-        folder: Path,
-        version: Version,
-        vocabulary: list[str] | None,
-        check: bool,
+        self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
     ) -> None:
-        """Writes the files of a version into `folder`, which is not there yet.
-
-        Args:
-            served: What `serve` has returned.
-            folder: Where to write.
-            version: The version, whose own folder this becomes.
-            vocabulary: Texts of the tokens or None.
-            check: Whether to check what was written.
-        """
+        """Writes a version into `folder`, which is not there yet; checks it if `check` says so."""
 
     def write_beside(  # noqa: B027  (most formats have nothing there)
         self, served: ServingSignatures, version: Version

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ...utils.errors import first_line
 from ..checks.check import check_export
 from ..checks.check_suite import decoded
-from ..model.record import record_of, write_record
+from ..model.record import write_record
 from ..model.signatures import Options, ServingSignatures
 from ..model.version import Version
 from ..model.warmup import write_warmup
@@ -105,18 +105,12 @@ class SavedModel(Format):
         return ServingSignatures(model, options)
 
     def write(
-        self,
-        served: ServingSignatures,
-        folder: Path,
-        version: Version,
-        vocabulary: list[str] | None,
-        check: bool,
+        self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
     ) -> None:
-        record = record_of(served, version, vocabulary)
         requests = [(case["signature"], decoded(case["inputs"])) for case in record["golden"]]
         try:
             write_graph(served, folder)
-            write_warmup(folder, version.name, requests)
+            write_warmup(folder, record["model"], requests)
         except tf.errors.OpError as error:  # TensorFlow's own file system: a full disk, say
             raise OSError(first_line(error)) from error
         write_record(folder, record)

@@ -9,6 +9,7 @@ import keras
 from ...layers import Operator, WeightNoise
 from ...training.models import OneHot
 from ...utils.errors import UserError
+from ...utils.keras_compat import sublayers
 from ...utils.validation import positive_integer
 
 
@@ -113,20 +114,9 @@ def has_recurrent(layer: keras.layers.Layer) -> bool:
     return any(isinstance(part, keras.layers.RNN) for part in layers_in(layer))
 
 
-def layers_in(
-    layer: keras.layers.Layer, seen: set[int] | None = None
-) -> Iterator[keras.layers.Layer]:
-    """Every layer that `layer` is made of, itself included, each once."""
-    seen = set() if seen is None else seen
-    if id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield layer
-    for value in vars(layer).values():
-        values = value.values() if isinstance(value, dict) else value
-        for part in values if isinstance(value, (dict, list, tuple)) else [value]:
-            if isinstance(part, keras.layers.Layer):
-                yield from layers_in(part, seen)
+def layers_in(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Every layer that `layer` is made of, itself included."""
+    return [layer, *sublayers(layer)]
 
 
 def precision(model: keras.Model) -> str:

@@ -82,13 +82,6 @@ def record_of(
     }
 
 
-def fits(shape: Sequence[int], specified: Sequence[int | None]) -> bool:
-    """Whether an array's shape is one that a signature takes, in which None is any size."""
-    return len(shape) == len(specified) and all(
-        size in (None, got) for size, got in zip(specified, shape)
-    )
-
-
 def golden(served: ServingSignatures) -> Iterator[tuple[str, Arrays, Arrays]]:
     """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
 

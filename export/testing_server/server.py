@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from ...utils.errors import UserError, first_line, missing_extra
 from ...utils.network import check_address
@@ -181,48 +181,36 @@ class Server:
         self.model.close()
 
 
+class ServerOptions(TypedDict, total=False):
+    """The options of `Server`."""
+
+    host: str
+    port: int
+    rest_port: int
+    name: str | None
+    threads: int | None
+    waiting: int
+    timeout: float
+    max_message_bytes: int
+
+
 def serve(
     path: str | os.PathLike[str],
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    rest_port: int = 0,
-    name: str | None = None,
-    threads: int | None = None,
-    waiting: int = 4096,
-    timeout: float = 30.0,
-    max_message_bytes: int = MESSAGE_BYTES,
     log: Callable[[str], object] = print,
+    **options: Unpack[ServerOptions],
 ) -> None:
-    """Serves an export in this process until SIGINT or SIGTERM, then ends what is being answered.
+    """Serves an export in this process until SIGINT or SIGTERM, then finishes the open requests.
 
     Args:
         path: As for `Server`.
-        host: As for `Server`.
-        port: As for `Server`.
-        rest_port: As for `Server`.
-        name: As for `Server`.
-        threads: As for `Server`.
-        waiting: As for `Server`.
-        timeout: As for `Server`.
-        max_message_bytes: As for `Server`.
         log: Called with each line for the user.
+        options: As for `Server`.
 
     Raises:
         UserError: As for `Server`.
     """
-    server = Server(
-        path,
-        host=host,
-        port=port,
-        rest_port=rest_port,
-        name=name,
-        threads=threads,
-        waiting=waiting,
-        timeout=timeout,
-        max_message_bytes=max_message_bytes,
-    )
-    asyncio.run(_serve(server, log))
+    asyncio.run(_serve(Server(path, **options), log))
 
 
 async def _serve(server: Server, log: Callable[[str], object]) -> None:
