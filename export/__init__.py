@@ -1,4 +1,4 @@
-"""Export of trained networks: SavedModels for TF Serving, checked before they are handed over."""
+"""Export of trained networks: SavedModels for TF Serving, checked against the Keras model."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""A SavedModel run by the C API of TensorFlow, which TF Serving loads models with too.
+"""Runs a SavedModel with the C API of TensorFlow, whose loader TF Serving uses too.
 
 Needs numpy and the two libraries that lie in TensorFlow's wheel; no Python code of TensorFlow runs.
 The functions are declared in tensorflow/c/c_api.h.
@@ -16,7 +16,7 @@ INVALID_ARGUMENT = 3
 
 
 class CError(Exception):
-    """TensorFlow's status is not OK.
+    """A status of TensorFlow that is not OK.
 
     Attributes:
         code: The TF_Code.
@@ -32,7 +32,7 @@ class _Output(ctypes.Structure):
 
 
 def load_library(folder: str) -> ctypes.CDLL:
-    """TensorFlow's C API out of the folder of its wheel."""
+    """Loads TensorFlow's C API from the folder of its wheel."""
     suffix = ".2.dylib" if os.uname().sysname == "Darwin" else ".so.2"
     framework = os.path.join(folder, f"libtensorflow_framework{suffix}")
     ctypes.CDLL(framework)
@@ -72,7 +72,7 @@ class Session:
     """A loaded SavedModel.
 
     Args:
-        library: What `load_library` gives.
+        library: Result of `load_library`.
         folder: Version folder.
         tensors: {signature: {"inputs": {name: tensor of the graph, as "x:0"}, "outputs": ...}}.
 
@@ -111,16 +111,16 @@ class Session:
         """
         tensors = self.allocate(signature, inputs)
         try:
-            return self.taken(self.run(signature, tensors), signature)
+            return self.to_arrays(self.run(signature, tensors), signature)
         finally:
             self.delete(tensors)
 
     def allocate(self, signature: str, inputs: Mapping[str, np.ndarray]) -> list[int]:
-        """The inputs of a signature as tensors, to be deleted."""
+        """Allocates the inputs of a signature as tensors; `delete` them."""
         return [self._tensor(inputs[name]) for name in self._names[signature][0]]
 
     def run(self, signature: str, tensors: list[int]) -> list[int]:
-        """The outputs of a signature as tensors, to be deleted.
+        """Computes the outputs of a signature as tensors; `delete` them.
 
         Raises:
             CError: TensorFlow refuses the inputs, or fails.
@@ -135,8 +135,8 @@ class Session:
         self._check()
         return list(results)
 
-    def taken(self, tensors: list[int], signature: str) -> dict[str, np.ndarray]:
-        """The outputs of a signature as arrays; deletes their tensors."""
+    def to_arrays(self, tensors: list[int], signature: str) -> dict[str, np.ndarray]:
+        """Converts the outputs of a signature to arrays and deletes their tensors."""
         arrays = dict(zip(self._names[signature][1], map(self._array, tensors)))
         self.delete(tensors)
         return arrays

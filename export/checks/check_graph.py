@@ -1,4 +1,4 @@
-"""What can be said of a SavedModel without loading it: its operations and its signatures.
+"""Checks of a SavedModel without loading it: its operations and its signatures.
 
 A SavedModel is a program. An allowlist of operations shows that the exporter has put nothing into
 it but arithmetic, and that a model brings nothing that a server has not got. It is a check of this
@@ -56,7 +56,7 @@ SAVER = frozenset(
 
 
 def read_graph(folder: str | os.PathLike[str]) -> Any:
-    """The one graph of a SavedModel, a MetaGraphDef.
+    """Reads the one graph of a SavedModel, a MetaGraphDef.
 
     Raises:
         UserError: There is none.
@@ -71,10 +71,10 @@ def read_graph(folder: str | os.PathLike[str]) -> Any:
 
 
 def check_operations(graph: Any) -> int:
-    """How many kinds of operations the graph has.
+    """Checks the operations against the allowlist; returns the number of their kinds.
 
     Raises:
-        UserError: It has some that no served model may have; they are named.
+        UserError: Some are not on it; they are named.
     """
     library = graph.graph_def.library
     functions = {function.signature.name: function.node_def for function in library.function}
@@ -120,7 +120,7 @@ def _called(value: Any) -> Iterator[str]:
 
 
 def check_signatures(graph: Any, record: dict[str, Any]) -> str:
-    """The names of the signatures.
+    """Compares the signatures with those of export.json; returns their names.
 
     Raises:
         UserError: They, or their tensors, are not those of export.json.

@@ -1,4 +1,4 @@
-"""How far the answers of an exported file are from those of its model."""
+"""Comparison of the outputs of an exported file with those of its model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .check_suite import TOLERANCE
 if TYPE_CHECKING:
     from ..model.signatures import ServingSignatures
 
-# Of quantized weights statistics are asked for, which need more steps.
+# Quantized weights are judged by statistics, which need more steps.
 LONGER = (2, 30)
-# The share of the variance of an output that is to be left; see `differences`.
+# The smallest share of the variance of an output; see `differences`.
 LEAST_EXPLAINED = 0.5
 ALMOST_EQUAL = 1e-2  # relative to the largest output
 
 
 class Disagree(Exception):
-    """The answers are not those of the model; the message says how."""
+    """Outputs that are not those of the model; the message says how."""
 
 
 def differences(
@@ -126,7 +126,7 @@ def _answers(
     run: Callable[[Arrays], Arrays],
     lengths: Sequence[int],
 ) -> Iterator[tuple[Arrays, Arrays]]:
-    """What a file and the model give for the same inputs: pairs of {name: array}."""
+    """Outputs of a file and of the model for the same inputs: pairs of {name: array}."""
     random = np.random.default_rng(2)
     function, whole = served.functions()[signature], whole_by_keras(served)
     for batch, length in sizes(served, signature, lengths):

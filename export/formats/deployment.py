@@ -1,4 +1,4 @@
-"""Files beside the versions with which the stock image of TF Serving serves them.
+"""Configuration files for the stock image of TF Serving, beside the versions.
 
     models.config      which model lies where, for --model_config_file
     batching.config    how requests are batched, for --batching_parameters_file
@@ -11,7 +11,6 @@ A file that is there already stays as it is: it may have been edited.
 import os
 import re
 import string
-from importlib import resources
 from pathlib import Path
 
 from ...utils.files import replacing
@@ -23,7 +22,7 @@ IMAGE_VERSION = "2.21.0"
 def write_deployment(
     path: str | os.PathLike[str], name: str, *, batching: bool = True
 ) -> list[str]:
-    """Writes those of the files that are not there yet.
+    """Writes the files that do not exist yet.
 
     Args:
         path: Folder that holds the versions.
@@ -34,7 +33,7 @@ def write_deployment(
         Names of the files that were written.
     """
     names = {"name": name, "service": service_name(name), "version": IMAGE_VERSION}
-    templates = resources.files(__package__) / "templates"
+    templates = Path(__file__).with_name("templates")
     written = []
     for file in FILES:
         content = string.Template((templates / file).read_text(encoding="utf-8")).substitute(names)

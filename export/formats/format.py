@@ -1,4 +1,4 @@
-"""What the exporters of all formats do: checks of the arguments, and a version folder."""
+"""Base class of the export formats: checks of the arguments, and a version folder."""
 
 from __future__ import annotations
 
@@ -96,4 +96,4 @@ class Format(abc.ABC):
     def write_beside(  # noqa: B027  (most formats have nothing there)
         self, served: ServingSignatures, version: Version
     ) -> None:
-        """Writes what lies beside the versions, when the new one is in its place."""
+        """Writes files beside the versions, once the new one is in place."""

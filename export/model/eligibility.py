@@ -14,7 +14,7 @@ from ...utils.validation import positive_integer
 
 
 def exportable(model: keras.Model) -> None:
-    """Raises a `UserError` that says why `model` cannot be exported, if it cannot."""
+    """Raises a `UserError` with the reason if `model` cannot be exported."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise UserError(
@@ -86,7 +86,7 @@ def takes_tokens(model: keras.Model) -> bool:
 
 
 def tokens_of(model: keras.Model) -> int | None:
-    """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
+    """Number of tokens that the input layer of `model` knows; None if it does not say."""
     names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Operator, "num_tokens"))
     sizes = [
         getattr(layer, name)

@@ -1,18 +1,18 @@
-"""export.json: what a version folder holds, for those who serve it and for the check.
+"""export.json: the metadata of a version folder.
 
 model, version      its name, the folder's number
 versions            of this package, Keras, TensorFlow and Python
 weights             the number of parameters
 features            D; null for a model of tokens
-tokens, vocabulary  how many tokens there are, and their texts where they are known
+tokens, vocabulary  number of tokens, and their texts where they are known
 outputs, state      V, and S, which is null where there is no step
-probabilities       what turns y into probabilities: "sigmoid", "softmax" or null
+probabilities       activation that turns y into probabilities: "sigmoid", "softmax" or null
 max_steps           the most steps that a request may generate
 jit_compile         whether XLA compiles the signatures
 precision           the coarsest type that a layer computes in
 signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the same}}
-golden              inputs and what they give: [{"signature", "inputs", "outputs"}], each array
-                    as {"shape", "dtype", "base64"}, little-endian
+golden              expected outputs: [{"signature", "inputs", "outputs"}], each array as {"shape",
+                    "dtype", "base64"}, little-endian
 files               {name: sha256} of the other files of the folder
 """
 
@@ -47,13 +47,7 @@ BATCHES, LENGTHS = (1, 3), (2, 7)
 def record_of(
     served: ServingSignatures, version: Version, vocabulary: list[str] | None
 ) -> dict[str, Any]:
-    """The content of export.json, all but the files.
-
-    Args:
-        served: `signatures.ServingSignatures`.
-        version: `version.Version`.
-        vocabulary: List of texts or None.
-    """
+    """The content of export.json, all but the files."""
     options = served.options
     return {
         "model": version.name,
@@ -78,7 +72,10 @@ def record_of(
             }
             for signature, sides in served.specification.items()
         },
-        "golden": [encoded_case(*case) for case in golden(served)],
+        "golden": [
+            {"signature": name, "inputs": _encoded(inputs), "outputs": _encoded(outputs)}
+            for name, inputs, outputs in golden(served)
+        ],
     }
 
 
@@ -132,7 +129,7 @@ def example(
 
 
 def whole_by_keras(served: ServingSignatures) -> Callable[[Arrays], Arrays]:
-    """What the model itself gives for the x of a case, all of whose steps count."""
+    """The outputs of the Keras model for the x of a case, all of whose steps count."""
     shape, dtype = served.specification[WHOLE]["inputs"]["x"]
     # With the shape of the signature: where T is known, Keras builds another loop.
     spec = tf.TensorSpec((None, *shape[1:]), dtype)
@@ -154,13 +151,8 @@ def arrays(tensors: Mapping[str, Any]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def encoded_case(signature: str, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
-    """A golden case as JSON holds it."""
-    ways = {"inputs": inputs, "outputs": outputs}
-    return {
-        "signature": signature,
-        **{way: {name: encoded(a) for name, a in given.items()} for way, given in ways.items()},
-    }
+def _encoded(named: Arrays) -> dict[str, dict[str, Any]]:
+    return {name: encoded(array) for name, array in named.items()}
 
 
 def encoded(array: np.ndarray) -> dict[str, Any]:

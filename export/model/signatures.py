@@ -1,4 +1,4 @@
-"""The signatures of an exported model: what each takes, gives, refuses and computes.
+"""Serving signatures of an exported model: inputs, outputs, checks, computation.
 
 Shapes: B batch, T time steps, D input features, S all states side by side, V units of y. A model of
 tokens takes x (B, T) and x_t (B,), int32. Every tensor has the batch first, none is a scalar, and
@@ -219,7 +219,7 @@ class ServingSignatures:
         return tf.function(serve, input_signature=specs, autograph=False)
 
     def _check(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The inputs, which must be what `docs/export.md` says of each."""
+        """The inputs, after the checks that `docs/export.md` lists."""
         checks, finite = input_checks.same_rows(inputs), ["state", "temperature"]
         for name in ("x", "x_t"):
             if name in inputs and self.is_text and self.tokens is not None:
@@ -235,7 +235,7 @@ class ServingSignatures:
         if "steps" in inputs:
             checks.append(input_checks.within("steps", inputs["steps"], self.options.max_steps))
             checks.append(input_checks.not_negative("temperature", inputs["temperature"]))
-        # What is computed would else begin beside them, and allocate for steps beyond the cap.
+        # Else the computation starts beside them, and allocates for steps beyond the cap.
         with tf.control_dependencies(checks):
             return {
                 name: input_checks.finite(name, value) if name in finite else tf.identity(value)
@@ -268,10 +268,10 @@ class ServingSignatures:
         temperature: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        # There is no `generate` without them.
+        # `generate` exists only with them.
         draw = PROBABILITIES[cast(str, self.options.probabilities)]
         most = tf.reduce_max(tf.concat([steps, [0]], 0))
-        # Of no elements at all nothing could be stacked.
+        # An array of no elements cannot be stacked.
         samples = tf.TensorArray(x_t.dtype, size=most + 1, element_shape=x_t.shape)
         samples = samples.write(most, tf.zeros_like(x_t))
 

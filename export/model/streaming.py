@@ -1,4 +1,4 @@
-"""A model whose states come in from outside and go out again.
+"""A Keras model with its states as explicit inputs and outputs.
 
 Shapes: B batch, T time steps, D input features, S the states of all recurrent layers side by side.
 """
@@ -19,16 +19,16 @@ from .eligibility import call, has_recurrent, layers_in
 STEP_BY_STEP = {keras.layers.Dense: 3, keras.layers.Embedding: 2, OneHot: 2}
 # Keras's cells draw masks of dropout, and move their seed on, in inference too.
 DROPOUT_CELLS = (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
-# What a recurrent layer does in a call: run(layer, sequences, what else the model gives it).
+# How a recurrent layer is called: run(layer, sequences, **its other arguments).
 Run = Callable[..., Any]
 
 
 class StreamingModel:
-    """A Keras model as functions of its input and its states; the model stays as it is.
+    """Functions of the input and the states of a Keras model, which stays as it is.
 
-    The functions call a clone of the model's graph. In it each layer is wrapped and shares the
-    weights of the original; the wrappers of recurrent layers (those of this package and of Keras)
-    take their first states from outside and hand out their last ones.
+    The functions call a clone of the model, made by `keras.models.clone_model`, in which every
+    layer is wrapped and shares the weights of the original. The wrappers of recurrent layers (this
+    package's and Keras's) receive their initial states and return their last ones.
 
     Args:
         model: A model that `eligibility.exportable` accepts.
@@ -150,13 +150,13 @@ class StreamingModel:
 
     @contextlib.contextmanager
     def _running(self, run: Run) -> Iterator[None]:
-        """In the block, this is what the recurrent layers of the clone do, without dropout."""
+        """In the block, `run` calls the recurrent layers of the clone, without dropout."""
         rates = {"dropout": 0.0, "recurrent_dropout": 0.0}
         with _attributes([self], _run=run), _attributes(self._cells, **rates), as_exported():
             yield
 
     def _wrap(self, layer: Any) -> Any:
-        """What stands in the clone for a layer, the same one wherever the model has the layer."""
+        """The layer of the clone for a layer of the model, one for all its uses."""
         if id(layer) not in self._wrapped:
             self._wrapped[id(layer)] = self._new_wrapper(layer)
         return self._wrapped[id(layer)]
@@ -173,11 +173,7 @@ class StreamingModel:
         return kind(inner, self, layer.name)
 
     def _find_unsupported(self, model: keras.Model) -> str | None:
-        """Lets one step through the clone: notes the order of its recurrent layers.
-
-        Returns:
-            The first reason why there can be no step, or None.
-        """
+        """Why there is no step, or None; also finds the order of the recurrent layers."""
         x = model.inputs[0]
         if x.shape[1] is not None:
             return f"the model takes sequences of {x.shape[1]} steps alone"
@@ -196,10 +192,9 @@ class StreamingModel:
 
 
 class _Wrapper(keras.layers.Layer):
-    """A layer of a clone that shares the original's weights and lets the original's masks through.
+    """Wraps a layer of the model for the clone, with its weights and masks.
 
-    Keras notes every symbolic call of a layer with the layer; those of a wrapper leave the original
-    as it is.
+    Keras records every symbolic call at the layer; those of the clone stay at its wrappers.
     """
 
     def __init__(
@@ -215,7 +210,7 @@ class _Wrapper(keras.layers.Layer):
 
 
 class RecurrentWrapper(_Wrapper):
-    """A recurrent layer, which does what its `StreamingModel` runs at the moment."""
+    """Wraps a recurrent layer: calls the function that its `StreamingModel` runs."""
 
     def __init__(self, layer: keras.layers.Layer, streaming: StreamingModel, name: str) -> None:
         # The original's `call` runs in the place of its `__call__`, with the same casts.
@@ -231,9 +226,9 @@ class RecurrentWrapper(_Wrapper):
 
 
 class StepwiseWrapper(_Wrapper):
-    """Any other layer; one that computes every step alike gets one without the axis of time.
+    """Wraps any other layer; in a step, those of `STEP_BY_STEP` are called without the time axis.
 
-    A product with a matrix takes nine more operations for that axis, as long as the product.
+    A matrix product takes nine more operations for that axis, as long as the product.
     """
 
     def __init__(self, layer: keras.layers.Layer, streaming: StreamingModel, name: str) -> None:
@@ -248,7 +243,7 @@ class StepwiseWrapper(_Wrapper):
 
 @contextlib.contextmanager
 def _attributes(objects: list[Any], **values: Any) -> Iterator[None]:
-    """In the block, the objects have these values of their attributes; afterwards their own."""
+    """Sets attributes of the objects for the block, and restores them after it."""
     before = [(each, name, getattr(each, name)) for each in objects for name in values]
     try:
         for each, name, _ in before:
@@ -260,7 +255,7 @@ def _attributes(objects: list[Any], **values: Any) -> Iterator[None]:
 
 
 def _no_step(layer: Any, given: dict[str, Any]) -> str | None:
-    """Why a recurrent layer cannot do online what it does with a whole sequence; None if it can."""
+    """Why a recurrent layer cannot run step by step, or None."""
     if isinstance(layer, keras.layers.Bidirectional):
         return f"{layer.name!r} is Bidirectional and needs the end of a sequence"
     if not isinstance(layer, keras.layers.RNN):
@@ -278,18 +273,14 @@ def _no_step(layer: Any, given: dict[str, Any]) -> str | None:
 
 
 def _counted(sequences: tf.Tensor, lengths: tf.Tensor, mask: Any = None) -> tf.Tensor:
-    """The mask (B, T): the steps within each row's length, of which a mask may take more."""
+    """The mask (B, T) of the steps within each row's length, and within `mask`."""
     counts = tf.sequence_mask(lengths, tf.shape(sequences)[1])
     counts.set_shape(sequences.shape[:2])
     return counts if mask is None else tf.logical_and(counts, tf.cast(mask, "bool"))
 
 
 def _at_step(x: Any) -> Any:
-    """The one step in x, (B, 1, ...).
-
-    Where the axis of time has just been put there, that is undone instead of followed by one more
-    operation.
-    """
+    """Removes the time axis of x, (B, 1, ...); undoes an `expand_dims` without an operation."""
     if not tf.executing_eagerly() and x.op.type == "ExpandDims":
         return x.op.inputs[0]
     return tf.squeeze(x, 1)

@@ -14,8 +14,8 @@ from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
 from ..model.warmup import WARMUP, read_warmup
 
-# These compute in the thread that asks, as a hand-over to another takes as long as a step. The
-# others can be stopped when their time is over, which TensorFlow does for its own threads only.
+# Computed in the calling thread, since a hand-over to another takes as long as a step. TensorFlow
+# enforces a deadline in threads of its own only, where the others run.
 QUICK = ("step", "initial_state")
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -40,7 +40,7 @@ def version_folder(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 class ServedModel:
-    """A SavedModel, ready to answer for any of its signatures, from many threads.
+    """A loaded SavedModel; thread-safe.
 
     Args:
         folder: Folder of the version. Its name is the version's number, or it is version 1.
@@ -90,7 +90,7 @@ class ServedModel:
         self._warm_up(folder)
 
     def check(self, name: str, version: int | None = None, label: str | None = None) -> None:
-        """Refuses another model or version, with TF Serving's words.
+        """Rejects another model or version, with TF Serving's messages.
 
         Raises:
             Failure: It is not served.
@@ -130,15 +130,15 @@ class ServedModel:
         Args:
             name: Name of the signature.
             inputs: Dict from the name of each input to its array.
-            wanted: Names of the outputs to return; all if there are none.
-            seconds: Time that it may take; None for any.
+            wanted: Names of the outputs to return; empty for all.
+            seconds: Time limit; None for none.
 
         Returns:
             Dict from the name of an output to its array.
 
         Raises:
-            Failure: The inputs are not those of the signature, the graph refuses them, or it has
-                taken too long.
+            Failure: The inputs are not those of the signature, the graph rejects them, or the time
+                limit is exceeded.
         """
         name, signature = self.signature(name)
         _check_inputs(self._specs[name]["inputs"], inputs)
@@ -161,7 +161,7 @@ class ServedModel:
         self._session.close()
 
     def _warm_up(self, folder: pathlib.Path) -> None:
-        """Runs the requests that an export brings along, so that no user waits for the first."""
+        """Replays the warm-up requests of the export."""
         if not (folder / WARMUP).is_file():
             return
         try:
@@ -179,7 +179,7 @@ def _code_name(code: Any) -> str:
 
 @contextlib.contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Without the advice to load in a way that has no session."""
+    """Hides the deprecation warning of the loader with a session."""
     level = logger.level
     logger.setLevel("ERROR")
     try:

@@ -312,7 +312,7 @@ def test_a_server_that_fails():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     client = Client(f"127.0.0.1:{port}", "text")
-    with pytest.raises(ServerError, match="has failed in 'metadata': out of order; its log"):
+    with pytest.raises(ServerError, match="has failed in 'metadata': out of order; see its log"):
         client.predict(TEXT)
     with pytest.raises(UserError, match="refuses 'status': Method not implemented!"):
         client.status()
