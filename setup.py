@@ -19,6 +19,8 @@ DATA = {
     "": ["py.typed", "*.pyi"],
     # The experiments are files that the package reads.
     "keras_deep_rnn.experiments": ["*/*.toml"],
+    # The files that an export writes for a server.
+    "keras_deep_rnn.export.formats": ["templates/*"],
 }
 
 setup(packages=packages(), package_dir=MAPPED, package_data=DATA)

@@ -102,17 +102,16 @@ def _by_c_api(folder, inputs):
     graph = check_graph.read_graph(folder)
     wheel = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
     session = c_api.Session(c_api.load_library(wheel), str(folder), check_graph.tensors_of(graph))
-    run = session.prepared("step", inputs)
-    outputs = run()
+    tensors = session.allocate("step", inputs)
 
     def once():
         start = time.perf_counter()
-        run.run()
+        results = session.run("step", tensors)
         seconds = time.perf_counter() - start
-        run.delete_results()
+        session.delete(results)
         return seconds
 
-    return CALLS, once, outputs
+    return CALLS, once, session("step", inputs)
 
 
 def _by_litert(folder, inputs):

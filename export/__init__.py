@@ -1,24 +1,9 @@
-"""Export of trained networks: SavedModels for TF Serving, checked before they are handed over."""
+"""Export of trained networks: SavedModels for TF Serving, checked against the Keras model."""
 
 import importlib
 from typing import Any
 
 from ..utils.errors import missing_extra
-
-# `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
-# pyright: reportUnsupportedDunderAll=false
-__all__ = [
-    "Checked",
-    "Client",
-    "Server",
-    "check_export",
-    "export_litert",
-    "export_onnx",
-    "export_run",
-    "export_saved_model",
-    "exporter",
-    "load_keras_file",
-]
 
 # Imported when first asked for: a client needs no TensorFlow, which takes seconds to start.
 _PLACES = {
@@ -33,6 +18,8 @@ _PLACES = {
     "exporter": "formats.sources",
     "load_keras_file": "formats.sources",
 }
+# `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
+__all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

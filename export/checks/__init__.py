@@ -1,1 +1,1 @@
-"""Whether an export gives the numbers of its model."""
+"""Checks that an export computes the outputs of its model."""

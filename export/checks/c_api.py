@@ -1,4 +1,4 @@
-"""A SavedModel run by the C API of TensorFlow, which TF Serving loads models with too.
+"""Runs a SavedModel with the C API of TensorFlow, whose loader TF Serving uses too.
 
 Needs numpy and the two libraries that lie in TensorFlow's wheel; no Python code of TensorFlow runs.
 The functions are declared in tensorflow/c/c_api.h.
@@ -16,7 +16,7 @@ INVALID_ARGUMENT = 3
 
 
 class CError(Exception):
-    """TensorFlow's status is not OK.
+    """A status of TensorFlow that is not OK.
 
     Attributes:
         code: The TF_Code.
@@ -32,7 +32,7 @@ class _Output(ctypes.Structure):
 
 
 def load_library(folder: str) -> ctypes.CDLL:
-    """TensorFlow's C API out of the folder of its wheel."""
+    """Loads TensorFlow's C API from the folder of its wheel."""
     suffix = ".2.dylib" if os.uname().sysname == "Darwin" else ".so.2"
     framework = os.path.join(folder, f"libtensorflow_framework{suffix}")
     ctypes.CDLL(framework)
@@ -72,7 +72,7 @@ class Session:
     """A loaded SavedModel.
 
     Args:
-        library: What `load_library` gives.
+        library: Result of `load_library`.
         folder: Version folder.
         tensors: {signature: {"inputs": {name: tensor of the graph, as "x:0"}, "outputs": ...}}.
 
@@ -96,12 +96,11 @@ class Session:
         )
         library.TF_DeleteSessionOptions(options)
         self._check()
-        self._tensors = {
-            signature: {
-                way: {name: self._find(tensor) for name, tensor in names.items()}
-                for way, names in ways.items()
-            }
-            for signature, ways in tensors.items()
+        # Of each signature the names of its inputs and of its outputs, and where they are.
+        self._names = {name: [list(side) for side in of.values()] for name, of in tensors.items()}
+        self._places = {
+            name: [(_Output * len(side))(*map(self._find, side.values())) for side in of.values()]
+            for name, of in tensors.items()
         }
 
     def __call__(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -110,15 +109,42 @@ class Session:
         Raises:
             CError: TensorFlow refuses the inputs, or fails.
         """
-        run = self.prepared(signature, inputs)
+        tensors = self.allocate(signature, inputs)
         try:
-            return run()
+            return self.to_arrays(self.run(signature, tensors), signature)
         finally:
-            run.delete()
+            self.delete(tensors)
 
-    def prepared(self, signature: str, inputs: Mapping[str, np.ndarray]) -> "_Run":
-        """A function that runs a signature again and again on the same inputs."""
-        return _Run(self, self._tensors[signature], inputs)
+    def allocate(self, signature: str, inputs: Mapping[str, np.ndarray]) -> list[int]:
+        """Allocates the inputs of a signature as tensors; `delete` them."""
+        return [self._tensor(inputs[name]) for name in self._names[signature][0]]
+
+    def run(self, signature: str, tensors: list[int]) -> list[int]:
+        """Computes the outputs of a signature as tensors; `delete` them.
+
+        Raises:
+            CError: TensorFlow refuses the inputs, or fails.
+        """
+        inputs, outputs = self._places[signature]
+        values, results = ((ctypes.c_void_p * len(side))() for side in (inputs, outputs))
+        values[:] = tensors
+        self._library.TF_SessionRun(
+            self._session, None, inputs, values, len(values), outputs, results, len(results),
+            None, 0, None, self._status,
+        )  # fmt: skip
+        self._check()
+        return list(results)
+
+    def to_arrays(self, tensors: list[int], signature: str) -> dict[str, np.ndarray]:
+        """Converts the outputs of a signature to arrays and deletes their tensors."""
+        arrays = dict(zip(self._names[signature][1], map(self._array, tensors)))
+        self.delete(tensors)
+        return arrays
+
+    def delete(self, tensors: list[int]) -> None:
+        """Frees tensors."""
+        for tensor in tensors:
+            self._library.TF_DeleteTensor(tensor)
 
     def _find(self, tensor: str) -> _Output:
         name, _, index = tensor.rpartition(":")
@@ -130,51 +156,6 @@ class Session:
         if code:
             message = self._library.TF_Message(self._status).decode(errors="replace")
             raise CError(code, message)
-
-
-class _Run:
-    """One signature with inputs that are ready."""
-
-    def __init__(
-        self,
-        session: Session,
-        tensors: Mapping[str, Mapping[str, _Output]],
-        inputs: Mapping[str, np.ndarray],
-    ) -> None:
-        self._session, self._library = session, session._library
-        ways = tensors["inputs"], tensors["outputs"]
-        self._inputs, self._outputs = ((_Output * len(way))(*way.values()) for way in ways)
-        self._names = list(tensors["outputs"])
-        given = [self._tensor(inputs[name]) for name in tensors["inputs"]]
-        self._values = (ctypes.c_void_p * len(given))(*given)
-        self._results = (ctypes.c_void_p * len(self._names))()
-
-    def __call__(self) -> dict[str, np.ndarray]:
-        self.run()
-        results = {}
-        for name, tensor in zip(self._names, self._results):
-            results[name] = self._array(tensor)
-            self._library.TF_DeleteTensor(tensor)
-        return results
-
-    def run(self) -> None:
-        """Runs it and leaves the results with TensorFlow."""
-        self._library.TF_SessionRun(
-            self._session._session, None, self._inputs, self._values, len(self._values),
-            self._outputs, self._results, len(self._results), None, 0, None,
-            self._session._status,
-        )  # fmt: skip
-        self._session._check()
-
-    def delete_results(self) -> None:
-        """Frees the results that `run` has left."""
-        for tensor in self._results:
-            self._library.TF_DeleteTensor(tensor)
-
-    def delete(self) -> None:
-        """Frees the inputs."""
-        for tensor in self._values:
-            self._library.TF_DeleteTensor(tensor)
 
     def _tensor(self, value: np.ndarray) -> int:
         value = np.ascontiguousarray(value)

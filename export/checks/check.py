@@ -1,18 +1,15 @@
-"""Checks an exported version before it is served; see `check_export`."""
+"""Checks of an exported version before it is served; see `check_export`."""
 
 import dataclasses
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...utils.errors import UserError
-from ..model.record import fits, hashes, read_record
+from ..model.record import encoded, hashes, read_record
 from ..model.warmup import WARMUP, read_warmup
 from . import check_graph
 from .check_suite import Failed, Runner, Suite
@@ -21,12 +18,11 @@ from .served_by_binary import BINARY, find_binary, served_by_binary
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What `check_export` has found.
+    """Result of `check_export`.
 
     Attributes:
-        difference: The largest difference of an output from what Keras gave; 0.0 when all are equal
-            bit for bit.
-        found: {check: what it found, in words}.
+        difference: The largest difference of an output from Keras's; 0.0 if all are bit-identical.
+        found: {check: its result, in words}.
     """
 
     difference: float
@@ -34,15 +30,15 @@ class Checked:
 
 
 def check_export(path: str | os.PathLike[str]) -> Checked:
-    """Checks a version that `export_saved_model` has written, as often as wanted.
+    """Checks a version that `export_saved_model` has written.
 
     From the files alone: each has the sha256 of export.json; the graph has no operation that is not
     on the allowlist; the signatures are those of export.json; the warm-up requests can be read and
-    fit them. Then, in a new process in which `keras` and `keras_deep_rnn` cannot be imported, and
-    once more by TensorFlow's C API without its Python code: the outputs are those that Keras gave,
-    and the same when asked again; padding changes nothing; step by step, in pieces and as a whole
-    the results are equal; a row alone draws the samples that it draws beside others; bad inputs end
-    in InvalidArgument. Once more by `tensorflow_model_server` where it is on PATH.
+    are the golden inputs. Then, in a new process in which `keras` and `keras_deep_rnn` cannot be
+    imported, and once more by TensorFlow's C API without its Python code: the outputs are those of
+    Keras, and the same when repeated; padding changes nothing; step by step, in pieces and as a
+    whole the outputs are equal; the samples of a row do not depend on other rows; bad inputs end in
+    InvalidArgument. Once more by `tensorflow_model_server` where it is on PATH.
 
     Args:
         path: Folder of one version, the one with `saved_model.pb` and `export.json`.
@@ -71,13 +67,12 @@ def check_export(path: str | os.PathLike[str]) -> Checked:
     found["operations"] = f"{check_graph.check_operations(graph)} kinds, all allowed"
     found["signatures"] = check_graph.check_signatures(graph, record)
     found["warm-up"] = _check_warmup(path, record)
-    with tempfile.TemporaryDirectory() as folder:
-        tensors = Path(folder, "tensors.json")
-        tensors.write_text(json.dumps(check_graph.tensors_of(graph)), encoding="utf-8")
-        loaders = {"without Keras": ["python", path], "C API": ["c_api", path, tensors]}
-        running = {name: _start(*arguments) for name, arguments in loaders.items()}
-        said = {name: process.communicate() for name, process in running.items()}
-    results = {name: _result(name, *said[name]) for name in running}
+    tensors = json.dumps(check_graph.tensors_of(graph))
+    loaders = {"without Keras": ["python", path], "C API": ["c_api", path, tensors]}
+    running = {name: _start(*arguments) for name, arguments in loaders.items()}
+    # All end before the first failure is raised.
+    ended = {name: process.communicate() for name, process in running.items()}
+    results = {name: _result(name, *output) for name, output in ended.items()}
     for name, result in results.items():
         found |= {f"{name}, {check}": what for check, what in result["found"].items()}
     difference = max(result["difference"] for result in results.values())
@@ -111,19 +106,14 @@ def _check_warmup(path: Path, record: dict[str, Any]) -> str:
         requests = read_warmup(path)
     except ValueError as error:
         raise UserError(f"check 'warm-up' failed: {error}.") from None
-    for model, signature, inputs in requests:
-        specified = record["signatures"].get(signature, {}).get("inputs", {})
-        fits = model == record["model"] and inputs.keys() == specified.keys()
-        if not fits or any(not _fits(inputs[name], specified[name]) for name in inputs):
-            raise UserError(f"check 'warm-up' failed: a request of {WARMUP} fits no signature.")
-    if {signature for _, signature, _ in requests} != record["signatures"].keys():
-        raise UserError(f"check 'warm-up' failed: {WARMUP} leaves out a signature.")
+    expected = [(record["model"], c["signature"], c["inputs"]) for c in record["golden"]]
+    found = [
+        (model, signature, {name: encoded(value) for name, value in inputs.items()})
+        for model, signature, inputs in requests
+    ]
+    if found != expected:
+        raise UserError(f"check 'warm-up' failed: {WARMUP} does not hold the golden inputs.")
     return f"{len(requests)} requests"
-
-
-def _fits(value: np.ndarray, specified: dict[str, Any]) -> bool:
-    same_type = value.dtype == np.dtype(specified["dtype"])
-    return same_type and fits(value.shape, specified["shape"])
 
 
 def _start(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -139,7 +129,7 @@ def _start(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def _result(name: str, output: str, errors: str) -> dict[str, Any]:
-    """What a process of `check_process.py` has found, from what it has said."""
+    """The result of a process of `check_process.py`, from its output."""
     try:
         result = json.loads(output.strip().splitlines()[-1])
     except (IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""What can be said of a SavedModel without loading it: its operations and its signatures.
+"""Checks of a SavedModel without loading it: its operations and its signatures.
 
 A SavedModel is a program. An allowlist of operations shows that the exporter has put nothing into
 it but arithmetic, and that a model brings nothing that a server has not got. It is a check of this
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorflow.core.framework import types_pb2
+from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ...utils.errors import UserError
+from ..model.signature_specs import Specs, specs
 
 PROTOBUF = "saved_model.pb"
 
@@ -55,7 +56,7 @@ SAVER = frozenset(
 
 
 def read_graph(folder: str | os.PathLike[str]) -> Any:
-    """The one graph of a SavedModel, a MetaGraphDef.
+    """Reads the one graph of a SavedModel, a MetaGraphDef.
 
     Raises:
         UserError: There is none.
@@ -70,10 +71,10 @@ def read_graph(folder: str | os.PathLike[str]) -> Any:
 
 
 def check_operations(graph: Any) -> int:
-    """How many kinds of operations the graph has.
+    """Checks the operations against the allowlist; returns the number of their kinds.
 
     Raises:
-        UserError: It has some that no served model may have; they are named.
+        UserError: Some are not on it; they are named.
     """
     library = graph.graph_def.library
     functions = {function.signature.name: function.node_def for function in library.function}
@@ -119,24 +120,19 @@ def _called(value: Any) -> Iterator[str]:
 
 
 def check_signatures(graph: Any, record: dict[str, Any]) -> str:
-    """The names of the signatures.
+    """Compares the signatures with those of export.json; returns their names.
 
     Raises:
         UserError: They, or their tensors, are not those of export.json.
     """
-    defined = dict(graph.signature_def)
-    defined.pop("__saved_model_init_op", None)
+    defined = signatures_of(graph)
     if sorted(defined) != sorted(record["signatures"]):
         raise UserError(
             f"check 'signatures' failed: there are {sorted(defined)}, export.json says "
             f"{sorted(record['signatures'])}."
         )
     for name, expected in record["signatures"].items():
-        ways = {"inputs": defined[name].inputs, "outputs": defined[name].outputs}
-        got = {
-            way: {tensor: _described(info) for tensor, info in tensors.items()}
-            for way, tensors in ways.items()
-        }
+        got = {side: _with_open_sizes(tensors) for side, tensors in defined[name].items()}
         if got != expected:
             raise UserError(
                 f"check 'signatures' failed: {name} is {got}, export.json says {expected}."
@@ -144,11 +140,21 @@ def check_signatures(graph: Any, record: dict[str, Any]) -> str:
     return ", ".join(record["signatures"])
 
 
-def _described(info: Any) -> dict[str, Any]:
-    sizes = [None if axis.size < 0 else axis.size for axis in info.tensor_shape.dim]
-    types: Any = types_pb2  # whose content protobuf makes when it is imported
-    name = types.DataType.Name(info.dtype)
-    return {"shape": sizes, "dtype": {"DT_FLOAT": "float32", "DT_INT32": "int32"}.get(name, name)}
+def signatures_of(graph: Any) -> Specs:
+    """The specs of a graph's signatures."""
+    found = {
+        name: MessageToDict(signature, preserving_proto_field_name=True)
+        for name, signature in graph.signature_def.items()
+    }
+    return specs({"signature_def": found})
+
+
+def _with_open_sizes(tensors: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Specs as export.json has them, with None for an open size."""
+    return {
+        name: {**spec, "shape": [None if size < 0 else size for size in spec["shape"] or ()]}
+        for name, spec in tensors.items()
+    }
 
 
 def tensors_of(graph: Any) -> dict[str, dict[str, dict[str, str]]]:

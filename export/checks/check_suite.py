@@ -1,8 +1,8 @@
-"""What an exported version must do, asked through whatever runs it.
+"""Checks of an exported version through any runner of its signatures.
 
 Needs numpy alone, because it also runs in processes that have neither Keras nor this package: see
 `check_process.py`. `run(signature, inputs)`, {name: array} to {name: array}, raises `Rejected` for
-what InvalidArgument is the answer to, and anything else for all that must not happen.
+an InvalidArgument, and any other exception for any other failure.
 """
 
 import base64
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-# {name: array}, and what runs a signature of this name on them.
+# {name: array}, and a function that runs the signature of a name on them.
 Arrays = dict[str, np.ndarray]
 Runner = Callable[[str, Arrays], Arrays]
 
-# Relative to the largest output. A product of one row or one step may be summed in another order
-# than that of many: some units in the last place, which the recurrence carries on.
+# Relative to the largest output. A product of one row or step may be summed in another order than
+# that of many: some units in the last place, which the recurrence propagates.
 TOLERANCE = {"float32": 1e-5, "float16": 8 * 2.0**-10, "bfloat16": 8 * 2.0**-7}
 # The same sizes in the same graph: nearly always equal bit for bit.
 GOLDEN_TOLERANCE = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2}
@@ -29,7 +29,7 @@ class Rejected(Exception):
 
 
 class Failed(Exception):
-    """A check has failed; the message names it and says what was found."""
+    """A failed check; the message names it and its finding."""
 
 
 class Suite:
@@ -50,8 +50,10 @@ class Suite:
         self.difference = 0.0
 
     def all(self) -> dict[str, str]:
-        """Runs every check that the signatures allow; gives {check: what was found}."""
-        found = {"golden": self.golden(), "padding": self.padding()}
+        """Runs every check that the signatures allow; returns {check: its result}."""
+        found = {"golden": self.golden()}
+        if "padded" in self.signatures:
+            found["padding"] = self.padding()
         if "step" in self.signatures:
             found["step by step"] = self.step_by_step()
         if "prefill" in self.signatures:
@@ -62,7 +64,7 @@ class Suite:
         return found
 
     def golden(self) -> str:
-        """The recorded inputs give the recorded outputs, and the same when they come again."""
+        """Golden inputs give the golden outputs, twice the same."""
         cases = self.record["golden"]
         for case in cases:
             name = case["signature"]
@@ -80,7 +82,7 @@ class Suite:
         return f"{len(cases)} cases, largest difference {self.difference:.3g}"
 
     def padding(self) -> str:
-        """What stands beyond a row's length changes nothing, and its outputs are 0."""
+        """Padding beyond a row's length changes no output, and its own outputs are 0."""
         x = self._x(ROWS, STEPS)
         lengths = np.array([STEPS, 2, 4], "int32")
         padded = self._whole(x, lengths)
@@ -90,7 +92,7 @@ class Suite:
         if not np.array_equal(self._whole(other, lengths), padded):
             raise Failed("padding: what stands beyond a row's length changes the outputs")
         for row, length in enumerate(lengths):
-            alone = self._whole(x[row : row + 1, :length], lengths[row : row + 1])[0]
+            alone = self._whole(x[row : row + 1, :length])[0]
             got = padded[row]
             if got.ndim == 2:
                 if np.any(got[length:]):
@@ -100,9 +102,9 @@ class Suite:
         return f"rows of {', '.join(map(str, lengths))} steps in one batch as each alone"
 
     def step_by_step(self) -> str:
-        """From the first state, the steps give what the whole sequence gives."""
+        """Steps from the initial state give the outputs of the whole sequence."""
         x, lengths = self._x(ROWS, STEPS), np.full(ROWS, STEPS, "int32")
-        whole = self._whole(x, lengths)
+        whole = self._whole(x)
         state, outputs = self._first(ROWS), []
         for t in range(STEPS):
             result = self._run("step by step", "step", {"x_t": x[:, t], "state": state})
@@ -119,7 +121,7 @@ class Suite:
         return f"{STEPS} steps as the whole sequence"
 
     def prefill_in_pieces(self) -> str:
-        """Pieces whose rows end at different places give what the whole sequence gives."""
+        """Pieces whose rows end at different places give the outputs of the whole sequence."""
         x, state = self._x(ROWS, STEPS), self._first(ROWS)
         lengths = np.array([STEPS, 5, 3], "int32")
         name = "prefill in pieces"
@@ -136,7 +138,7 @@ class Suite:
         return "two pieces as one"
 
     def generate(self) -> str:
-        """A row alone gives the samples that it gives beside others, for its own steps."""
+        """Samples of a row do not depend on the other rows of its batch."""
         steps = np.array([4, 6, 0], "int32")
         inputs = {
             "x_t": self._x(ROWS, 1)[:, 0],
@@ -159,7 +161,7 @@ class Suite:
         return "each row alone as beside others"
 
     def bad_inputs(self) -> str:
-        """Each of them ends in InvalidArgument."""
+        """Bad inputs end in InvalidArgument."""
         cases = list(self._bad_inputs())
         for what, name, inputs in cases:
             try:
@@ -180,12 +182,12 @@ class Suite:
         }
         for name, inputs in good.items():
             for tensor, value in inputs.items():
-                for what, bad in self._bad(tensor, value):
+                for what, bad in self._bad(tensor, value, alone=len(inputs) == 1):
                     yield f"`{tensor}` {what}", name, {**inputs, tensor: bad}
 
-    def _bad(self, tensor: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    def _bad(self, tensor: str, value: np.ndarray, alone: bool) -> Iterator[tuple[str, np.ndarray]]:
         """(what is bad, values) in place of the good values of an input."""
-        if tensor != "rows":
+        if not alone:
             yield "of another batch", value[:1]
         if tensor in ("x", "x_t") and self.record["tokens"]:
             for token in (-1, self.record["tokens"], 2**31 - 1):
@@ -218,8 +220,10 @@ class Suite:
         given = {"rows": np.zeros(rows, "int32")}
         return self._run("initial_state", "initial_state", given)["state"]
 
-    def _whole(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        return self._run("padding", "serving_default", {"x": x, "lengths": lengths})["y"]
+    def _whole(self, x: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        if lengths is None:
+            return self._run("whole sequence", "serving_default", {"x": x})["y"]
+        return self._run("padding", "padded", {"x": x, "lengths": lengths})["y"]
 
     @staticmethod
     def _prefill(x: np.ndarray, lengths: np.ndarray, state: np.ndarray) -> Arrays:
@@ -252,16 +256,16 @@ class Suite:
 
 
 def reason(error: Exception) -> str:
-    """What an error of TensorFlow says, in one line."""
+    """The message of a TensorFlow error, in one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     # Before it come the places in the Python code where the graph was made.
     where = ("Graph execution error:", "Detected at node", "File ", "<stack traces", "[[{{node")
-    told = [line for line in lines if line and not line.startswith(where)]
-    return re.sub(r"^\{\{.*?\}\} ", "", (told or [type(error).__name__])[0])
+    kept = [line for line in lines if line and not line.startswith(where)]
+    return re.sub(r"^\{\{.*?\}\} ", "", (kept or [type(error).__name__])[0])
 
 
 def decoded(case: Mapping[str, Mapping[str, Any]]) -> Arrays:
-    """{name: array} of what export.json holds."""
+    """Decodes the arrays of export.json: {name: array}."""
     return {
         name: np.frombuffer(
             base64.b64decode(array["base64"]), np.dtype(array["dtype"]).newbyteorder("<")

@@ -1,4 +1,4 @@
-"""How far the answers of an exported file are from those of its model."""
+"""Comparison of the outputs of an exported file with those of its model."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import numpy as np
 import tensorflow as tf
 
 from ..model.eligibility import precision
-from ..model.record import BATCHES, LENGTHS, arrays, example, whole_by_keras
+from ..model.record import LENGTHS, arrays, example, sizes, whole_by_keras
 from ..model.signature_specs import Arrays
-from ..model.signatures import WHOLE
+from ..model.signatures import PADDED, WHOLE
 from .check_suite import TOLERANCE
 
 if TYPE_CHECKING:
-    from ..model.signatures import Served
+    from ..model.signatures import ServingSignatures
 
-# Of quantized weights statistics are asked for, which need more steps.
+# Quantized weights are judged by statistics, which need more steps.
 LONGER = (2, 30)
-# The share of the variance of an output that is to be left; see `differences`.
+# The smallest share of the variance of an output; see `differences`.
 LEAST_EXPLAINED = 0.5
 ALMOST_EQUAL = 1e-2  # relative to the largest output
 
 
 class Disagree(Exception):
-    """The answers are not those of the model; the message says how."""
+    """Outputs that are not those of the model; the message says how."""
 
 
 def differences(
-    plain: Served,
-    served: Served,
+    served: ServingSignatures,
     signature: str,
     run: Callable[[Arrays], Arrays],
     *,
@@ -49,8 +48,7 @@ def differences(
     0.99 of most networks.
 
     Args:
-        plain: `signatures.Served` of the model, without checks of its inputs.
-        served: The same as the format can have it.
+        served: `signatures.ServingSignatures` of the format.
         signature: `serving_default`, `prefill` or `step`.
         run: Function of {name: array} to {name: array}.
         quantized: Whether the weights were rounded.
@@ -64,7 +62,7 @@ def differences(
         Disagree: An output is of another shape, or differs by more than is allowed.
     """
     pairs, lengths = {}, LONGER if quantized else LENGTHS
-    for got, expected in _answers(plain, served, signature, run, lengths):
+    for got, expected in _answers(served, signature, run, lengths):
         if got.keys() != expected.keys():
             raise Disagree(f"it gives {sorted(got)} instead of {sorted(expected)}")
         for name, value in expected.items():
@@ -123,49 +121,42 @@ def _largest(x: np.ndarray) -> float:
 
 
 def _answers(
-    plain: Served,
-    served: Served,
+    served: ServingSignatures,
     signature: str,
     run: Callable[[Arrays], Arrays],
     lengths: Sequence[int],
 ) -> Iterator[tuple[Arrays, Arrays]]:
-    """What a file and the model give for the same inputs: pairs of {name: array}."""
+    """Outputs of a file and of the model for the same inputs: pairs of {name: array}."""
     random = np.random.default_rng(2)
-    (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
-    function, whole = served.functions()[signature], whole_by_keras(plain)
-    for batch in BATCHES if rows is None else [rows]:
-        for length in lengths:
-            if signature == "step":
-                yield _steps(plain, whole, function, run, random, batch, length)
-                continue
-            inputs = example(served, signature, random, batch, length)
-            if signature == WHOLE:
-                expected = whole(inputs)
-            else:
-                expected = arrays(function(*map(tf.constant, inputs.values())))
-            yield run(inputs), expected
+    function, whole = served.functions()[signature], whole_by_keras(served)
+    for batch, length in sizes(served, signature, lengths):
+        name = WHOLE if signature == "step" else signature
+        inputs = example(served, name, random, batch, length)
+        if signature == "step":
+            yield _steps(served, whole(inputs), function, run, inputs["x"])
+        elif signature in (WHOLE, PADDED):
+            yield run(inputs), whole(inputs)
+        else:
+            yield run(inputs), arrays(function(*map(tf.constant, inputs.values())))
 
 
 def _steps(
-    plain: Served,
-    whole: Callable[[Arrays], Arrays],
+    served: ServingSignatures,
+    whole: Arrays,
     function: Callable[..., Any],
     run: Callable[[Arrays], Arrays],
-    random: np.random.Generator,
-    batch: int,
-    length: int,
+    x: np.ndarray,
 ) -> tuple[Arrays, Arrays]:
     """Steps over a sequence: y as Keras computes it as a whole, states as TensorFlow does."""
-    x = example(plain, WHOLE, random, batch, length)["x"]
-    expected = {f"{name}_t": y for name, y in whole({"x": x}).items()}
-    state = own = plain.streamed.initial_state(batch).numpy()
+    expected = {f"{name}_t": y for name, y in whole.items()}
+    state = own = served.streaming.initial_state(len(x)).numpy()
     got, states = [], []
-    for t in range(length):
+    for t in range(x.shape[1]):
         got.append(run({"x_t": x[:, t], "state": state}))
         own = function(tf.constant(x[:, t]), tf.constant(own))["next_state"].numpy()
         state = got[-1]["next_state"]
         states.append(own)
     got = {name: np.stack([each[name] for each in got], axis=1) for name in got[0]}
-    if plain.last_only:
+    if served.last_only:
         got = {name: v if name == "next_state" else v[:, -1] for name, v in got.items()}
     return got, {**expected, "next_state": np.stack(states, axis=1)}

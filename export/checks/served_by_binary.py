@@ -1,4 +1,4 @@
-"""A version served by `tensorflow_model_server`, where that program is on PATH."""
+"""Serves a version with `tensorflow_model_server`, where that program is on PATH."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_binary() -> str | None:
 
 @contextlib.contextmanager
 def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> Iterator[Runner]:
-    """Serves a version on the loopback; gives what runs its signatures, as `Suite` takes it.
+    """Serves a version on loopback; yields the runner of its signatures for `Suite`.
 
     Args:
         folder: Version folder.
@@ -73,7 +73,7 @@ def _wait_until_available(
     from ..client.client import Client
 
     end = time.monotonic() + SECONDS
-    # A call asks again until its time is over, also where the program has ended.
+    # A call is retried until its timeout, also when the program has ended.
     with Client(address, name, timeout=1) as client:
         while time.monotonic() < end and server.poll() is None:
             with contextlib.suppress(UserError, ServerError, Unreachable):

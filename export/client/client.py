@@ -1,4 +1,4 @@
-"""A client of TF Serving, or of its stand-in, for the exports of this package."""
+"""Client of TF Serving, or of the testing server, for the exports of this package."""
 
 from __future__ import annotations
 
@@ -21,39 +21,33 @@ from .status import Failure, one_line
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-# Seconds between two attempts: the first time and at most.
+# Backoff in seconds: of the first retry and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 _TRANSPORTS = {"grpc": "GrpcTransport", "rest": "RestTransport"}
-_REFUSALS = (
-    "INVALID_ARGUMENT",
-    "FAILED_PRECONDITION",
-    "NOT_FOUND",
-    "OUT_OF_RANGE",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "UNAUTHENTICATED",
-    "UNIMPLEMENTED",
+_REFUSALS = frozenset(
+    "INVALID_ARGUMENT FAILED_PRECONDITION NOT_FOUND OUT_OF_RANGE PERMISSION_DENIED "
+    "RESOURCE_EXHAUSTED UNAUTHENTICATED UNIMPLEMENTED".split()
 )
 
 
 class Client:
-    """Calls a served model; may be used by many threads.
+    """Calls a served model; thread-safe.
 
-    No call changes anything at the server, so one that found nobody there is made again, with
-    growing pauses, until `timeout` is over. What the server refuses is not asked again.
+    No call changes anything at the server, so one that ends in UNAVAILABLE is retried with
+    exponential backoff until `timeout` is over. Other errors are not retried.
 
     Args:
         address: "HOST:PORT" of the server, of its gRPC or of its REST side.
         model: Name under which the model is served.
         transport: `"grpc"` or `"rest"`, which needs no TensorFlow here.
         version: Number of the version to call; None for the server's choice, the highest.
-        timeout: Seconds within which a call must be answered, attempts and pauses included.
+        timeout: Time limit of a call in seconds, retries included.
 
     Raises:
         UserError: The address is malformed, or a package is missing.
 
     Every call raises:
-        UserError: The server refuses the request, with its reason.
+        UserError: The server rejects the request, with its reason.
         Unreachable: There was no answer within `timeout`.
         ServerError: The server has failed.
 
@@ -96,7 +90,13 @@ class Client:
             Dict with `y` (B, T, V) and, where the export has them, `probabilities`.
         """
         x = np.asarray(x)
-        return self.call("serving_default", x=x, lengths=_lengths(x, lengths))
+        # With lengths also where all steps count: a server may pad the requests of a batch.
+        name = "padded" if "padded" in self.signatures() else "serving_default"
+        if "lengths" in self.signatures()[name]["inputs"]:
+            return self.call(name, x=x, lengths=_lengths(x, lengths))
+        if lengths is not None:
+            raise UserError("`lengths` must be None for an export without `padded`, got some.")
+        return self.call(name, x=x)
 
     def initial_state(self, rows: int = 1) -> np.ndarray:
         """The state before the first step, (rows, S)."""
@@ -109,11 +109,11 @@ class Client:
     def prefill(
         self, x: ArrayLike, state: ArrayLike | None = None, lengths: ArrayLike | None = None
     ) -> Arrays:
-        """Many steps at once.
+        """Many steps at once, from a given state.
 
         Args:
             x: As for `predict`.
-            state: Where they begin, (B, S); None for the initial state.
+            state: State before the first step, (B, S); None for the initial state.
             lengths: As for `predict`; a row's state is that after its last step.
 
         Returns:
@@ -132,7 +132,7 @@ class Client:
         temperature: ArrayLike = 1.0,
         seed: ArrayLike = 0,
     ) -> Arrays:
-        """Samples that are fed back.
+        """Samples, each of which is fed back as the next input.
 
         Args:
             x_t: The input of the first step, (B, D), or tokens (B,).
@@ -153,11 +153,11 @@ class Client:
     def stream(
         self, rows: int = 1, *, state: ArrayLike | None = None, version: int | None = None
     ) -> Stream:
-        """A `Stream`: sequences that go on from call to call, with their state kept here.
+        """Opens a `Stream`: sequences that continue from call to call.
 
         Args:
             rows: Number of sequences, B.
-            state: State to go on from, (B, S); None for the initial one.
+            state: State to continue from, (B, S); None for the initial one.
             version: Version that the state is of; None for the client's, or the one served now.
         """
         version = version or self.version
@@ -198,7 +198,7 @@ class Client:
         return self._retried(signature, self._transport.predict, signature, arrays, self.version)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -208,13 +208,13 @@ class Client:
         self.close()
 
     def _retried(self, what: str, method: Callable[..., Any], *arguments: Any) -> Any:
-        """What `method` returns, asked again while nobody is there."""
+        """The result of `method`, retried while the server is unavailable."""
         deadline, wait = time.monotonic() + self.timeout, FIRST_WAIT
         while True:
             try:
                 return method(*arguments, max(deadline - time.monotonic(), 0.001))
             except Failure as failure:
-                # Not all at the same moment, where one server has left many clients.
+                # Jitter, so that the clients of a restarted server do not retry all at once.
                 pause = random.uniform(wait / 2, wait)
                 if failure.code != "UNAVAILABLE" or time.monotonic() + pause >= deadline:
                     raise self._error(what, failure) from None
@@ -230,7 +230,7 @@ class Client:
                 f"No answer to {what!r} of {self.model!r} at {self.address} within "
                 f"{self.timeout:g} seconds: {reason}."
             )
-        return ServerError(f"{self.address} has failed in {what!r}: {reason}; its log tells more.")
+        return ServerError(f"{self.address} has failed in {what!r}: {reason}; see its log.")
 
 
 def _lengths(x: np.ndarray, lengths: ArrayLike | None) -> ArrayLike:
@@ -240,7 +240,7 @@ def _lengths(x: np.ndarray, lengths: ArrayLike | None) -> ArrayLike:
 
 
 def _array(name: str, value: ArrayLike, dtype: str | None) -> np.ndarray:
-    """An array of the signature's type, where that changes no integer."""
+    """Casts to the type of the signature, unless that changes an integer."""
     array = np.asarray(value)
     if dtype is None:
         return array

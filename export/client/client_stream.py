@@ -1,4 +1,4 @@
-"""Sequences that go on from call to call, with the state in the client's hands."""
+"""Sequences that continue from call to call, with the state at the client."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 class Stream:
     """B sequences at a served model, made by `Client.stream`.
 
-    The server keeps nothing: it may be killed and started again between two steps, or another one
-    may answer. The state changes when an answer has come, so that a call that has raised an
-    error can be made again. All calls go to one version, that of the state.
+    The server is stateless: it may be restarted between two steps, or another one may answer. The
+    state changes only with an answer, so that a call that has raised an error can be repeated. All
+    calls go to one version, that of the state.
 
     Args:
         client: A `Client` of one version.
         state: Array (B, S).
 
     Attributes:
-        state: The state after the last step, to keep: `client.stream(state=..., version=...)`
-            goes on from it, also in another process.
+        state: The state after the last step; `client.stream(state=..., version=...)` continues
+            from it, also in another process.
         version: Number of the version that it is of.
     """
 

@@ -34,10 +34,10 @@ _status: Any = get_model_status_pb2
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # A server that was restarted is found soon.
+    # Reconnects soon after a restart of the server.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A proxy is for the world outside; another client's failures are not ours.
+    # No proxy, and no connection shared with other clients, whose failures are not ours.
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -61,7 +61,7 @@ class GrpcTransport:
     def predict(
         self, signature: str, inputs: Arrays, version: int | None, timeout: float
     ) -> Arrays:
-        """The outputs by name; `Failure` where there are none."""
+        """Calls a signature: outputs by name, or `Failure`."""
         request = self._request(_predict.PredictRequest, version)
         request.model_spec.signature_name = signature
         for name, array in inputs.items():
@@ -87,7 +87,7 @@ class GrpcTransport:
         return {entry.version: name(entry.state) for entry in response.model_version_status}
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
     def _request(self, kind: Callable[[], Any], version: int | None) -> Any:

@@ -1,4 +1,4 @@
-"""TF Serving's predict API of REST: what a body says, and how an answer is written.
+"""Bodies of TF Serving's REST predict API: parsing of requests, writing of responses.
 
 Rows (`instances`, answered by `predictions`) list one example after the other; columns (`inputs`,
 answered by `outputs`) hold each tensor whole.
@@ -19,16 +19,10 @@ ROWS, COLUMNS = ("instances", "predictions"), ("inputs", "outputs")
 
 
 def parse(body: bytes) -> tuple[str, Any, Form]:
-    """The object of a body of JSON, with its format.
-
-    Args:
-        body: Bytes.
-
-    Returns:
-        Name of the signature, what the tensors are made of, `ROWS` or `COLUMNS`.
+    """Parses a body: name of the signature, JSON of the tensors, `ROWS` or `COLUMNS`.
 
     Raises:
-        Failure: With INVALID_ARGUMENT, it is none.
+        Failure: With INVALID_ARGUMENT, it is no request.
 
     Example:
 
@@ -51,18 +45,15 @@ def parse(body: bytes) -> tuple[str, Any, Form]:
 
 
 def arrays(value: Any, form: Form, dtypes: Mapping[str, Any]) -> Arrays:
-    """The tensors that a body holds.
+    """Parses the tensors of a body; names and shapes are as they were sent.
 
     Args:
-        value: What stands under `instances` or `inputs`.
+        value: JSON of the tensors.
         form: `ROWS` or `COLUMNS`.
-        dtypes: Dict from the name of each input of the signature to its type.
-
-    Returns:
-        Dict from a name to an array; names and shapes are as they were sent.
+        dtypes: {name of each input of the signature: its type}.
 
     Raises:
-        Failure: With INVALID_ARGUMENT, there are none.
+        Failure: With INVALID_ARGUMENT, it holds none, or others.
 
     Example:
 

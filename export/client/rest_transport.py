@@ -33,7 +33,7 @@ class RestTransport:
     def predict(
         self, signature: str, inputs: Arrays, version: int | None, timeout: float
     ) -> Arrays:
-        """The outputs by name; `Failure` where there are none."""
+        """Calls a signature: outputs by name, or `Failure`."""
         if version not in self._signatures:  # JSON says neither the names of single outputs
             self._signatures[version] = self.metadata(version, timeout)[1]  # nor types
         outputs = self._signatures[version][signature]["outputs"]
@@ -59,7 +59,7 @@ class RestTransport:
         return {int(entry["version"]): entry["state"] for entry in entries}
 
     def close(self) -> None:
-        """Ends the connection of this thread; those of others end with their threads."""
+        """Closes the connection of this thread; those of others end with their threads."""
         if hasattr(self._threads, "session"):
             self._threads.session.close()
 
@@ -90,7 +90,7 @@ class RestTransport:
         """A session for each thread: requests does not say that one may be shared."""
         if not hasattr(self._threads, "session"):
             self._threads.session = requests.Session()
-            # A proxy is for the world outside; and no file of passwords is looked up.
+            # No proxy, and no look-up in .netrc.
             self._threads.session.trust_env = False
         return self._threads.session
 

@@ -1,4 +1,4 @@
-"""What a call can end with besides an answer: a code of gRPC and a line, also as a code of HTTP."""
+"""Failure of a call: a gRPC status code and a message, and the HTTP status for it."""
 
 import re
 
@@ -28,7 +28,7 @@ _NAMES = {
 
 
 class Failure(Exception):
-    """A call without an answer.
+    """A call that has failed.
 
     Args:
         code: Name of a status code of gRPC, such as "INVALID_ARGUMENT".

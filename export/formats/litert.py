@@ -1,21 +1,21 @@
-"""Writes a Keras model for LiteRT, which runs it on phones, in browsers and on small computers."""
+"""Export to LiteRT, which runs models on phones, in browsers and on small computers."""
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
-from ...recurrence.tensorflow import as_exported
 from ...utils.errors import missing_extra
 from ...utils.validation import one_of, optional
-from ..model.eligibility import call
 from ..model.signature_specs import Arrays
-from ..model.signatures import WHOLE, Options, Served, Tensors
-from .targets import Target, export_target
+from ..model.signatures import WHOLE, Options, ServingSignatures, Tensors
+from .file_format import FileFormat
+from .format import ExportOptions
+from .saved_model import write_graph
 
 QUANTIZE = ("int8",)
 
@@ -25,37 +25,29 @@ def export_litert(
     path: str | os.PathLike[str],
     *,
     quantize: str | None = None,
-    version: int | None = None,
-    name: str | None = None,
-    probabilities: str | None = None,
-    vocabulary: Sequence[str] | int | None = None,
-    signatures: Sequence[str] | None = None,
+    **options: Unpack[ExportOptions],
 ) -> Path:
     """Writes `model` as LiteRT files in a numbered folder of `path` and compares them with it.
 
-    `step.tflite` takes any number of rows, `serving_default.tflite` one sequence of any length,
-    without `lengths`; otherwise they are as the signatures of a SavedModel. They hold nothing but
-    LiteRT's own operations. Inputs are not checked: a token that the model does not know, or a NaN,
-    gives numbers.
+    `step.tflite` takes any number of rows, `serving_default.tflite` one sequence of any length;
+    otherwise they are as the signatures of a SavedModel. They hold LiteRT's own operations only.
+    Inputs are not checked: an unknown token or a NaN gives numbers.
 
     Args:
         model: As for `export_saved_model`.
-        path: Folder that holds the versions.
+        path: As for `export_saved_model`.
         quantize: `"int8"` stores large weights in 8 bits and computes with them ("dynamic range"):
             a quarter of the size. None leaves them as they are.
-        version: Number of the new folder, at least 1; None takes the one after the highest.
-        name: Name of the model; None takes that of the folder.
-        probabilities: `"sigmoid"`, `"softmax"` or None, as for `export_saved_model`.
-        vocabulary: Texts of the tokens or their number, as for `export_saved_model`.
-        signatures: Those to write, `serving_default` always among them; None for both.
+        options: `version`, `name`, `probabilities`, `vocabulary`, `signatures` and `check`, as for
+            `export_saved_model`.
 
     Returns:
-        `pathlib.Path` of the version's folder. Its export.json says how far the files are from
-        the model, see `agreement.differences`.
+        `pathlib.Path` of the version's folder. Its export.json holds the result of the comparison,
+        see `parity.differences`.
 
     Raises:
-        UserError: As for `export_saved_model`; or a file cannot be made, loaded or run, or its
-            answers are not those of the model. Nothing is left then.
+        UserError: As for `export_saved_model`; or a file cannot be converted, loaded or run, or its
+            outputs are not those of the model. Nothing is left then.
 
     Example:
 
@@ -69,54 +61,47 @@ def export_litert(
     """
     quantize = optional(one_of(QUANTIZE))("quantize", quantize)
     interpreter()
-    target = Target(
-        "LiteRT",
-        "tflite",
-        (WHOLE, "step"),
-        ("float32",),  # its products have no 16-bit inputs
-        OneSequence,
-        lambda served, signature: _converted(served, signature, quantize),
-        load,
-        quantize,
-    )
-    return export_target(
-        target,
-        model,
-        path,
-        version=version,
-        name=name,
-        probabilities=probabilities,
-        vocabulary=vocabulary,
-        signatures=signatures,
-    )
+    return LiteRT(quantize).export(model, path, **options)
 
 
-class OneSequence(Served):
-    """What LiteRT can run: its loops need to know the number of rows."""
+class LiteRT(FileFormat):
+    """Files of LiteRT."""
 
-    def __init__(self, model: keras.Model, options: Options) -> None:
-        super().__init__(model, options, checked=False)
+    title, suffix = "LiteRT", "tflite"
+    offered = (WHOLE, "step")
+    precisions = ("float32",)  # its products have no 16-bit inputs
+
+    def __init__(self, quantize: str | None = None) -> None:
+        self.quantize = quantize
+
+    def serve(self, model: keras.Model, options: Options) -> ServingSignatures:
+        return OneSequence(model, options, offered=self.offered, checked=False)
+
+    def convert(self, served: ServingSignatures, signature: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            write_graph(served, folder, [signature])
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            if self.quantize:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            return converter.convert()
+
+    def load(self, path: Path, signature: str) -> Callable[[Arrays], Arrays]:
+        runner = interpreter()(model_path=str(path)).get_signature_runner(signature)
+        return lambda inputs: runner(**inputs)
+
+
+class OneSequence(ServingSignatures):
+    """Signatures that LiteRT can run: its loops need to know the number of rows."""
 
     def _specified(self, name: str) -> dict[str, Tensors]:
         specified = super()._specified(name)
         if name != WHOLE:
             return specified
-        given = {"x": specified["inputs"]["x"]}
         return {
             way: {tensor: ((1, *shape[1:]), dtype) for tensor, (shape, dtype) in tensors.items()}
-            for way, tensors in (("inputs", given), ("outputs", specified["outputs"]))
+            for way, tensors in specified.items()
         }
-
-    def _serving_default(  # pyright: ignore[reportIncompatibleMethodOverride]  has no lengths
-        self, x: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return self._outputs(call(self.model, x))
-
-
-def load(path: Path, signature: str) -> Callable[[Arrays], Arrays]:
-    """The function of {name: array} to {name: array} that LiteRT makes of a file."""
-    runner = interpreter()(model_path=str(path)).get_signature_runner(signature)
-    return lambda inputs: runner(**inputs)
 
 
 def interpreter() -> Any:
@@ -126,17 +111,3 @@ def interpreter() -> Any:
     except ModuleNotFoundError:
         raise missing_extra("ai-edge-litert", "litert") from None
     return Interpreter
-
-
-def _converted(served: Served, signature: str, quantize: str | None) -> bytes:
-    module: Any = tf.Module()
-    module.kept = [variable.value for variable in served.model.variables]
-    with tempfile.TemporaryDirectory() as folder:
-        with as_exported():
-            functions = {signature: served.functions()[signature]}
-            tf.saved_model.save(module, folder, signatures=functions)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[signature])
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantize:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return converter.convert()

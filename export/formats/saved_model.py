@@ -1,4 +1,4 @@
-"""Writes a Keras model as a SavedModel that runs without Keras and without this package."""
+"""Export to a SavedModel that runs without Keras and without this package."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...recurrence.tensorflow import as_exported
+import tensorflow as tf
+
 from ...utils.errors import first_line
-from ...utils.validation import flag, one_of, optional, positive_integer
 from ..checks.check import check_export
 from ..checks.check_suite import decoded
-from ..model.eligibility import exportable, read_vocabulary
-from ..model.record import record_of, write_record
-from ..model.signatures import PROBABILITIES, Options, Served
+from ..model.record import write_record
+from ..model.signatures import Options, ServingSignatures
 from ..model.version import Version
 from ..model.warmup import write_warmup
 from .deployment import write_deployment
+from .format import Format
 
 if TYPE_CHECKING:
     import keras
@@ -34,18 +34,19 @@ def export_saved_model(
     signatures: Sequence[str] | None = None,
     max_steps: int = 10_000,
     jit_compile: bool = False,
+    check: bool = True,
 ) -> Path:
     """Writes `model` as a SavedModel in a numbered folder of `path` and checks it.
 
     The signatures are described in `signatures.py`. Each weight is stored once. The folder is
-    written beside `path`, passes `check_export` and is then renamed into place: who serves `path`
-    never sees half a version, and an export that fails leaves nothing there. Beside the versions
-    lie files to serve them, see `deployment.py`.
+    written beside `path`, passes `check_export` and is then renamed into place: a server that
+    watches `path` never sees half a version, and an export that fails leaves nothing there. Beside
+    the versions lie files to serve them, see `deployment.py`.
 
     Args:
         model: A built `keras.Model` or `keras.Sequential` with one input of shape (B, T) of tokens
-            or (B, T, D), B and T open, and one output. Its recurrent layers are this package's or
-            Keras's own.
+            or (B, T, D), B open, and one output. Its recurrent layers are this package's or Keras's
+            own. Where T is fixed, the export has `serving_default` alone.
         path: Folder that holds the versions of this model, as TF Serving expects it.
         version: Number of the new folder, at least 1; None takes the one after the highest.
         name: Name of the model for its clients; None takes that of the folder.
@@ -59,6 +60,7 @@ def export_saved_model(
         max_steps: The most steps that one request may generate.
         jit_compile: Whether XLA compiles the signatures (not `generate`). A stock TF Serving
             refuses such an export unless it is started with XLA's compilation turned on.
+        check: Whether `check_export` must pass before the version is renamed into place.
 
     Returns:
         `pathlib.Path` of the version's folder.
@@ -80,38 +82,52 @@ def export_saved_model(
     >>> folder.name, (folder / "saved_model.pb").is_file()
     ('1', True)
     """
-    probabilities = optional(one_of(tuple(PROBABILITIES)))("probabilities", probabilities)
-    exportable(model)
-    texts, tokens = read_vocabulary(vocabulary)
-    options = Options(
-        None if signatures is None else tuple(signatures),
-        probabilities,
-        tokens,
-        positive_integer("max_steps", max_steps),
-        flag("jit_compile", jit_compile),
+    return SavedModel().export(
+        model,
+        path,
+        version=version,
+        name=name,
+        probabilities=probabilities,
+        vocabulary=vocabulary,
+        signatures=signatures,
+        max_steps=max_steps,
+        jit_compile=jit_compile,
+        check=check,
     )
-    served = Served(model, options)
-    new = Version(path, version, name)
-    with new.written() as folder:
-        _write(served, folder, new, texts)
-        check_export(folder)
-    write_deployment(new.path, new.name)
-    return new.folder
 
 
-def _write(served: Served, folder: Path, version: Version, texts: list[str] | None) -> None:
-    """Writes all files of a version."""
-    import tensorflow as tf
+class SavedModel(Format):
+    """A SavedModel with its record, its warm-up requests and files to serve it."""
 
+    title = "a SavedModel"
+
+    def serve(self, model: keras.Model, options: Options) -> ServingSignatures:
+        return ServingSignatures(model, options)
+
+    def write(
+        self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
+    ) -> None:
+        requests = [(case["signature"], decoded(case["inputs"])) for case in record["golden"]]
+        try:
+            write_graph(served, folder)
+            write_warmup(folder, record["model"], requests)
+        except tf.errors.OpError as error:  # TensorFlow's own file system: a full disk, say
+            raise OSError(first_line(error)) from error
+        write_record(folder, record)
+        if check:
+            check_export(folder)
+
+    def write_beside(self, served: ServingSignatures, version: Version) -> None:
+        write_deployment(version.path, version.name, batching=served.batching)
+
+
+def write_graph(
+    served: ServingSignatures, folder: str | os.PathLike[str], names: Sequence[str] | None = None
+) -> None:
+    """Writes the signatures, or those of the given names, with their weights as a SavedModel."""
     # A plain module that knows the variables and nothing else of the model stores them once.
     module: Any = tf.Module()
     module.kept = [variable.value for variable in served.model.variables]
-    record = record_of(served, version, texts)
-    try:
-        with as_exported():
-            tf.saved_model.save(module, str(folder), signatures=served.functions())
-        requests = [(case["signature"], decoded(case["inputs"])) for case in record["golden"]]
-        write_warmup(folder, version.name, requests)
-    except tf.errors.OpError as error:  # TensorFlow's own file system: a full disk, say
-        raise OSError(first_line(error)) from error
-    write_record(folder, record)
+    functions = served.functions()
+    chosen = {name: functions[name] for name in names or served.names}
+    tf.saved_model.save(module, str(folder), signatures=chosen)

@@ -1,10 +1,10 @@
-"""What is on disk leaves: the network of a run folder, or a `.keras` file."""
+"""Export of a run folder or a `.keras` file."""
 
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Unpack, cast
 
 import keras
 
@@ -12,15 +12,22 @@ from ...training import models as networks  # noqa: F401  (registered, so that m
 from ...training.run_folder import Run
 from ...utils.errors import UserError, first_line
 from ...utils.validation import one_of
+from .format import ExportOptions
 
-# How a model leaves, by the names of the command line.
+# Module and function of each format, by the names of the command line.
 TARGETS = {
     "saved_model": ("saved_model", "export_saved_model"),
     "litert": ("litert", "export_litert"),
     "onnx": ("onnx", "export_onnx"),
 }
-# In place of an argument whose None has a meaning: what the run says.
-OF_RUN: Any = object()
+
+
+class RunOptions(ExportOptions, total=False):
+    """The options of every exporter, and those of one."""
+
+    max_steps: int
+    jit_compile: bool
+    quantize: str | None
 
 
 def exporter(target: str) -> Callable[..., Path]:
@@ -34,32 +41,19 @@ def export_run(
     out: str | os.PathLike[str] | None = None,
     *,
     target: str = "saved_model",
-    version: int | None = None,
-    name: str | None = OF_RUN,
-    probabilities: str | None = OF_RUN,
-    vocabulary: Sequence[str] | int | None = OF_RUN,
-    signatures: Sequence[str] | None = None,
-    quantize: str | None = None,
-    max_steps: int | None = None,
-    jit_compile: bool | None = None,
+    **options: Unpack[RunOptions],
 ) -> Path:
     """Writes the trained network of a run as a SavedModel, or in another format, and checks it.
 
-    Music leaves as probabilities of keys, text as those of characters or words.
+    Music is exported with the probabilities of keys, text with those of characters or words.
 
     Args:
         path: Folder of the run.
         out: Folder in which a numbered version is made; None for "served" in the run's, or for
             "litert" or "onnx".
         target: `"saved_model"`, `"litert"` or `"onnx"`.
-        version: Number of the new folder, at least 1; None takes the one after the highest.
-        name: Name of the model; if not given, that of the run, or of `out`.
-        probabilities: What y are the logits of; if not given, what the run's data says.
-        vocabulary: Texts of the tokens or their number; if not given, those of the run's data.
-        signatures: Names of the signatures to write; None for all that there can be.
-        quantize: As for `export_litert`, which alone takes it.
-        max_steps: As for `export_saved_model`, which alone takes it; None for its default.
-        jit_compile: As for `export_saved_model`, which alone takes it; None for its default.
+        options: As for `export_saved_model`, `export_litert` or `export_onnx`. Left out, `name` is
+            that of the run, or of `out`; `probabilities` and `vocabulary` are those of its data.
 
     Returns:
         The folder of the version.
@@ -69,21 +63,13 @@ def export_run(
     """
     run, export = Run(path), exporter(target)
     data = run.config["data"]
-    if name is OF_RUN:
-        name = None if out else run.path.resolve().name
-    if probabilities is OF_RUN:
-        probabilities = "sigmoid" if data["kind"] == "piano_roll" else "softmax"
-    own = {"quantize": quantize, "max_steps": max_steps, "jit_compile": jit_compile}
-    return export(
-        run.model(),
-        out or run / ("served" if target == "saved_model" else target),
-        version=version,
-        name=name,
-        probabilities=probabilities,
-        vocabulary=data["vocabulary"] if vocabulary is OF_RUN else vocabulary,
-        signatures=signatures,
-        **{option: value for option, value in own.items() if value is not None},
-    )
+    of_run = {
+        "name": None if out else run.path.resolve().name,
+        "probabilities": "sigmoid" if data["kind"] == "piano_roll" else "softmax",
+        "vocabulary": data["vocabulary"],
+    }
+    out = out or run / ("served" if target == "saved_model" else target)
+    return export(run.model(), out, **{**of_run, **options})
 
 
 def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:

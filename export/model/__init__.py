@@ -1,1 +1,1 @@
-"""What is exported: which models, their signatures and the record beside them."""
+"""Models for export: eligibility, streaming, signatures and the record beside them."""

@@ -1,18 +1,20 @@
-"""Which models can be exported, and how one is called."""
+"""Checks of the model: which ones can be exported, and how one is called."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import keras
 
-from ...layers import Operator
+from ...layers import Operator, WeightNoise
 from ...training.models import OneHot
 from ...utils.errors import UserError
+from ...utils.keras_compat import sublayers
 from ...utils.validation import positive_integer
 
 
 def exportable(model: keras.Model) -> None:
-    """Raises a `UserError` that says why `model` cannot be exported, if it cannot."""
+    """Raises a `UserError` with the reason if `model` cannot be exported."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise UserError(
@@ -32,38 +34,38 @@ def exportable(model: keras.Model) -> None:
             f"`model` must not be stateful, got {model.name!r}: build it with stateful=False and "
             "copy the weights; the signature `step` hands the states to the client."
         )
-    if True in _values_of(config, "unroll"):
-        raise UserError(
-            f"`model` must not be unrolled, which fixes its length, got {model.name!r}: build it "
-            "with unroll=False and copy the weights."
-        )
     for name, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
             raise UserError(f"`model` must have one {name}, got {len(tensors)}.")
     shape = model.inputs[0].shape
-    if len(shape) not in (2, 3) or shape[0] is not None or shape[1] is not None:
+    if len(shape) not in (2, 3) or shape[0] is not None:
         raise UserError(
-            "`model` must take inputs of shape (None, None) or (None, None, features), open in "
-            f"batch and length, got {tuple(shape)}."
+            "`model` must take inputs of shape (None, steps) or (None, steps, features), open in "
+            f"the batch, got {tuple(shape)}."
         )
     if len(shape) == 2 and not takes_tokens(model):
         raise UserError(
-            "`model` must take float inputs as (None, None, features), got "
-            f"{tuple(shape)} of {model.inputs[0].dtype}: reshape them to (None, None, 1)."
+            "`model` must take float inputs as (None, steps, features), got "
+            f"{tuple(shape)} of {model.inputs[0].dtype}: reshape them to (None, steps, 1)."
         )
     shape = model.outputs[0].shape
     if len(shape) not in (2, 3) or shape[-1] is None:
         raise UserError(
-            "`model` must give outputs of shape (None, None, units), or (None, units) for the "
+            "`model` must give outputs of shape (None, steps, units), or (None, units) for the "
             f"last step alone, got {tuple(shape)}."
         )
     for layer in layers_in(model):
-        if isinstance(layer, keras.layers.TimeDistributed) and any(
-            isinstance(part, keras.layers.RNN) for part in layers_in(layer)
+        if _is_model(layer) or not has_recurrent(layer):
+            continue
+        # The lengths of a request reach a recurrent layer as a mask.
+        masked = "mask" in inspect.signature(layer.call).parameters
+        if isinstance(layer, keras.layers.TimeDistributed) or not (
+            masked or isinstance(layer, WeightNoise)
         ):
             raise UserError(
-                f"`model` must not have a recurrent layer inside of TimeDistributed, got "
-                f"{layer.name!r}: its sequences are not those of the model."
+                f"`model` must not have a recurrent layer inside of {layer.name!r} "
+                f"({type(layer).__name__}), out of reach of a mask over time: use it in the model "
+                "itself."
             )
 
 
@@ -84,7 +86,7 @@ def takes_tokens(model: keras.Model) -> bool:
 
 
 def tokens_of(model: keras.Model) -> int | None:
-    """How many tokens `model` knows, as the layer that takes them in says; None if none does."""
+    """Number of tokens that the input layer of `model` knows; None if it does not say."""
     names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Operator, "num_tokens"))
     sizes = [
         getattr(layer, name)
@@ -107,20 +109,14 @@ def read_vocabulary(vocabulary: Sequence[str] | int | None) -> tuple[list[str] |
     return texts, len(texts)
 
 
-def layers_in(
-    layer: keras.layers.Layer, seen: set[int] | None = None
-) -> Iterator[keras.layers.Layer]:
-    """Every layer that `layer` is made of, itself included, each once."""
-    seen = set() if seen is None else seen
-    if id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield layer
-    for value in vars(layer).values():
-        values = value.values() if isinstance(value, dict) else value
-        for part in values if isinstance(value, (dict, list, tuple)) else [value]:
-            if isinstance(part, keras.layers.Layer):
-                yield from layers_in(part, seen)
+def has_recurrent(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is recurrent or has a recurrent one inside."""
+    return any(isinstance(part, keras.layers.RNN) for part in layers_in(layer))
+
+
+def layers_in(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Every layer that `layer` is made of, itself included."""
+    return [layer, *sublayers(layer)]
 
 
 def precision(model: keras.Model) -> str:

@@ -1,4 +1,4 @@
-"""What a served model refuses: checks in its graph that end in InvalidArgument, in one line.
+"""Input checks in the graph of a served model, which raise InvalidArgument in one line.
 
 TF Serving checks the types and names of inputs by itself. These are the mistakes that a graph would
 answer with numbers: a token that wraps around, a state that is broadcast, a NaN that spreads. What

@@ -1,18 +1,18 @@
-"""export.json: what a version folder holds, for those who serve it and for the check.
+"""export.json: the metadata of a version folder.
 
 model, version      its name, the folder's number
 versions            of this package, Keras, TensorFlow and Python
-weights             how many numbers were learned
+weights             the number of parameters
 features            D; null for a model of tokens
-tokens, vocabulary  how many tokens there are, and their texts where they are known
+tokens, vocabulary  number of tokens, and their texts where they are known
 outputs, state      V, and S, which is null where there is no step
-probabilities       what turns y into probabilities: "sigmoid", "softmax" or null
+probabilities       activation that turns y into probabilities: "sigmoid", "softmax" or null
 max_steps           the most steps that a request may generate
 jit_compile         whether XLA compiles the signatures
 precision           the coarsest type that a layer computes in
 signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the same}}
-golden              inputs and what they give: [{"signature", "inputs", "outputs"}], each array
-                    as {"shape", "dtype", "base64"}, little-endian
+golden              expected outputs: [{"signature", "inputs", "outputs"}], each array as {"shape",
+                    "dtype", "base64"}, little-endian
 files               {name: sha256} of the other files of the folder
 """
 
@@ -34,23 +34,20 @@ from ...training.run_folder import versions
 from ...utils.errors import UserError
 from .eligibility import call, precision
 from .signature_specs import Arrays
+from .signatures import PADDED, WHOLE
 
 if TYPE_CHECKING:
-    from .signatures import Served, Specification
+    from .signatures import ServingSignatures
     from .version import Version
 
 RECORD = "export.json"
 BATCHES, LENGTHS = (1, 3), (2, 7)
 
 
-def record_of(served: Served, version: Version, vocabulary: list[str] | None) -> dict[str, Any]:
-    """The content of export.json, all but the files.
-
-    Args:
-        served: `signatures.Served`.
-        version: `version.Version`.
-        vocabulary: List of texts or None.
-    """
+def record_of(
+    served: ServingSignatures, version: Version, vocabulary: list[str] | None
+) -> dict[str, Any]:
+    """The content of export.json, all but the files."""
     options = served.options
     return {
         "model": version.name,
@@ -61,53 +58,57 @@ def record_of(served: Served, version: Version, vocabulary: list[str] | None) ->
         "tokens": served.tokens,
         "vocabulary": vocabulary,
         "outputs": served.units,
-        "state": served.streamed.size if served.streamed.widths else None,
+        "state": served.streaming.size or None,
         "probabilities": options.probabilities,
         "max_steps": options.max_steps,
         "jit_compile": options.jit_compile,
         "precision": precision(served.model),
-        "signatures": described(served.specification),
-        "golden": [encoded_case(*case) for case in golden(served)],
+        "signatures": {
+            signature: {
+                side: {
+                    n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()
+                }
+                for side, of in sides.items()
+            }
+            for signature, sides in served.specification.items()
+        },
+        "golden": [
+            {"signature": name, "inputs": _encoded(inputs), "outputs": _encoded(outputs)}
+            for name, inputs, outputs in golden(served)
+        ],
     }
 
 
-def described(specification: Specification) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """`Served.specification` as JSON holds it."""
-    return {
-        signature: {
-            way: {n: {"shape": list(shape), "dtype": dtype} for n, (shape, dtype) in of.items()}
-            for way, of in ways.items()
-        }
-        for signature, ways in specification.items()
-    }
-
-
-def fits(shape: Sequence[int], specified: Sequence[int | None]) -> bool:
-    """Whether an array's shape is one that a signature takes, in which None is any size."""
-    return len(shape) == len(specified) and all(
-        size in (None, got) for size, got in zip(specified, shape)
-    )
-
-
-def golden(served: Served) -> Iterator[tuple[str, Arrays, Arrays]]:
+def golden(served: ServingSignatures) -> Iterator[tuple[str, Arrays, Arrays]]:
     """Cases (signature, inputs, outputs): whole sequences as Keras computes them, then the others.
 
-    Whole sequences come in two batch sizes and two lengths. The other signatures have no equal in
-    Keras: what they give before they are saved is what they must give afterwards.
+    Whole sequences come in two batch sizes and two lengths. The signatures with a state have no
+    equal in Keras: what they give before they are saved is what they must give afterwards.
     """
     random = np.random.default_rng(0)
     functions, whole = served.functions(), whole_by_keras(served)
-    for batch in BATCHES:
-        for length in LENGTHS:
-            inputs = example(served, "serving_default", random, batch, length)
-            yield "serving_default", inputs, whole(inputs)
-    for name in served.names[1:]:
-        inputs = example(served, name, random, BATCHES[-1], LENGTHS[0])
-        yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
+    for name in served.names:
+        every = sizes(served, name, LENGTHS) if name == WHOLE else [(BATCHES[-1], LENGTHS[0])]
+        for batch, length in every:
+            inputs = example(served, name, random, batch, length)
+            if name in (WHOLE, PADDED):
+                yield name, inputs, whole(inputs)
+            else:
+                yield name, inputs, arrays(functions[name](*map(tf.constant, inputs.values())))
+
+
+def sizes(
+    served: ServingSignatures, signature: str, lengths: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """(batch, length) of the examples that a signature takes."""
+    (rows, *_), _ = next(iter(served.specification[signature]["inputs"].values()))
+    for batch in BATCHES if rows is None else [rows]:
+        for length in lengths if served.length is None else [served.length]:
+            yield batch, length
 
 
 def example(
-    served: Served, name: str, random: np.random.Generator, batch: int, length: int
+    served: ServingSignatures, name: str, random: np.random.Generator, batch: int, length: int
 ) -> Arrays:
     """Inputs of a signature: {name: array}."""
     inputs = {}
@@ -127,10 +128,11 @@ def example(
     return inputs
 
 
-def whole_by_keras(served: Served) -> Callable[[Arrays], Arrays]:
-    """What the model itself gives for the x of `serving_default`, all of whose steps count."""
-    # Where T is known, Keras builds another loop.
-    spec = tf.TensorSpec(*served.specification["serving_default"]["inputs"]["x"])
+def whole_by_keras(served: ServingSignatures) -> Callable[[Arrays], Arrays]:
+    """The outputs of the Keras model for the x of a case, all of whose steps count."""
+    shape, dtype = served.specification[WHOLE]["inputs"]["x"]
+    # With the shape of the signature: where T is known, Keras builds another loop.
+    spec = tf.TensorSpec((None, *shape[1:]), dtype)
     whole = tf.function(lambda x: call(served.model, x), input_signature=[spec], autograph=False)
 
     def run(inputs: Arrays) -> Arrays:
@@ -149,13 +151,8 @@ def arrays(tensors: Mapping[str, Any]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def encoded_case(signature: str, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
-    """A golden case as JSON holds it."""
-    ways = {"inputs": inputs, "outputs": outputs}
-    return {
-        "signature": signature,
-        **{way: {name: encoded(a) for name, a in given.items()} for way, given in ways.items()},
-    }
+def _encoded(named: Arrays) -> dict[str, dict[str, Any]]:
+    return {name: encoded(array) for name, array in named.items()}
 
 
 def encoded(array: np.ndarray) -> dict[str, Any]:

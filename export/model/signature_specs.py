@@ -8,19 +8,18 @@ import numpy as np
 
 # {name: array}
 Arrays = dict[str, np.ndarray]
-# {signature: {"inputs" or "outputs": {name: {"dtype": ..., "shape": [...]}}}}
+# {signature: {"inputs" or "outputs": {name: {"dtype": ..., "shape": [...]}}}}; an open size is -1,
+# and the shape of an unknown rank None.
 Specs = dict[str, dict[str, dict[str, dict[str, Any]]]]
+# NumPy's names of TensorFlow's types, where they differ.
+NUMPY = {"float": "float32", "double": "float64", "half": "float16", "string": "object"}
 
 
 def specs(signatures: Mapping[str, Any]) -> Specs:
     """Inputs and outputs of each signature.
 
     Args:
-        signatures: A `SignatureDefMap` as JSON has it.
-
-    Returns:
-        Dict from a signature's name to {"inputs": {name: {"dtype": ..., "shape": [...]}},
-        "outputs": {...}}; an open size is -1.
+        signatures: A `SignatureDefMap`, or a `MetaGraphDef`, as JSON has it.
 
     Example:
 
@@ -40,7 +39,9 @@ def specs(signatures: Mapping[str, Any]) -> Specs:
 
 def _spec(info: Mapping[str, Any]) -> dict[str, Any]:
     dtype = re.sub("^DT_", "", info["dtype"]).lower()
-    dtype = {"float": "float32", "double": "float64", "half": "float16"}.get(dtype, dtype)
+    dtype = NUMPY.get(dtype, dtype)
+    shape = info.get("tensor_shape", {})
+    if shape.get("unknown_rank"):
+        return {"dtype": dtype, "shape": None}
     # protobuf leaves out what is 0.
-    sizes = info.get("tensor_shape", {}).get("dim", [])
-    return {"dtype": dtype, "shape": [int(dim.get("size", 0)) for dim in sizes]}
+    return {"dtype": dtype, "shape": [int(dim.get("size", 0)) for dim in shape.get("dim", [])]}

@@ -1,32 +1,37 @@
-"""The signatures of an exported model: what each takes, gives, refuses and computes.
+"""Serving signatures of an exported model: inputs, outputs, checks, computation.
 
 Shapes: B batch, T time steps, D input features, S all states side by side, V units of y. A model of
 tokens takes x (B, T) and x_t (B,), int32. Every tensor has the batch first, none is a scalar, and
 no input has the name of an output.
 
-    serving_default   x, lengths                              y
+    serving_default   x                                       y
+    padded            x, lengths                              y
     prefill           x, lengths, state                       y, next_state
     step              x_t, state                              y_t, next_state
     initial_state     rows                                    state
     generate          x_t, state, steps, temperature, seed    samples, next_state
+
+The inputs of a signature are not optional. `serving_default` takes x alone, which every client can
+send; rows of different lengths go to `padded`. `prefill` has no form without `lengths`: a server
+that pads the requests of a batch would change the state after a row's last step.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import keras
 import tensorflow as tf
 
 from ...utils.errors import UserError
-from . import input_checks as guards
+from . import input_checks
 from .eligibility import takes_tokens, tokens_of
 from .sampling import draw_frame, draw_tokens
-from .streaming import Streamed
+from .streaming import StreamingModel
 
-WHOLE = "serving_default"
+WHOLE, PADDED, GENERATE = "serving_default", "padded", "generate"
 STREAMING = ("prefill", "step", "initial_state")
-GENERATE = "generate"
-SIGNATURES = (WHOLE, *STREAMING, GENERATE)
+SIGNATURES = (WHOLE, PADDED, *STREAMING, GENERATE)
 # {name: (shape, dtype)}, and these of {signature: {"inputs" or "outputs": ...}}.
 Tensors = dict[str, tuple[tuple[int | None, ...], str]]
 Specification = dict[str, dict[str, Tensors]]
@@ -36,12 +41,12 @@ PROBABILITIES = {"sigmoid": draw_frame, "softmax": draw_tokens}
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is to be exported, beside the model.
+    """Options of an export.
 
     Attributes:
         signatures: Names out of `SIGNATURES`; None for all that the model can have.
         probabilities: `"sigmoid"` or `"softmax"` where y are logits of such; None for neither.
-        tokens: How many tokens a model of tokens takes; None for what its layers log.
+        tokens: How many tokens a model of tokens takes; None for what its layers say.
         max_steps: The most steps that one request may generate.
         jit_compile: Whether XLA compiles the signatures.
     """
@@ -53,12 +58,13 @@ class Options:
     jit_compile: bool = False
 
 
-class Served:
+class ServingSignatures:
     """The functions that are served for a model.
 
     Args:
-        model: A model that `contract.exportable` lets through.
+        model: A model that `eligibility.exportable` accepts.
         options: `Options`.
+        offered: Names of the signatures that the format can have.
         checked: Whether the functions check their inputs; other formats than a SavedModel have no
             operations for that.
 
@@ -66,20 +72,26 @@ class Served:
         names: The signatures that there are.
         specification: For each, {"inputs": {name: (shape, dtype)}, "outputs": the same}; an open
             size in a shape is None.
-        streamed: The model's `Streamed`.
+        streaming: The `StreamingModel`.
 
     Raises:
-        UserError: A signature was asked for that the model cannot have.
+        UserError: A signature was requested that the model or the format cannot have.
     """
 
     def __init__(
-        self, model: keras.Model, options: Options = Options(), *, checked: bool = True
+        self,
+        model: keras.Model,
+        options: Options = Options(),
+        *,
+        offered: Sequence[str] = SIGNATURES,
+        checked: bool = True,
     ) -> None:
         self.model, self.options, self._checked = model, options, checked
-        self.streamed = Streamed(model)
+        self.streaming = StreamingModel(model)
         self.is_text = takes_tokens(model)
         known = tokens_of(model) if self.is_text else None
         self.tokens = options.tokens or known
+        self.length: int | None = model.inputs[0].shape[1]
         self.last_only = len(model.outputs[0].shape) == 2
         if self.is_text and self.tokens is None:
             raise UserError(
@@ -91,7 +103,7 @@ class Served:
                 f"`vocabulary` must have at most the {known} tokens that the model takes, got "
                 f"{self.tokens}."
             )
-        self.names = self._names()
+        self.names = self._names(offered)
         self.specification = {name: self._specified(name) for name in self.names}
 
     def functions(self) -> dict[str, Any]:
@@ -108,28 +120,36 @@ class Served:
         """D, None for a model of tokens."""
         return None if self.is_text else self.model.inputs[0].shape[-1]
 
-    def _names(self) -> tuple[str, ...]:
-        why_not: dict[str, str | None] = dict.fromkeys(
-            (*STREAMING, GENERATE), self.streamed.why_not
-        )
-        why_not[GENERATE] = why_not[GENERATE] or self._why_no_feedback()
-        asked = self.options.signatures
-        if asked is None:
-            if self.streamed.why_not is not None:
-                raise UserError(
-                    f"`model` has no step: {self.streamed.why_not}. Pass "
-                    f"signatures=({WHOLE!r},) to serve whole sequences alone."
-                )
-            return tuple(name for name in SIGNATURES if why_not.get(name) is None)
-        for name in asked:
-            if name not in SIGNATURES:
-                listed = ", ".join(map(repr, SIGNATURES))
-                raise UserError(f"`signatures` must be out of {listed}, got {name!r}.")
-            if why_not.get(name) is not None:
-                raise UserError(f"`signatures` cannot have {name!r}: {why_not[name]}.")
-        return tuple(name for name in SIGNATURES if name in asked or name == WHOLE)
+    @property
+    def batching(self) -> bool:
+        """Whether a server may batch requests to `serving_default`, padded to one length.
 
-    def _why_no_feedback(self) -> str | None:
+        Where a later step changes an earlier output, they would get other numbers.
+        """
+        return self.length is not None or ("step" in self.names and not self.last_only)
+
+    def _names(self, offered: Sequence[str]) -> tuple[str, ...]:
+        no_step = self.streaming.unsupported_reason
+        reasons: dict[str, str | None] = dict.fromkeys((*STREAMING, GENERATE), no_step)
+        reasons[PADDED] = no_step if self.length is not None else None
+        reasons[GENERATE] = no_step or self._no_feedback()
+        requested = self.options.signatures
+        if requested is None:
+            if self.length is None and no_step is not None:
+                raise UserError(
+                    f"`model` has no step: {no_step}. Pass signatures=({WHOLE!r}, {PADDED!r}) to "
+                    "serve whole sequences alone."
+                )
+            return tuple(name for name in offered if reasons.get(name) is None)
+        for name in requested:
+            if name not in offered:
+                listed = ", ".join(map(repr, offered))
+                raise UserError(f"`signatures` must be out of {listed}, got {name!r}.")
+            if reasons.get(name) is not None:
+                raise UserError(f"`signatures` cannot have {name!r}: {reasons[name]}.")
+        return tuple(name for name in offered if name in requested or name == WHOLE)
+
+    def _no_feedback(self) -> str | None:
         """Why the outputs cannot be fed back as inputs; None if they can."""
         probabilities = self.options.probabilities
         if probabilities is None:
@@ -148,10 +168,11 @@ class Served:
         """What a signature takes and gives; see `specification`."""
         features = () if self.is_text else (self.features,)
         of_x = "int32" if self.is_text else "float32"
-        state = ((None, self.streamed.size), "float32") if self.streamed.widths else None
+        state = (None, self.streaming.size), "float32"
+        y = (None, *self.model.outputs[0].shape[1:]), "float32"
         integers = ((None,), "int32")
         tensors = {
-            "x": ((None, None, *features), of_x),
+            "x": ((None, self.length, *features), of_x),
             "x_t": ((None, *features), of_x),
             "lengths": integers,
             "state": state,
@@ -160,13 +181,15 @@ class Served:
             "steps": integers,
             "seed": integers,
             "temperature": ((None,), "float32"),
-            "y": ((None, self.units) if self.last_only else (None, None, self.units), "float32"),
+            "y": y,
+            "probabilities": y,
             "y_t": ((None, self.units), "float32"),
+            "probabilities_t": ((None, self.units), "float32"),
             "samples": ((None, None, *features), of_x),
         }
-        tensors["probabilities"], tensors["probabilities_t"] = tensors["y"], tensors["y_t"]
         given, returned = {
-            WHOLE: (["x", "lengths"], ["y"]),
+            WHOLE: (["x"], ["y"]),
+            PADDED: (["x", "lengths"], ["y"]),
             "prefill": (["x", "lengths", "state"], ["y", "next_state"]),
             "step": (["x_t", "state"], ["y_t", "next_state"]),
             "initial_state": (["rows"], ["state"]),
@@ -196,40 +219,46 @@ class Served:
         return tf.function(serve, input_signature=specs, autograph=False)
 
     def _check(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The inputs, which must be what `docs/export.md` says of each; see `guards`."""
-        checks, finite = guards.same_rows(inputs), ["state", "temperature"]
+        """The inputs, after the checks that `docs/export.md` lists."""
+        checks, finite = input_checks.same_rows(inputs), ["state", "temperature"]
         for name in ("x", "x_t"):
             if name in inputs and self.is_text and self.tokens is not None:
-                checks.append(guards.within(name, inputs[name], self.tokens - 1))
+                checks.append(input_checks.within(name, inputs[name], self.tokens - 1))
         if not self.is_text:
             finite += ["x", "x_t"]
         if "x" in inputs:
-            checks.append(guards.some_steps("x", inputs["x"]))
-            checks.append(guards.within("lengths", inputs["lengths"], tf.shape(inputs["x"])[1]))
+            checks.append(input_checks.some_steps("x", inputs["x"]))
+        if "lengths" in inputs:
+            checks.append(
+                input_checks.within("lengths", inputs["lengths"], tf.shape(inputs["x"])[1])
+            )
         if "steps" in inputs:
-            checks.append(guards.within("steps", inputs["steps"], self.options.max_steps))
-            checks.append(guards.not_negative("temperature", inputs["temperature"]))
-        # What is computed would else begin beside them, and allocate for steps beyond the cap.
+            checks.append(input_checks.within("steps", inputs["steps"], self.options.max_steps))
+            checks.append(input_checks.not_negative("temperature", inputs["temperature"]))
+        # Else the computation starts beside them, and allocates for steps beyond the cap.
         with tf.control_dependencies(checks):
             return {
-                name: guards.finite(name, value) if name in finite else tf.identity(value)
+                name: input_checks.finite(name, value) if name in finite else tf.identity(value)
                 for name, value in inputs.items()
             }
 
-    def _serving_default(self, x: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._outputs(self.streamed.whole(x, lengths), lengths)
+    def _serving_default(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._outputs(self.streaming.whole(x))
+
+    def _padded(self, x: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._outputs(self.streaming.whole(x, lengths), lengths)
 
     def _prefill(self, x: tf.Tensor, lengths: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
-        y, state = self.streamed.prefill(x, lengths, state)
+        y, state = self.streaming.prefill(x, lengths, state)
         return {**self._outputs(y, lengths), "next_state": state}
 
     def _step(self, x_t: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
-        y, state = self.streamed.step(x_t, state)
+        y, state = self.streaming.step(x_t, state)
         outputs = self._outputs(y)
         return {**{f"{name}_t": value for name, value in outputs.items()}, "next_state": state}
 
     def _initial_state(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"state": self.streamed.initial_state(tf.shape(rows)[0])}
+        return {"state": self.streaming.initial_state(tf.shape(rows)[0])}
 
     def _generate(
         self,
@@ -239,17 +268,17 @@ class Served:
         temperature: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        # There is no `generate` without them.
+        # `generate` exists only with them.
         draw = PROBABILITIES[cast(str, self.options.probabilities)]
         most = tf.reduce_max(tf.concat([steps, [0]], 0))
-        # Of no elements at all nothing could be stacked.
+        # An array of no elements cannot be stacked.
         samples = tf.TensorArray(x_t.dtype, size=most + 1, element_shape=x_t.shape)
         samples = samples.write(most, tf.zeros_like(x_t))
 
         def one_step(
             i: tf.Tensor, x_t: tf.Tensor, state: tf.Tensor, samples: Any
         ) -> tuple[Any, ...]:
-            y, new_state = self.streamed.step(x_t, state)
+            y, new_state = self.streaming.step(x_t, state)
             drawn = draw(tf.cast(y, "float32"), temperature, seed, i)
             goes_on = i < steps
             goes_on_here = goes_on if self.is_text else goes_on[:, None]

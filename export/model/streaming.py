@@ -1,85 +1,82 @@
-"""A model whose states come in from outside and go out again.
+"""A Keras model with its states as explicit inputs and outputs.
 
 Shapes: B batch, T time steps, D input features, S the states of all recurrent layers side by side.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ...layers import WeightNoise
 from ...recurrence.tensorflow import as_exported
 from ...training.models import OneHot
-from .eligibility import call, layers_in
+from .eligibility import call, has_recurrent, layers_in
 
-# How Keras asks a cell for its masks of dropout.
-DRAWN = ("get_dropout_mask", "get_recurrent_dropout_mask")
 # Layers that compute each step by itself, with the rank of a sequence that they take.
 STEP_BY_STEP = {keras.layers.Dense: 3, keras.layers.Embedding: 2, OneHot: 2}
+# Keras's cells draw masks of dropout, and move their seed on, in inference too.
+DROPOUT_CELLS = (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
+# How a recurrent layer is called: run(layer, sequences, **its other arguments).
+Run = Callable[..., Any]
 
 
-class Streamed:
-    """A Keras model as functions of its input and its states; the model stays as it is.
+class StreamingModel:
+    """Functions of the input and the states of a Keras model, which stays as it is.
 
-    While one of the functions runs, the recurrent layers of the model (those of this package and
-    of Keras) start from the states that they are given instead of zeros, and leave a record of
-    their last ones. Everything else is the model's own graph, called as always.
+    The functions call a clone of the model, made by `keras.models.clone_model`, in which every
+    layer is wrapped and shares the weights of the original. The wrappers of recurrent layers (this
+    package's and Keras's) receive their initial states and return their last ones.
 
     Args:
-        model: A model that `contract.exportable` lets through.
+        model: A model that `eligibility.exportable` accepts.
 
     Attributes:
-        widths: Width of each state, in the order of their places in S; None where the model cannot
-            be streamed.
-        why_not: Why the model has no states that a step could hand on, a sentence; None if it has.
+        widths: Width of each state, in the order of their places in S; empty without a step.
+        unsupported_reason: Why the model has no step, a clause; None if it has.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self.model = model
-        self._recurrent = [part for part in layers_in(model) if _is_recurrent(part)]
+        self._run: Run = lambda layer, sequences, **given: layer.call(sequences, **given)
+        self._one_step = False
+        self._wrapped = {}
+        self._cells = [part for part in layers_in(model) if isinstance(part, DROPOUT_CELLS)]
+        with self._running(self._run):
+            # A functional model of the same layers: Keras's `Sequential` has other ways to run.
+            graph = keras.Model(model.inputs, model.outputs)
+            self._clone = keras.models.clone_model(graph, clone_function=self._wrap)
         self._in_order = []
-        self.why_not = self._let_a_step_through()
-        sizes = [layer.state_size for layer in self._in_order]
-        self.widths = None if self.why_not else [int(n) for n in keras.tree.flatten(sizes)]
+        self.unsupported_reason = self._find_unsupported(model)
+        sizes = [] if self.unsupported_reason else [layer.state_size for layer in self._in_order]
+        self.widths: list[int] = [int(n) for n in keras.tree.flatten(sizes)]
 
     @property
     def size(self) -> int:
         """S."""
-        return sum(self.widths or ())
+        return sum(self.widths)
 
     def initial_state(self, rows: Any) -> tf.Tensor:
         """The states before the first step, (rows, S) float32."""
-        states = [
-            state
-            for layer in self._in_order
-            for state in keras.tree.flatten(layer.get_initial_state(rows))
-        ]
-        return _side_by_side(states)
+        states = [layer.get_initial_state(rows) for layer in self._in_order]
+        return _side_by_side(keras.tree.flatten(states))
 
-    def whole(self, x: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def whole(self, x: tf.Tensor, lengths: tf.Tensor | None = None) -> tf.Tensor:
         """The model's output for whole sequences, from its own first states.
 
         Args:
             x: (B, T, D), or tokens (B, T).
-            lengths: int32 (B,): how many steps of each row count. The rest is masked.
+            lengths: int32 (B,): how many steps of each row count, the rest is masked; None for all.
         """
 
-        def own_states(
-            layer: Any,
-            own: Callable[..., Any],
-            sequences: tf.Tensor,
-            initial_state: Any = None,
-            mask: Any = None,
-            **_: Any,
-        ) -> Any:
-            counts = _counted(sequences, lengths, mask)
-            return own(sequences, initial_state=initial_state, mask=counts)
+        def from_own_states(layer: Any, sequences: tf.Tensor, **given: Any) -> Any:
+            if lengths is not None:
+                given["mask"] = _counted(sequences, lengths, given.get("mask"))
+            return layer.call(sequences, **given)
 
-        with self._replaced(own_states):
-            return call(self.model, x)
+        with self._running(from_own_states):
+            return call(self._clone, x)
 
     def prefill(
         self, x: tf.Tensor, lengths: tf.Tensor, state: tf.Tensor
@@ -95,12 +92,10 @@ class Streamed:
             The model's output, and the states after each row's last step, (B, S) float32.
         """
 
-        def all_steps(
-            layer: Any, own: Callable[..., Any], sequences: tf.Tensor, states: list[Any]
-        ) -> tuple[Any, list[Any], list[Any]]:
-            counts = _counted(sequences, lengths)
-            with _attributes(layer, return_state=True):
-                y, *rest = own(sequences, initial_state=states, mask=counts)
+        def all_steps(layer: Any, sequences: tf.Tensor, states: list[Any]) -> tuple[Any, ...]:
+            mask = _counted(sequences, lengths)
+            with _attributes([layer], return_state=True):
+                y, *rest = layer.call(sequences, initial_state=states, mask=mask)
             return y, rest[: len(states)], rest[len(states) :]
 
         return self._with_states(all_steps, x, state)
@@ -116,53 +111,31 @@ class Streamed:
             The model's output at this step, (B, V), and the new states (B, S) float32.
         """
 
-        def one_step(
-            layer: Any, own: Callable[..., Any], sequences: tf.Tensor, states: list[Any]
-        ) -> tuple[Any, list[Any], list[Any]]:
+        def one_step(layer: Any, sequences: tf.Tensor, states: list[Any]) -> tuple[Any, ...]:
             y, states = layer.cell(_at_step(sequences), states)
             states = list(states) if isinstance(states, (list, tuple)) else [states]
             over_time = [tf.expand_dims(state, 1) for state in keras.tree.flatten(states)]
             return (tf.expand_dims(y, 1) if layer.return_sequences else y), states, over_time
 
-        with self._without_time():
+        with _attributes([self], _one_step=True):
             y, state = self._with_states(one_step, tf.expand_dims(x_t, 1), state)
         return (_at_step(y) if len(y.shape) == 3 else y), state
 
-    @contextlib.contextmanager
-    def _without_time(self) -> Iterator[None]:
-        """In the block, layers that compute every step alike get one without the axis of time.
-
-        A product with a matrix takes nine more operations for that axis, as long as the product.
-        """
-
-        def one_step(
-            rank: int, own: Callable[..., Any], x: tf.Tensor, *arguments: Any, **options: Any
-        ) -> Any:
-            if len(x.shape) != rank:
-                return own(x, *arguments, **options)
-            return tf.expand_dims(own(_at_step(x), *arguments, **options), 1)
-
-        with contextlib.ExitStack() as stack:
-            for layer in layers_in(self.model):
-                rank = STEP_BY_STEP.get(type(layer))
-                if rank is not None:
-                    own = functools.partial(one_step, rank, layer.call)
-                    stack.enter_context(_attributes(layer, call=own))
-            yield
-
     def _with_states(
-        self, run: Callable[..., tuple[Any, list[Any], list[Any]]], x: tf.Tensor, state: tf.Tensor
+        self, run: Callable[..., tuple[Any, ...]], x: tf.Tensor, state: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs the model with `run(layer, own call, sequences, states)` for recurrent layers."""
-        widths = self.widths or ()
-        before = iter(tf.split(state, widths, axis=-1) if len(widths) > 1 else [state])
+        """Calls the clone with `run(layer, sequences, states)` for recurrent layers.
+
+        `run` returns y, the new states and the states of every step.
+        """
+        before = iter(tf.split(state, self.widths, axis=-1) if len(self.widths) > 1 else [state])
         after = []
 
-        def from_states(layer: Any, own: Callable[..., Any], sequences: tf.Tensor, **_: Any) -> Any:
+        def from_states(layer: Any, sequences: tf.Tensor, **_: Any) -> Any:
             states = keras.tree.map_structure(
                 lambda _: tf.cast(next(before), layer.cell.compute_dtype), list(layer.state_size)
             )
-            y, states, state_sequences = run(layer, own, sequences, states)
+            y, states, state_sequences = run(layer, sequences, states)
             after.extend(keras.tree.flatten(states))
             result = [tf.cast(y, layer.compute_dtype)]
             if layer.return_state:
@@ -171,80 +144,127 @@ class Streamed:
                 result += state_sequences
             return result[0] if len(result) == 1 else tuple(result)
 
-        with self._replaced(from_states):
-            y = call(self.model, x)
+        with self._running(from_states):
+            y = call(self._clone, x)
         return y, _side_by_side(after)
 
     @contextlib.contextmanager
-    def _replaced(self, run: Callable[..., Any]) -> Iterator[None]:
-        """In the block, a recurrent layer is `run(layer, its own call, sequences, ...)`."""
-        with contextlib.ExitStack() as stack:
-            for layer in self._recurrent:
-                own = functools.partial(run, layer, layer.call)
-                stack.enter_context(_attributes(layer, call=own))
-                # Keras draws the masks of dropout, and moves its seed on, in inference too.
-                for part in layers_in(layer.cell):
-                    stack.enter_context(_attributes(part, **dict.fromkeys(DRAWN, _no_mask)))
-            stack.enter_context(as_exported())
+    def _running(self, run: Run) -> Iterator[None]:
+        """In the block, `run` calls the recurrent layers of the clone, without dropout."""
+        rates = {"dropout": 0.0, "recurrent_dropout": 0.0}
+        with _attributes([self], _run=run), _attributes(self._cells, **rates), as_exported():
             yield
 
-    def _let_a_step_through(self) -> str | None:
-        """Sees which recurrent layers a step meets in which order; gives the first `why_not`."""
-        for part in layers_in(self.model):
-            if isinstance(part, keras.layers.Bidirectional):
-                return f"{part.name!r} is Bidirectional and needs the end of a sequence"
+    def _wrap(self, layer: Any) -> Any:
+        """The layer of the clone for a layer of the model, one for all its uses."""
+        if id(layer) not in self._wrapped:
+            self._wrapped[id(layer)] = self._new_wrapper(layer)
+        return self._wrapped[id(layer)]
+
+    def _new_wrapper(self, layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer  # an operation of keras.ops
+        inner = layer
+        while isinstance(inner, WeightNoise):  # of training alone
+            inner = inner.layer
+        if isinstance(inner, keras.Model) and getattr(inner, "inputs", None):
+            return keras.models.clone_model(inner, clone_function=self._wrap)
+        kind = RecurrentWrapper if has_recurrent(inner) else StepwiseWrapper
+        return kind(inner, self, layer.name)
+
+    def _find_unsupported(self, model: keras.Model) -> str | None:
+        """Why there is no step, or None; also finds the order of the recurrent layers."""
+        x = model.inputs[0]
+        if x.shape[1] is not None:
+            return f"the model takes sequences of {x.shape[1]} steps alone"
         reasons = []
 
-        def seen(
-            layer: Any,
-            own: Callable[..., Any],
-            sequences: tf.Tensor,
-            initial_state: Any = None,
-            mask: Any = None,
-            **_: Any,
-        ) -> Any:
+        def seen(layer: Any, sequences: tf.Tensor, **given: Any) -> Any:
             self._in_order.append(layer)
-            reasons.append(_why_no_step(layer, initial_state, mask))
-            return own(sequences)
+            reasons.append(_no_step(layer, given))
+            return layer.call(sequences, **given)
 
-        x = self.model.inputs[0]
-        with self._replaced(seen):
-            call(self.model, tf.zeros((1, 1, *x.shape[2:]), x.dtype))
+        with self._running(seen):
+            call(self._clone, tf.zeros((1, 1, *x.shape[2:]), x.dtype))
         if not self._in_order:
             return "no layer is recurrent"
         return next((reason for reason in reasons if reason is not None), None)
 
 
+class _Wrapper(keras.layers.Layer):
+    """Wraps a layer of the model for the clone, with its weights and masks.
+
+    Keras records every symbolic call at the layer; those of the clone stay at its wrappers.
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, streaming: StreamingModel, name: str, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.layer, self._streaming = layer, streaming
+        self.supports_masking = True
+        self.built = True
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.layer.compute_mask(inputs, mask) if self.layer.supports_masking else None
+
+
+class RecurrentWrapper(_Wrapper):
+    """Wraps a recurrent layer: calls the function that its `StreamingModel` runs."""
+
+    def __init__(self, layer: keras.layers.Layer, streaming: StreamingModel, name: str) -> None:
+        # The original's `call` runs in the place of its `__call__`, with the same casts.
+        casts = {"dtype": layer.dtype_policy, "autocast": layer.autocast}
+        super().__init__(layer, streaming, name, **casts)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, **options: Any
+    ) -> Any:
+        given = {"initial_state": initial_state, "mask": mask, **options}
+        given = {name: value for name, value in given.items() if value is not None}
+        return self._streaming._run(self.layer, sequences, **given)
+
+
+class StepwiseWrapper(_Wrapper):
+    """Wraps any other layer; in a step, those of `STEP_BY_STEP` are called without the time axis.
+
+    A matrix product takes nine more operations for that axis, as long as the product.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, streaming: StreamingModel, name: str) -> None:
+        super().__init__(layer, streaming, name, autocast=False)
+        self._rank = STEP_BY_STEP.get(type(layer))
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._streaming._one_step and self._rank and len(inputs.shape) == self._rank:
+            return tf.expand_dims(self.layer(_at_step(inputs), *args, **kwargs), 1)
+        return self.layer(inputs, *args, **kwargs)
+
+
 @contextlib.contextmanager
-def _attributes(layer: Any, **values: Any) -> Iterator[None]:
-    """In the block, a layer has these attributes of its own; afterwards those that it had."""
-    before = vars(layer).copy()
-    vars(layer).update(values)
+def _attributes(objects: list[Any], **values: Any) -> Iterator[None]:
+    """Sets attributes of the objects for the block, and restores them after it."""
+    before = [(each, name, getattr(each, name)) for each in objects for name in values]
     try:
+        for each, name, _ in before:
+            setattr(each, name, values[name])
         yield
     finally:
-        for name in values:
-            if name in before:
-                vars(layer)[name] = before[name]
-            else:
-                del vars(layer)[name]
+        for each, name, value in before:
+            setattr(each, name, value)
 
 
-def _no_mask(values: Any) -> None:
-    """No units are dropped in inference."""
-
-
-def _is_recurrent(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.RNN)
-
-
-def _why_no_step(layer: Any, initial_state: Any, mask: Any) -> str | None:
-    """Why a recurrent layer cannot do online what it does with a whole sequence; None if it can."""
+def _no_step(layer: Any, given: dict[str, Any]) -> str | None:
+    """Why a recurrent layer cannot run step by step, or None."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return f"{layer.name!r} is Bidirectional and needs the end of a sequence"
+    if not isinstance(layer, keras.layers.RNN):
+        return f"{layer.name!r} hides the states of the recurrent layer inside of it"
     if layer.go_backwards:
         return f"{layer.name!r} has go_backwards=True and needs the end of a sequence"
-    if initial_state is not None:
+    if "initial_state" in given:
         return f"{layer.name!r} gets its first state from another layer of the model"
-    if mask is not None:
+    if "mask" in given:
         return (
             f"{layer.name!r} gets a mask from the model (Masking or mask_zero=True), under which "
             "it repeats its last output, and no state holds that: `lengths` stands in for a mask"
@@ -253,18 +273,14 @@ def _why_no_step(layer: Any, initial_state: Any, mask: Any) -> str | None:
 
 
 def _counted(sequences: tf.Tensor, lengths: tf.Tensor, mask: Any = None) -> tf.Tensor:
-    """The mask (B, T): the steps within each row's length, of which a mask may take more."""
+    """The mask (B, T) of the steps within each row's length, and within `mask`."""
     counts = tf.sequence_mask(lengths, tf.shape(sequences)[1])
     counts.set_shape(sequences.shape[:2])
     return counts if mask is None else tf.logical_and(counts, tf.cast(mask, "bool"))
 
 
 def _at_step(x: Any) -> Any:
-    """The one step in x, (B, 1, ...).
-
-    Where the axis of time has just been put there, that is undone instead of followed by one more
-    operation.
-    """
+    """Removes the time axis of x, (B, 1, ...); undoes an `expand_dims` without an operation."""
     if not tf.executing_eagerly() and x.op.type == "ExpandDims":
         return x.op.inputs[0]
     return tf.squeeze(x, 1)

@@ -1,4 +1,4 @@
-"""The numbered folder of an export: written beside its place, and then there as a whole."""
+"""The numbered folder of an export, written atomically."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 class Version:
-    """A version that is to be written.
+    """A new version.
 
     Args:
         path: Folder that holds the versions of the model.
@@ -42,15 +42,15 @@ class Version:
 
     @property
     def folder(self) -> Path:
-        """Its place."""
+        """Path of the version."""
         return self.path / str(self.number)
 
     @contextlib.contextmanager
     def written(self) -> Iterator[Path]:
-        """Gives a folder to make and fill, which then takes its place in one step.
+        """Yields a folder to create and fill, which is then renamed into place.
 
-        It lies beside `path`, so that who serves `path` never sees half a version; nothing is left
-        of it when the block fails.
+        It lies beside `path`: a server that watches `path` never sees half a version. If the block
+        fails, nothing is left of it.
 
         Raises:
             UserError: The folder cannot be written, with the system's reason.

@@ -1,7 +1,7 @@
-"""The requests with which TF Serving warms up a model before it serves it.
+"""Warm-up requests, which TF Serving replays before it serves a model.
 
 TF Serving replays assets.extra/tf_serving_warmup_requests, a TFRecord file of PredictionLog, so
-that the first user does not wait for what happens once.
+that the first user does not wait for one-time work.
 """
 
 import os
@@ -20,13 +20,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 def write_warmup(
     folder: str | os.PathLike[str], name: str, cases: Iterable[tuple[str, Arrays]]
 ) -> None:
-    """Writes the warm-up file of a version.
-
-    Args:
-        folder: Version folder.
-        name: Name of the model.
-        cases: (signature, {input: array}) of each request.
-    """
+    """Writes the warm-up file of a version: a request of model `name` for each case."""
     prediction_log = _protos()
     path = Path(folder, WARMUP)
     path.parent.mkdir()

@@ -1,7 +1,7 @@
-"""TF Serving's PredictionService and ModelService over gRPC, as handlers of bytes.
+"""Handlers of TF Serving's PredictionService and ModelService over gRPC.
 
-Bytes, so that a message that cannot be read gets a line of ours, and so that reading happens where
-the model runs and not on the event loop.
+They take bytes, so that an unreadable message gets a clear error, and parse them in the thread of
+the model instead of on the event loop.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ..client.tensors import to_array, to_proto
 if TYPE_CHECKING:
     from .served_model import ServedModel
 
-# What TF Serving cuts its messages to; a longer one does not fit the headers that carry it.
+# Length to which TF Serving cuts its messages; a longer one does not fit into the headers.
 LINE = 1024
 SIGNATURES = "signature_def"
-# Calls a function of the seconds that are left, which a caller may have bounded.
+# Calls a function of the remaining seconds off the event loop, given the deadline of the caller.
 Run = Callable[[Callable[[float], bytes], float | None], Awaitable[bytes]]
 # protobuf makes the classes of these modules when they are imported, unseen by type checkers.
 _predict: Any = predict_pb2
@@ -35,16 +35,7 @@ _status: Any = get_model_status_pb2
 
 
 def handlers(model: ServedModel, run: Run) -> list[grpc.GenericRpcHandler]:
-    """The generic handlers of both services.
-
-    Args:
-        model: A `ServedModel`.
-        run: Coroutine function that calls `work(seconds left)` off the event loop, given `work`
-            and the seconds that the caller waits at most, and returns what `work` does.
-
-    Returns:
-        List of `grpc.GenericRpcHandler`.
-    """
+    """The generic handlers of both services, whose work is done by `run`."""
     services = {
         "PredictionService": {"Predict": predict, "GetModelMetadata": metadata},
         "ModelService": {"GetModelStatus": status},
@@ -78,7 +69,7 @@ def _method(
 
 
 def predict(model: ServedModel, data: bytes, seconds: float | None) -> bytes:
-    """The bytes of a `PredictResponse` to those of a `PredictRequest`."""
+    """Answers a serialized `PredictRequest` with a `PredictResponse`."""
     request = _read(_predict.PredictRequest, data)
     _check(model, request)
     inputs = {key: to_array(proto) for key, proto in request.inputs.items()}
@@ -93,7 +84,7 @@ def predict(model: ServedModel, data: bytes, seconds: float | None) -> bytes:
 
 
 def metadata(model: ServedModel, data: bytes, seconds: float | None = None) -> bytes:
-    """The bytes of a `GetModelMetadataResponse`: the signatures."""
+    """Answers a serialized `GetModelMetadataRequest` with the signatures."""
     request = _read(_metadata.GetModelMetadataRequest, data)
     _check(model, request)
     fields = list(request.metadata_field)
@@ -119,7 +110,7 @@ def signature_map(model: ServedModel) -> Any:
 
 
 def status(model: ServedModel, data: bytes, seconds: float | None = None) -> bytes:
-    """The bytes of a `GetModelStatusResponse`: the one version is there."""
+    """Answers a serialized `GetModelStatusRequest`: the one version is available."""
     _check(model, _read(_status.GetModelStatusRequest, data))
     return status_of(model).SerializeToString()
 

@@ -34,16 +34,13 @@ def application(
     max_message_bytes: int,
     timeout: float,
 ) -> web.Application:
-    """The application.
+    """The application, whose work is done by `run`.
 
     Args:
-        model: A `ServedModel`.
+        model: The served model.
         run: As for `grpc_service.handlers`.
-        max_message_bytes: Largest body of a request.
-        timeout: Seconds that a body may take to arrive.
-
-    Returns:
-        An `aiohttp.web.Application`.
+        max_message_bytes: Size limit of the body of a request.
+        timeout: Time limit for the body to arrive, in seconds.
     """
 
     async def answer(request: web.Request) -> web.Response:
@@ -61,7 +58,7 @@ def application(
 
 
 def predict(model: ServedModel, body: bytes, seconds: float | None) -> bytes:
-    """The body of the answer to the body of a request."""
+    """Answers the body of a predict request."""
     name, value, form = rest_format.parse(body)
     name, _ = model.signature(name)
     inputs = rest_format.arrays(value, form, model.dtypes(name))
@@ -77,7 +74,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
 
 
 def status(model: ServedModel) -> dict[str, Any]:
-    """That the version is there, as a dict."""
+    """The status of the version, as a dict."""
     return _as_dict(status_of(model))
 
 
@@ -88,7 +85,7 @@ def _as_dict(message: Any) -> dict[str, Any]:
 
 
 def _parsed(request: web.Request) -> tuple[str | None, re.Match[str]]:
-    """What is asked for, with the names in the path."""
+    """The kind of the request, and the match of its path."""
     found = _PATH.fullmatch(request.path)
     if not found or _METHODS[found["what"]] != request.method:
         line = f"Malformed request: {request.method} {request.path}"
@@ -112,7 +109,7 @@ def _json(body: bytes, status: int = 200) -> web.Response:
 async def _errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Whatever goes wrong is told as TF Serving does, {"error": reason}."""
+    """Writes errors as TF Serving does, {"error": reason}."""
     try:
         return await handler(request)
     except Failure as failure:

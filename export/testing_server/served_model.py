@@ -7,17 +7,15 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...utils.errors import UserError, first_line
-from ..checks.check_graph import check_operations, read_graph
+from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
 from ..model.warmup import WARMUP, read_warmup
 
-# These compute in the thread that asks, as a hand-over to another takes as long as a step. The
-# others can be stopped when their time is over, which TensorFlow does for its own threads only.
+# Computed in the calling thread, since a hand-over to another takes as long as a step. TensorFlow
+# enforces a deadline in threads of its own only, where the others run.
 QUICK = ("step", "initial_state")
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -42,7 +40,7 @@ def version_folder(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 class ServedModel:
-    """A SavedModel, ready to answer for any of its signatures, from many threads.
+    """A loaded SavedModel; thread-safe.
 
     Args:
         folder: Folder of the version. Its name is the version's number, or it is version 1.
@@ -80,10 +78,7 @@ class ServedModel:
             for name, signature in meta.signature_def.items()
             if not name.startswith("__")
         }
-        self._expected = {
-            name: {key: _Expected(info) for key, info in signature.inputs.items()}
-            for name, signature in self.signatures.items()
-        }
+        self._specs = signatures_of(meta)
         self._calls = {
             name: self._session.make_callable(
                 [output.name for output in signature.outputs.values()],
@@ -95,7 +90,7 @@ class ServedModel:
         self._warm_up(folder)
 
     def check(self, name: str, version: int | None = None, label: str | None = None) -> None:
-        """Refuses another model or version, with TF Serving's words.
+        """Rejects another model or version, with TF Serving's messages.
 
         Raises:
             Failure: It is not served.
@@ -123,9 +118,9 @@ class ServedModel:
             )
         return name, self.signatures[name]
 
-    def dtypes(self, name: str) -> dict[str, np.dtype]:
+    def dtypes(self, name: str) -> dict[str, str]:
         """The type of each input of a signature, by name."""
-        return {key: expected.dtype for key, expected in self._expected[name].items()}
+        return {key: spec["dtype"] for key, spec in self._specs[name]["inputs"].items()}
 
     def run(
         self, name: str, inputs: Arrays, wanted: Sequence[str] = (), seconds: float | None = None
@@ -135,18 +130,18 @@ class ServedModel:
         Args:
             name: Name of the signature.
             inputs: Dict from the name of each input to its array.
-            wanted: Names of the outputs to return; all if there are none.
-            seconds: Time that it may take; None for any.
+            wanted: Names of the outputs to return; empty for all.
+            seconds: Time limit; None for none.
 
         Returns:
             Dict from the name of an output to its array.
 
         Raises:
-            Failure: The inputs are not those of the signature, the graph refuses them, or it has
-                taken too long.
+            Failure: The inputs are not those of the signature, the graph rejects them, or the time
+                limit is exceeded.
         """
         name, signature = self.signature(name)
-        _check_inputs(self._expected[name], inputs)
+        _check_inputs(self._specs[name]["inputs"], inputs)
         _check_wanted(signature, wanted)
         if seconds is not None and seconds <= 0:
             raise Failure("DEADLINE_EXCEEDED", "the time was over before its turn came")
@@ -166,7 +161,7 @@ class ServedModel:
         self._session.close()
 
     def _warm_up(self, folder: pathlib.Path) -> None:
-        """Runs the requests that an export brings along, so that no user waits for the first."""
+        """Replays the warm-up requests of the export."""
         if not (folder / WARMUP).is_file():
             return
         try:
@@ -184,7 +179,7 @@ def _code_name(code: Any) -> str:
 
 @contextlib.contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Without the advice to load in a way that has no session."""
+    """Hides the deprecation warning of the loader with a session."""
     level = logger.level
     logger.setLevel("ERROR")
     try:
@@ -193,42 +188,27 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
         logger.setLevel(level)
 
 
-class _Expected:
-    """What one input of a signature may be."""
-
-    def __init__(self, info: Any) -> None:
-        import tensorflow as tf
-
-        self.dtype = np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
-        known = not info.tensor_shape.unknown_rank
-        self.sizes = [dim.size for dim in info.tensor_shape.dim] if known else None
-
-    def check(self, name: str, array: np.ndarray) -> None:
-        """TF Serving leaves the shape to the first operation that fails; here it is told."""
-        if array.dtype != self.dtype:
-            raise Failure("INVALID_ARGUMENT", f"{name} must be {self.dtype}, got {array.dtype}")
-        if self.sizes is None:
-            return
-        fits = len(self.sizes) == array.ndim and all(
-            size in (-1, given) for size, given in zip(self.sizes, array.shape)
-        )
-        if not fits:
-            raise Failure(
-                "INVALID_ARGUMENT",
-                f"{name} must have shape {self.sizes}, -1 for any size, got {list(array.shape)}",
-            )
-
-
-def _check_inputs(expected: Mapping[str, "_Expected"], inputs: Arrays) -> None:
-    if set(inputs) != set(expected):
-        extra, missing = set(inputs) - set(expected), set(expected) - set(inputs)
+def _check_inputs(specs: Mapping[str, dict[str, Any]], inputs: Arrays) -> None:
+    if set(inputs) != set(specs):
+        extra, missing = set(inputs) - set(specs), set(specs) - set(inputs)
         raise Failure(
             "INVALID_ARGUMENT",
             f"input does not match signature: sent extra: {{{','.join(sorted(extra))}}}, missing "
             f"but required: {{{','.join(sorted(missing))}}}.",
         )
     for name, array in inputs.items():
-        expected[name].check(name, array)
+        dtype, sizes = specs[name]["dtype"], specs[name]["shape"]
+        if array.dtype != dtype:
+            raise Failure("INVALID_ARGUMENT", f"{name} must be {dtype}, got {array.dtype}")
+        # TF Serving leaves the shape to the first operation that fails.
+        shape = list(array.shape)
+        if sizes is not None and (
+            len(sizes) != len(shape) or any(size not in (-1, n) for size, n in zip(sizes, shape))
+        ):
+            raise Failure(
+                "INVALID_ARGUMENT",
+                f"{name} must have shape {sizes}, -1 for any size, got {shape}",
+            )
 
 
 def _check_wanted(signature: Any, wanted: Sequence[str]) -> None:

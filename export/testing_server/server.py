@@ -1,4 +1,4 @@
-"""A small local stand-in for TF Serving: one version of one model, over gRPC and REST.
+"""A testing server that stands in for TF Serving: one version of one model, gRPC and REST.
 
 For development and for tests. It has no batching, no authentication, no encryption, and does not
 watch the folder for new versions. A SavedModel is a program: serve your own.
@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from ...utils.errors import UserError, first_line, missing_extra
 from ...utils.network import check_address
@@ -23,7 +23,7 @@ from ..client.status import Failure
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MESSAGE_BYTES = 64 * 2**20
-# Seconds that requests get to end when the server is stopped.
+# Grace period of open requests in seconds when the server stops.
 GRACE = 5.0
 
 
@@ -37,11 +37,10 @@ class Server:
         port: Port for gRPC; 0 takes any that is free.
         rest_port: The same for REST.
         name: Name of the model; None takes that of the export.
-        threads: Number of requests that are computed at a time; None takes that of processors.
-        waiting: Number of requests that may wait for their turn; more are refused with
-            UNAVAILABLE, and a client comes again.
-        timeout: Seconds that a request may take, its turn included.
-        max_message_bytes: Largest request.
+        threads: Number of requests computed at a time; None takes the number of CPU cores.
+        waiting: Length of the queue; beyond it requests end in UNAVAILABLE, which clients retry.
+        timeout: Time limit of a request in seconds, the queue included.
+        max_message_bytes: Size limit of a request.
 
     Attributes:
         model: The `ServedModel`.
@@ -49,7 +48,7 @@ class Server:
         rest_address: The same for REST.
 
     Raises:
-        UserError: There is no such export, it cannot be loaded, an address is in use or none of
+        UserError: There is no such export, it cannot be loaded, an address is in use or not of
             this machine, or an argument is out of range.
 
     Example:
@@ -135,7 +134,7 @@ class Server:
         await self._grpc.start()
 
     async def stop(self, grace: float = GRACE) -> None:
-        """Listens no more; requests that are being answered get `grace` seconds to end."""
+        """Stops listening; open requests get `grace` seconds to end."""
         await asyncio.gather(self._grpc.stop(grace), self._rest.cleanup())
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -143,7 +142,7 @@ class Server:
         """Calls `work(seconds left)` in a thread of the pool.
 
         Raises:
-            Failure: Too many wait, or what `work` raises; INTERNAL where that is a mistake of ours.
+            Failure: The queue is full, or `work` has failed; INTERNAL for a bug of the server.
         """
         if self._places <= 0:
             raise Failure("UNAVAILABLE", f"{self._waiting} requests wait already")
@@ -181,48 +180,36 @@ class Server:
         self.model.close()
 
 
+class ServerOptions(TypedDict, total=False):
+    """The options of `Server`."""
+
+    host: str
+    port: int
+    rest_port: int
+    name: str | None
+    threads: int | None
+    waiting: int
+    timeout: float
+    max_message_bytes: int
+
+
 def serve(
     path: str | os.PathLike[str],
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    rest_port: int = 0,
-    name: str | None = None,
-    threads: int | None = None,
-    waiting: int = 4096,
-    timeout: float = 30.0,
-    max_message_bytes: int = MESSAGE_BYTES,
     log: Callable[[str], object] = print,
+    **options: Unpack[ServerOptions],
 ) -> None:
-    """Serves an export in this process until SIGINT or SIGTERM, then ends what is being answered.
+    """Serves an export in this process until SIGINT or SIGTERM, then finishes the open requests.
 
     Args:
         path: As for `Server`.
-        host: As for `Server`.
-        port: As for `Server`.
-        rest_port: As for `Server`.
-        name: As for `Server`.
-        threads: As for `Server`.
-        waiting: As for `Server`.
-        timeout: As for `Server`.
-        max_message_bytes: As for `Server`.
         log: Called with each line for the user.
+        options: As for `Server`.
 
     Raises:
         UserError: As for `Server`.
     """
-    server = Server(
-        path,
-        host=host,
-        port=port,
-        rest_port=rest_port,
-        name=name,
-        threads=threads,
-        waiting=waiting,
-        timeout=timeout,
-        max_message_bytes=max_message_bytes,
-    )
-    asyncio.run(_serve(server, log))
+    asyncio.run(_serve(Server(path, **options), log))
 
 
 async def _serve(server: Server, log: Callable[[str], object]) -> None:
@@ -257,7 +244,7 @@ def _call(work: Callable[[float], bytes], deadline: float) -> bytes:
 
 
 def _logger() -> logging.Logger:
-    """aiohttp's, without the traceback for each caller that does not speak HTTP."""
+    """aiohttp's logger, without tracebacks for callers that do not speak HTTP."""
     from aiohttp.http_exceptions import HttpProcessingError
 
     logger = logging.getLogger("keras_deep_rnn.export.testing_server.server")

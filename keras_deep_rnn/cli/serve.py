@@ -14,17 +14,19 @@ EXAMPLE = "Example: deep-rnn serve served/bach --port 8500"
 def serve(
     path: Annotated[str, argument(AN_EXPORT)],
     host: Annotated[
-        str, text("Address to listen at; beyond 127.0.0.1 whoever reaches it may call.")
+        str, text("Address to listen on; beyond 127.0.0.1 anyone who reaches it may call.")
     ] = "127.0.0.1",
     port: Annotated[int, whole("Port for gRPC; 0: any.")] = GRPC_PORT,
     rest_port: Annotated[int, whole("Port for REST; 0: any.")] = REST_PORT,
     name: Annotated[str | None, text("Name of the model; else that of the export.")] = None,
     threads: Annotated[
-        int | None, whole("Requests to compute at a time; else the number of processors.")
+        int | None, whole("Requests computed at a time; else the number of CPU cores.")
     ] = None,
-    waiting: Annotated[int, whole("Requests that may wait; more are refused for now.")] = 4096,
-    timeout: Annotated[float, real("Seconds that a request may take.")] = 30.0,
-    max_megabytes: Annotated[int, whole("Largest request.")] = 64,
+    waiting: Annotated[
+        int, whole("Length of the queue; beyond it requests get UNAVAILABLE.")
+    ] = 4096,
+    timeout: Annotated[float, real("Time limit of a request in seconds.")] = 30.0,
+    max_megabytes: Annotated[int, whole("Size limit of a request.")] = 64,
 ) -> None:
     """Serves an export over gRPC and REST, as TF Serving would: for development and tests."""
     for option, value in (("port", port), ("rest_port", rest_port)):

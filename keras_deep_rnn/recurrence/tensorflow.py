@@ -279,7 +279,11 @@ _as_exported = contextvars.ContextVar("as_exported", default=False)
 
 @contextlib.contextmanager
 def as_exported() -> Iterator[None]:
-    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part."""
+    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part.
+
+    TensorFlow has no public name for the context of `tf.saved_model.save`, and it would not do: the
+    same graphs are also traced before they are saved, for expected outputs and for converters.
+    """
     token = _as_exported.set(True)
     try:
         yield

@@ -296,7 +296,7 @@ def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
 def test_export_of_a_keras_file_says_how_it_is_loaded(tmp_path):
     model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(3, return_sequences=True)])
     model.save(tmp_path / "mine.keras")
-    arguments = ["export", tmp_path / "mine.keras", "--out", tmp_path / "served"]
+    arguments = ["export", tmp_path / "mine.keras", "--out", tmp_path / "served", "--no-check"]
     code, output, _ = called(*arguments, "--probabilities", "sigmoid", "--signatures", "step")
     assert (code, "mine.keras with safe_mode=True" in output) == (0, True)
     record = json.loads((tmp_path / "served" / "1" / "export.json").read_text())
@@ -325,7 +325,8 @@ def test_export_to_other_formats(target, ending, run, tmp_path):
         (["a.keras"], "--out must be the folder of the versions"),
         (["a.keras", "--out", "x"], "MODEL must be a run folder or a .keras file"),
         (["{run}", "--quantize", "int4", "--target", "litert"], "--quantize must be one of 'int8'"),
-        (["{run}", "--quantize", "int8"], "--quantize must be left out for saved_model"),
+        (["{run}", "--quantize", "int8"], "--quantize is only supported with --target litert."),
+        (["{run}", "--target", "onnx", "--max-steps", "9"], "--max-steps is only supported with"),
         (["{run}", "--max-steps", "0"], "--max-steps must be a positive integer"),
     ],
 )

@@ -22,6 +22,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from keras_deep_rnn.export import export_saved_model
 from keras_deep_rnn.export.client.client import Client
 from keras_deep_rnn.export.client.rest_transport import RestTransport
 from keras_deep_rnn.export.client.status import Failure
@@ -72,8 +73,8 @@ def same(first, second):
 def test_both_transports_give_what_the_model_gives(clients, exports, name):
     x = inputs(name)
     dtype = "int32" if name == "text" else "float32"
-    predict = signatures(exports, name)["serving_default"]
-    expected = predict(x=tf.constant(x, dtype), lengths=tf.constant([4, 2]))
+    padded = signatures(exports, name)["padded"]
+    expected = padded(x=tf.constant(x, dtype), lengths=tf.constant([4, 2]))
     for kind in TRANSPORTS:
         found = clients[name, kind].predict(x, [4, 2])
         assert found.keys() == expected.keys()
@@ -103,6 +104,42 @@ def test_both_transports_give_the_same(clients, name):
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
+def test_an_export_without_lengths(tmp_path, kind):
+    model = keras.Sequential([keras.Input((9, 3)), keras.layers.GRU(4)])
+    export_saved_model(model, tmp_path / "fixed", check=False)
+    x = np.random.default_rng(0).random((2, 9, 3))
+    with Server(tmp_path / "fixed") as server, _client(server, kind) as client:
+        np.testing.assert_allclose(client.predict(x)["y"], model(x), atol=1e-6)
+        with pytest.raises(
+            UserError, match="`lengths` must be None for an export without `padded`"
+        ):
+            client.predict(x, [9, 4])
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_exports_whose_default_takes_lengths(tmp_path, kind):
+    """As this package wrote them before there was `padded`."""
+
+    class Old(tf.Module):
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((None, None), "int32", "x"),
+                tf.TensorSpec((None,), "int32", "lengths"),
+            ]
+        )
+        def serve(self, x, lengths):
+            return {"y": x + lengths[:, None]}
+
+    module = Old()
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": module.serve})
+    with Server(tmp_path, name="old") as server, _client(server, kind) as client:
+        np.testing.assert_array_equal(client.predict(TEXT)["y"], TEXT + 4)
+        np.testing.assert_array_equal(
+            client.predict(TEXT, [1, 2])["y"], TEXT + np.array([[1], [2]])
+        )
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
 @pytest.mark.parametrize("name", ["text", "music"])
 def test_a_stream_goes_on_from_call_to_call(clients, name, kind):
     client, x = clients[name, kind], inputs(name)
@@ -125,8 +162,8 @@ def test_what_the_server_refuses(clients, kind):
     client = clients["text", kind]
     state = client.initial_state(2)
     for call, reason in (
-        (lambda: client.predict(TEXT, [5, 1]), "refuses 'serving_default': `lengths` must lie"),
-        (lambda: client.predict(TEXT[:, :0]), "refuses 'serving_default'"),
+        (lambda: client.predict(TEXT, [5, 1]), "refuses 'padded': `lengths` must lie"),
+        (lambda: client.predict(TEXT[:, :0]), "refuses 'padded'"),
         (lambda: client.step(TEXT[:, 0], state + np.nan), "`state` must be finite"),
         (lambda: client.step(TEXT[:1, 0], state), "one row for each of `x_t`"),
         (lambda: client.step(TEXT[:, 0] - 9, state), "refuses 'step'"),
@@ -275,7 +312,7 @@ def test_a_server_that_fails():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     client = Client(f"127.0.0.1:{port}", "text")
-    with pytest.raises(ServerError, match="has failed in 'metadata': out of order; its log"):
+    with pytest.raises(ServerError, match="has failed in 'metadata': out of order; see its log"):
         client.predict(TEXT)
     with pytest.raises(UserError, match="refuses 'status': Method not implemented!"):
         client.status()
@@ -321,7 +358,7 @@ def test_streams_outlive_a_killed_server(exports):
     streams, steps = 20, 60
     tokens = np.random.default_rng(5).integers(0, 5, (streams, steps))
     predict = signatures(exports, "text")["serving_default"]
-    expected = predict(x=tf.constant(tokens, "int32"), lengths=tf.fill([streams], steps))["y"]
+    expected = predict(x=tf.constant(tokens, "int32"))["y"]
     seen = []
     with ServedProcess(exports["text"]) as server:
         over_grpc = Client(server.address, "text", timeout=120)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from served_models import MODELS, inputs, lstm_and_gru, music, text
 
-from keras_deep_rnn import LpUnit, Maxout, build_network
+from keras_deep_rnn import DeepTransitionRNN, LpUnit, Maxout, build_network
 from keras_deep_rnn.training.networks import NETWORKS
 from keras_deep_rnn.utils.errors import UserError
 
@@ -26,15 +26,21 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from keras_deep_rnn.export import check_export, export_saved_model, load_keras_file
-from keras_deep_rnn.export.formats import saved_model as writer
 from keras_deep_rnn.export.model.eligibility import call, precision
 from keras_deep_rnn.export.model.record import read_record
 
 
-@pytest.fixture
-def unchecked(monkeypatch):
-    """Exports without the check, for tests of what is written."""
-    monkeypatch.setattr(writer, "check_export", lambda path: None)
+def unchecked(model, path, **options):
+    """An export without the check, for tests of what is written."""
+    return export_saved_model(model, path, check=False, **options)
+
+
+def layers(*parts, shape=(None, 3)):
+    return keras.Sequential([keras.Input(shape), *parts])
+
+
+def forecaster(*parts):
+    return layers(*parts, shape=(48, 3))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def test_any_batch_and_length(batch, length, exported):
     x = np.random.default_rng(1).normal(size=(batch, length, 88)).astype("float32")
     lengths = np.full(batch, length, "int32")
     signatures = loaded(folder)
-    outputs = serve(signatures["serving_default"], x=x, lengths=lengths)
+    outputs = serve(signatures["serving_default"], x=x)
     expected = call(model, tf.constant(x)).numpy()
     np.testing.assert_allclose(outputs["y"], expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(outputs["probabilities"], 1 / (1 + np.exp(-expected)), atol=1e-6)
@@ -82,11 +88,11 @@ def test_every_tensor_has_the_batch_first_and_a_name_of_its_own(exported):
             assert tensor.dtype in (tf.float32, tf.int32)
 
 
-def test_tokens(tmp_path, unchecked):
+def test_tokens(tmp_path):
     model = text()
-    signatures = loaded(export_saved_model(model, tmp_path / "text", probabilities="softmax"))
+    signatures = loaded(unchecked(model, tmp_path / "text", probabilities="softmax"))
     x = np.array([[0, 4, 2], [3, 3, 1]], "int32")
-    outputs = serve(signatures["serving_default"], x=x, lengths=np.array([3, 3], "int32"))
+    outputs = serve(signatures["serving_default"], x=x)
     np.testing.assert_allclose(outputs["y"], model({"tokens": x})["y"], atol=1e-6)
     np.testing.assert_allclose(np.sum(outputs["probabilities"], -1), np.ones((2, 3)), rtol=1e-5)
     given = {"x_t": x[:, 0], "state": np.zeros((2, 7), "float32"), "temperature": np.ones(2, "f4")}
@@ -118,27 +124,80 @@ def test_generating_is_stepping_with_what_was_drawn(exported):
 @pytest.mark.parametrize(
     ("model", "options", "names"),
     [
-        (music, {}, ["serving_default", "prefill", "step", "initial_state"]),
-        (lstm_and_gru, {"probabilities": "sigmoid"}, ["serving_default", "prefill", "step",
-                                                      "initial_state"]),
+        (music, {}, ["serving_default", "padded", "prefill", "step", "initial_state"]),
+        (lstm_and_gru, {"probabilities": "sigmoid"},
+         ["serving_default", "padded", "prefill", "step", "initial_state"]),
         (text, {"probabilities": "sigmoid", "signatures": ("step",)}, ["serving_default", "step"]),
         (lambda: music(go_backwards=True), {"signatures": ("serving_default",)},
          ["serving_default"]),
     ],
 )  # fmt: skip
-def test_signatures(model, options, names, tmp_path, unchecked):
-    folder = export_saved_model(model(), tmp_path / "model", **options)
+def test_signatures(model, options, names, tmp_path):
+    folder = unchecked(model(), tmp_path / "model", **options)
     assert list(read_record(folder)["signatures"]) == names
     assert sorted(loaded(folder)) == sorted(names)
 
 
-def test_half_precision_is_served_as_float32(tmp_path, unchecked):
-    folder = export_saved_model(text("mixed_bfloat16"), tmp_path / "text")
+def forecasters():
+    """Models of 48 steps, whose batch alone is open."""
+    return {
+        "last step": forecaster(keras.layers.LSTM(5, dropout=0.2), keras.layers.Dense(2)),
+        "every step": forecaster(
+            keras.layers.Bidirectional(DeepTransitionRNN(4, return_sequences=True))
+        ),
+        "flattened": forecaster(
+            keras.layers.GRU(4, return_sequences=True),
+            keras.layers.Flatten(),
+            keras.layers.Dense(6),
+            keras.layers.Reshape((3, 2)),
+        ),
+        "unrolled": forecaster(keras.layers.SimpleRNN(5, unroll=True)),
+        "tokens": keras.Sequential(
+            [keras.Input((48,), dtype="int32"), keras.layers.Embedding(5, 3), keras.layers.GRU(2)]
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", forecasters())
+def test_a_fixed_length(name, quick_checks, tmp_path):
+    model = forecasters()[name]
+    folder = unchecked(model, tmp_path / "model")
+    assert list(read_record(folder)["signatures"]) == ["serving_default"]
+    checked = check_export(folder)
+    assert checked.difference < 1e-6
+    assert "bad inputs" in " ".join(checked.found)
+    with pytest.raises(UserError, match="cannot have 'padded': .* sequences of 48 steps alone"):
+        unchecked(model, tmp_path / "model", signatures=("padded",))
+
+
+def test_keras_calls_an_export(tmp_path):
+    """By its own layer, which gives the signature one tensor without a name."""
+    model = forecaster(keras.layers.LSTM(5), keras.layers.Dense(2))
+    folder = unchecked(model, tmp_path / "model")
+    x = np.random.default_rng(0).normal(size=(2, 48, 3)).astype("float32")
+    layer = keras.layers.TFSMLayer(folder, call_endpoint="serving_default")
+    np.testing.assert_allclose(layer(x)["y"], model(x), atol=1e-6)
+    music_folder = unchecked(music(), tmp_path / "music")
+    inputs = keras.Input((None, 88))
+    layer = keras.layers.TFSMLayer(music_folder, call_endpoint="serving_default")
+    around = keras.Model(inputs, layer(inputs)["y"])
+    assert around.predict(np.ones((2, 5, 88)), verbose=0).shape == (2, 5, 88)
+
+
+def test_an_export_is_checked_unless_told_otherwise(quick_checks, tmp_path):
+    model = layers(keras.layers.Conv1D(3, 3, padding="same"), keras.layers.GRU(4))
+    with pytest.raises(UserError, match="check 'without Keras, "):
+        export_saved_model(model, tmp_path / "model")
+    assert export_saved_model(model, tmp_path / "model", check=False).is_dir()
+
+
+def test_half_precision_is_served_as_float32(tmp_path):
+    folder = unchecked(text("mixed_bfloat16"), tmp_path / "text")
     for signature in loaded(folder).values():
         assert all(output.dtype == "float32" for output in signature.structured_outputs.values())
 
 
-def test_each_weight_is_stored_once(tmp_path, unchecked):
+def test_each_weight_is_stored_once(tmp_path):
     learned = build_network(
         "dots_rnn",
         kind="piano_roll",
@@ -148,28 +207,28 @@ def test_each_weight_is_stored_once(tmp_path, unchecked):
         output_activation=Maxout(2),
     )
     for name, model in (("music", music(units=200)), ("learned", learned)):
-        folder = export_saved_model(model, tmp_path / name, probabilities="sigmoid")
+        folder = unchecked(model, tmp_path / name, probabilities="sigmoid")
         stored = sum(file.stat().st_size for file in (folder / "variables").iterdir())
         assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
 
 
-def test_xla_on_request_alone(tmp_path, unchecked):
+def test_xla_on_request_alone(tmp_path):
     for jit_compile in (False, True):
-        folder = export_saved_model(music(), tmp_path / f"{jit_compile}", jit_compile=jit_compile)
+        folder = unchecked(music(), tmp_path / f"{jit_compile}", jit_compile=jit_compile)
         function = tf.saved_model.load(str(folder)).signatures["step"]
         functions = function.graph.as_graph_def().library.function
         assert any(f.attr["_XlaMustCompile"].b for f in functions) == jit_compile
 
 
-def test_versions_are_numbered(tmp_path, unchecked):
+def test_versions_are_numbered(tmp_path):
     model = music()
     path = tmp_path / "deep" / "music"
-    assert export_saved_model(model, path) == path / "1"
+    assert unchecked(model, path) == path / "1"
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    assert export_saved_model(model, path, version=7) == path / "7"
-    assert export_saved_model(model, path) == path / "8"
+    assert unchecked(model, path, version=7) == path / "7"
+    assert unchecked(model, path) == path / "8"
     with pytest.raises(UserError, match="`version` 7 exists already"):
-        export_saved_model(model, path, version=7)
+        unchecked(model, path, version=7)
     assert sorted(f.name for f in path.iterdir() if f.is_dir()) == ["1", "7", "8"]
     assert {file: file.read_bytes() for file in before} == before
     assert os.listdir(path.parent) == ["music"]
@@ -193,8 +252,8 @@ def test_the_record(exported):
     assert {"keras", "tensorflow", "keras_deep_rnn"} <= record["versions"].keys()
 
 
-def test_the_vocabulary_is_recorded(tmp_path, unchecked):
-    folder = export_saved_model(text(), tmp_path / "text", vocabulary=list("abc"))
+def test_the_vocabulary_is_recorded(tmp_path):
+    folder = unchecked(text(), tmp_path / "text", vocabulary=list("abc"))
     record = read_record(folder)
     assert (record["tokens"], record["vocabulary"]) == (3, ["a", "b", "c"])
 
@@ -214,11 +273,22 @@ def test_files_to_serve_it(exported):
     assert [kind["kind"] for kind in kinds] == ["PersistentVolumeClaim", "Deployment", "Service"]
 
 
-def test_files_that_were_edited_stay(tmp_path, unchecked):
+def test_a_server_batches_no_model_that_padding_would_change(tmp_path):
+    """`serving_default` has no lengths: the last step of a padded row would be another."""
+    folder = unchecked(layers(keras.layers.GRU(4)), tmp_path / "last")
+    assert not (folder.parent / "batching.config").exists()
+    for file in ("compose.yaml", "kubernetes.yaml"):
+        assert "batching" not in (folder.parent / file).read_text()
+        assert list(yaml.safe_load_all((folder.parent / file).read_text()))
+    folder = unchecked(forecaster(keras.layers.GRU(4)), tmp_path / "fixed")
+    assert "enable_batching" in (folder.parent / "compose.yaml").read_text()
+
+
+def test_files_that_were_edited_stay(tmp_path):
     path = tmp_path / "music"
     path.mkdir()
     (path / "compose.yaml").write_text("mine")
-    export_saved_model(music(), path)
+    unchecked(music(), path)
     assert (path / "compose.yaml").read_text() == "mine"
     assert (path / "models.config").is_file()
 
@@ -252,8 +322,15 @@ def subclassed():
     return Network()
 
 
-def layers(*parts, shape=(None, 3)):
-    return keras.Sequential([keras.Input(shape), *parts])
+class Block(keras.layers.Layer):
+    """A layer of a user's with a recurrent one inside."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.recurrent = keras.layers.GRU(2)
+
+    def call(self, x):
+        return self.recurrent(x)
 
 
 @pytest.mark.parametrize(
@@ -261,19 +338,18 @@ def layers(*parts, shape=(None, 3)):
     [
         (stateful, "`model` must not be stateful.*the signature `step` hands the states"),
         (stateful_network, "`model` must not be stateful"),
-        (lambda: music(unroll=True, shape=(9, 88)), "`model` must not be unrolled"),
-        (lambda: music(shape=(9, 88)), r"open in batch and length, got \(None, 9, 88\)"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "starts with a keras.Input"),
         (subclassed, "starts with a keras.Input"),
         (lambda: "model.keras", "`model` must be a Keras model, got 'model.keras'"),
         (lambda: layers(keras.layers.Bidirectional(keras.layers.GRU(2))),
-         r"has no step: 'bidirectional.*' is Bidirectional.*signatures=\('serving_default',\)"),
+         r"has no step: .* is Bidirectional.*signatures=\('serving_default', 'padded'\)"),
         (lambda: layers(keras.layers.Dense(2)), "has no step: no layer is recurrent"),
         (lambda: text(mask_zero=True), "has no step: .* gets a mask from the model"),
         (lambda: layers(keras.layers.ReLU(), shape=(None,)), "float inputs as"),
         (lambda: layers(keras.layers.Reshape((-1, 3, 1)),
                         keras.layers.TimeDistributed(keras.layers.GRU(2))),
-         "must not have a recurrent layer inside of TimeDistributed"),
+         r"must not have a recurrent layer inside of 'time_.*' \(TimeDistributed\)"),
+        (lambda: layers(Block()), r"inside of 'block' \(Block\), out of reach of a mask"),
     ],
 )  # fmt: skip
 def test_models_that_cannot_be_exported(model, message, tmp_path):
@@ -303,6 +379,7 @@ def tokens_of_no_known_number():
         (music, {"probabilities": "softmin"}, "`probabilities` must be one of .*did you mean"),
         (music, {"max_steps": 0}, "`max_steps` must be a positive integer, got 0"),
         (music, {"jit_compile": 1}, "`jit_compile` must be True or False, got 1"),
+        (music, {"check": "no"}, "`check` must be True or False, got 'no'"),
         (music, {"name": "a b"}, "`name` must be a name of letters, .* got 'a b'"),
         (music, {"signatures": ("stop",)}, "`signatures` must be out of .*, got 'stop'"),
         (music, {"signatures": ("generate",)}, "cannot have 'generate': `probabilities` does not"),
@@ -346,7 +423,7 @@ EXPORT = """
 import os, resource, signal, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
-from keras_deep_rnn.errors import UserError
+from keras_deep_rnn.utils.errors import UserError
 from keras_deep_rnn.export import export_saved_model
 model = keras.Sequential(
     [keras.Input((None, 88)), keras.layers.SimpleRNN(100, return_sequences=True)]
@@ -368,10 +445,10 @@ def contents(path):
     return {p: p.read_bytes() if p.is_file() else None for p in path.rglob("*")}
 
 
-def test_a_full_disk_leaves_everything_as_it_was(tmp_path, unchecked):
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     """The system refuses at another file each: the record, a weight, the graph."""
     path = tmp_path / "served" / "music"
-    export_saved_model(music(), path)
+    unchecked(music(), path)
     before = contents(path.parent)
     limits = ("2000", "30000", "100000")
     result = subprocess.run(
@@ -381,9 +458,9 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, unchecked):
     assert contents(path.parent) == before
 
 
-def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path, unchecked):
+def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path):
     path = tmp_path / "served" / "music"
-    export_saved_model(music(), path)
+    unchecked(music(), path)
     before = contents(path)
     for wait in (0.3, 1.2, 3.0):
         process = subprocess.Popen(
@@ -396,7 +473,7 @@ def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path, unchecked):
         process.stdout.close()
         if process.returncode == -signal.SIGKILL and not (path / "2").exists():
             assert contents(path) == before
-    export_saved_model(music(), path, version=3)
+    unchecked(music(), path, version=3)
     assert (path / "3" / "export.json").is_file()
 
 
@@ -436,7 +513,7 @@ def test_keras_files_are_loaded_safely(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_networks_of_the_paper(network, quick_checks, tmp_path, monkeypatch):
+def test_networks_of_the_paper(network, quick_checks, tmp_path):
     is_music = NETWORKS.index(network) % 2
     model = build_network(
         network,
@@ -447,12 +524,8 @@ def test_networks_of_the_paper(network, quick_checks, tmp_path, monkeypatch):
         recurrent_dropout=0.2,
         weight_noise=0.1,
     )
-    differences = []
-    monkeypatch.setattr(
-        writer, "check_export", lambda path: differences.append(check_export(path).difference)
-    )
-    folder = export_saved_model(
+    folder = unchecked(
         model, tmp_path / network, probabilities="sigmoid" if is_music else "softmax"
     )
     assert "generate" in read_record(folder)["signatures"]
-    assert differences == [0.0]
+    assert check_export(folder).difference == 0.0

@@ -12,8 +12,7 @@ if keras.backend.backend() != "tensorflow":
 import served_models
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.export.formats import litert
-from keras_deep_rnn.export.formats.litert import export_litert, load
+from keras_deep_rnn.export.formats.litert import LiteRT, export_litert
 from keras_deep_rnn.utils.errors import UserError
 
 # Each kind of layer once; the operators, the shortcuts and the depths differ within them.
@@ -29,6 +28,7 @@ def check(model, folder):
     x = served_models.inputs(model, batch=3, steps=5, seed=9)
     tokens = {"tokens": x} if x.ndim == 2 else x
     expected = keras.tree.flatten(model(tokens))[0]
+    load = LiteRT().load
     whole = load(folder / "serving_default.tflite", "serving_default")
     for row in range(3):
         np.testing.assert_allclose(whole({"x": x[row : row + 1]})["y"][0], expected[row], atol=1e-5)
@@ -85,11 +85,13 @@ def test_8_bits(tmp_path):
 def spoiled(monkeypatch, change):
     """Lets LiteRT return other numbers than it computed."""
 
-    def spoil(path, signature):
-        run = load(path, signature)
+    load = LiteRT.load
+
+    def spoil(self, path, signature):
+        run = load(self, path, signature)
         return lambda inputs: {name: change(value) for name, value in run(inputs).items()}
 
-    monkeypatch.setattr(litert, "load", spoil)
+    monkeypatch.setattr(LiteRT, "load", spoil)
 
 
 @pytest.mark.parametrize("quantize", [None, "int8"])
@@ -121,7 +123,7 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(UserError, match="`quantize` must be one of 'int8', got 'int4'"):
         export_litert(model, tmp_path / "m", quantize="int4")
     with pytest.raises(
-        UserError, match="`signatures` must be out of .* for LiteRT, got 'generate'"
+        UserError, match="`signatures` must be out of 'serving_default', 'step', got 'generate'"
     ):
         export_litert(model, tmp_path / "m", signatures=["generate"])
     assert list(tmp_path.iterdir()) == []
@@ -142,10 +144,21 @@ def test_half_precision_is_refused(tmp_path, dtype):
 
 
 def test_a_model_that_cannot_be_converted(monkeypatch, tmp_path):
-    def fail(served, signature, quantize):
+    def fail(self, served, signature):
         raise RuntimeError("no such operation " + "in a long list of places " * 100)
 
-    monkeypatch.setattr(litert, "_converted", fail)
+    monkeypatch.setattr(LiteRT, "convert", fail)
     with pytest.raises(UserError, match="serving_default' failed: it cannot be converted: no such"):
         export_litert(served_models.music(), tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fixed_length_without_the_comparison(tmp_path):
+    model = keras.Sequential([keras.Input((9, 3)), keras.layers.LSTM(4)])
+    folder = export_litert(model, tmp_path / "m", check=False)
+    assert json.loads((folder / "export.json").read_text())["compared"] == {}
+    assert [file.name for file in folder.glob("*.tflite")] == ["serving_default.tflite"]
+    x = served_models.inputs(model, batch=1, steps=9)
+    run = LiteRT().load(folder / "serving_default.tflite", "serving_default")
+    np.testing.assert_allclose(run({"x": x})["y"], model(x), atol=1e-5)
+    export_litert(model, tmp_path / "m")

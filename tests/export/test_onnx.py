@@ -11,8 +11,7 @@ if keras.backend.backend() != "tensorflow":
 
 import served_models
 
-from keras_deep_rnn.export.formats import onnx
-from keras_deep_rnn.export.formats.onnx import export_onnx, load
+from keras_deep_rnn.export.formats.onnx import ONNX, export_onnx
 from keras_deep_rnn.utils.errors import UserError
 
 # Each kind of layer once; the operators, the shortcuts and the depths differ within them.
@@ -24,9 +23,10 @@ def check(model, folder):
     x = served_models.inputs(model, batch=3, steps=5, seed=9)
     tokens = {"tokens": x} if x.ndim == 2 else x
     expected = np.array(keras.tree.flatten(model(tokens))[0])
-    files = {path.stem: load(path) for path in folder.glob("*.onnx")}
+    files = {path.stem: ONNX().load(path, path.stem) for path in folder.glob("*.onnx")}
+    np.testing.assert_allclose(files["serving_default"]({"x": x})["y"], expected, atol=1e-5)
     lengths = np.array([5, 2, 3], "int32")
-    y = files["serving_default"]({"x": x, "lengths": lengths})["y"]
+    y = files["padded"]({"x": x, "lengths": lengths})["y"]
     for row, length in enumerate(lengths):
         np.testing.assert_allclose(y[row, :length], expected[row, :length], atol=1e-5)
         assert not np.any(y[row, length:])
@@ -59,7 +59,8 @@ def test_tokens(tmp_path):
     record = json.loads((folder / "export.json").read_text())
     assert record["format"] == "onnx"
     assert all(found["difference"] < 1e-5 for found in record["compared"].values())
-    assert sorted(record["files"]) == ["prefill.onnx", "serving_default.onnx", "step.onnx"]
+    names = ["padded", "prefill", "serving_default", "step"]
+    assert sorted(record["files"]) == [f"{name}.onnx" for name in names]
 
 
 def test_half_precision(tmp_path):
@@ -83,20 +84,22 @@ def test_a_whole_sequence_alone(tmp_path):
 
 
 def test_wrong_answers_are_refused(monkeypatch, tmp_path):
-    def spoil(path, signature):
-        run = load(path)
+    load = ONNX.load
+
+    def spoil(self, path, signature):
+        run = load(self, path, signature)
         return lambda inputs: {
             name: value + (signature == "step") for name, value in run(inputs).items()
         }
 
-    monkeypatch.setattr(onnx, "load", spoil)
+    monkeypatch.setattr(ONNX, "load", spoil)
     with pytest.raises(UserError, match="check 'ONNX, step' failed: y_t differs from the model by"):
         export_onnx(served_models.music(), tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_does_not_load_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(onnx, "_converted", lambda served, signature: b"success")
+    monkeypatch.setattr(ONNX, "convert", lambda self, served, signature: b"success")
     message = "check 'ONNX, serving_default' failed: it cannot be loaded: "
     with pytest.raises(UserError, match=message):
         export_onnx(served_models.music(), tmp_path / "m")
@@ -104,7 +107,7 @@ def test_a_file_that_does_not_load_is_refused(monkeypatch, tmp_path):
 
 
 def test_no_generate(tmp_path):
-    with pytest.raises(UserError, match="`signatures` must be out of .* for ONNX, got 'generate'"):
+    with pytest.raises(UserError, match="`signatures` must be out of .*'step', got 'generate'"):
         export_onnx(served_models.music(), tmp_path / "m", signatures=["generate"])
 
 
@@ -114,3 +117,14 @@ def test_without_the_extra(monkeypatch, tmp_path, package):
     message = rf"`{package}` is not installed: pip install 'keras-deep-rnn\[onnx\]'"
     with pytest.raises(UserError, match=message):
         export_onnx(served_models.music(), tmp_path / "m")
+
+
+def test_a_fixed_length_without_the_comparison(tmp_path):
+    model = keras.Sequential([keras.Input((9, 3)), keras.layers.LSTM(4)])
+    folder = export_onnx(model, tmp_path / "m", check=False)
+    assert json.loads((folder / "export.json").read_text())["compared"] == {}
+    assert [file.name for file in folder.glob("*.onnx")] == ["serving_default.onnx"]
+    x = served_models.inputs(model, batch=1, steps=9)
+    run = ONNX().load(folder / "serving_default.onnx", "serving_default")
+    np.testing.assert_allclose(run({"x": x})["y"], model(x), atol=1e-5)
+    export_onnx(model, tmp_path / "m")

@@ -18,7 +18,7 @@ STAND_IN = """\
 #!{python}
 import sys
 
-from keras_deep_rnn.cli import main
+from keras_deep_rnn.cli.main import main
 
 given = dict(argument.lstrip("-").split("=") for argument in sys.argv[1:])
 main(["serve", given["model_base_path"], "--name", given["model_name"],

@@ -95,11 +95,11 @@ def refused(call, message):
 
 
 def test_predict_over_grpc(predict, signatures):
-    answer = predict(request(x=X, lengths=np.array([3, 1], "int32")))
+    answer = predict(request("padded", x=X, lengths=np.array([3, 1], "int32")))
     assert answer.model_spec.name == "text"
     assert answer.model_spec.version.value == 1
-    assert answer.model_spec.signature_name == "serving_default"
-    expected = signatures["serving_default"](x=tf.constant(X), lengths=tf.constant([3, 1]))
+    assert answer.model_spec.signature_name == "padded"
+    expected = signatures["padded"](x=tf.constant(X), lengths=tf.constant([3, 1]))
     assert set(answer.outputs) == {"y", "probabilities"} == set(expected)
     for name, tensor in expected.items():
         np.testing.assert_allclose(tf.make_ndarray(answer.outputs[name]), tensor, atol=1e-6)
@@ -108,9 +108,9 @@ def test_predict_over_grpc(predict, signatures):
 def test_values_in_any_field(predict):
     """A tensor may come as bytes, as a list of values, or as one value for all."""
     lengths = np.array([3, 3], "int32")
-    first = predict(request(x=X, lengths=lengths))
+    first = predict(request("padded", x=X, lengths=lengths))
     for x in (tf.make_tensor_proto(X.ravel().tolist(), tf.int32, X.shape),):
-        message = request(lengths=lengths)
+        message = request("padded", lengths=lengths)
         message.inputs["x"].CopyFrom(x)
         message.inputs["lengths"].CopyFrom(tf.make_tensor_proto([3], tf.int32))
         message.inputs["lengths"].tensor_shape.dim[0].size = 2
@@ -118,7 +118,7 @@ def test_values_in_any_field(predict):
 
 
 def test_output_filter(predict):
-    message = request(x=X, lengths=np.array([3, 1], "int32"))
+    message = request(x=X)
     message.output_filter.append("y")
     assert set(predict(message).outputs) == {"y"}
     message.output_filter.append("y")
@@ -147,20 +147,32 @@ def test_status_and_metadata_over_grpc(channel, server):
     assert answer.model_spec.version.value == 1
     assert answer.metadata["signature_def"].Unpack(signatures)
     assert set(signatures.signature_def) == {
-        "serving_default", "prefill", "step", "initial_state", "generate",
+        "serving_default", "padded", "prefill", "step", "initial_state", "generate",
     }  # fmt: skip
 
 
 def test_rows_and_columns_over_rest(server, signatures):
-    expected = signatures["serving_default"](x=tf.constant(X), lengths=tf.constant([3, 1]))
-    status, columns = post(server, {"inputs": {"x": X.tolist(), "lengths": [3, 1]}})
+    expected = signatures["padded"](x=tf.constant(X), lengths=tf.constant([3, 1]))
+    inputs = {"x": X.tolist(), "lengths": [3, 1]}
+    status, columns = post(server, {"signature_name": "padded", "inputs": inputs})
     assert status == 200
     rows = [{"x": X[0].tolist(), "lengths": 3}, {"x": X[1].tolist(), "lengths": 1}]
-    status, by_row = post(server, {"signature_name": "serving_default", "instances": rows})
+    status, by_row = post(server, {"signature_name": "padded", "instances": rows})
     assert status == 200
     for name, tensor in expected.items():
         np.testing.assert_allclose(columns["outputs"][name], tensor, atol=1e-6)
         np.testing.assert_allclose([r[name] for r in by_row["predictions"]], tensor, atol=1e-6)
+
+
+def test_whole_sequences_need_neither_names_nor_lengths(server, predict, signatures):
+    """As `curl` sends them, or any client that knows the model's input alone."""
+    expected = signatures["serving_default"](x=tf.constant(X))
+    status, answer = post(server, {"instances": X.tolist()})
+    assert status == 200
+    over_grpc = predict(request(x=X)).outputs
+    for name, tensor in expected.items():
+        np.testing.assert_allclose([row[name] for row in answer["predictions"]], tensor, atol=1e-6)
+        np.testing.assert_allclose(tf.make_ndarray(over_grpc[name]), tensor, atol=1e-6)
 
 
 def test_one_input_and_one_output_need_no_names(server):

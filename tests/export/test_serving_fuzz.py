@@ -21,7 +21,7 @@ def test_broken_requests(exports, name):
     assert fuzz.outcomes["grpc", "INVALID_ARGUMENT"] > 20
     assert fuzz.outcomes["rest", "400"] > 20
     assert fuzz.outcomes["grpc", "right answer"] > 2
-    assert fuzz.outcomes["good requests between", "right answer"] == 2 * 5 * 4
+    assert fuzz.outcomes["good requests between", "right answer"] == 2 * 6 * 4
 
 
 def test_the_judge_finds_what_is_wrong(exports, monkeypatch):

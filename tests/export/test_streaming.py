@@ -1,5 +1,7 @@
 """A model with its states outside: whole, in pieces and step by step it is the model itself."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import tensorflow as tf
 
 from keras_deep_rnn.export.checks.check_suite import TOLERANCE
 from keras_deep_rnn.export.model.eligibility import call, precision
-from keras_deep_rnn.export.model.streaming import Streamed
+from keras_deep_rnn.export.model.streaming import StreamingModel
 
 
 def graph(function, *arguments):
@@ -26,12 +28,12 @@ def graph(function, *arguments):
 
 def everything(model, x):
     """Outputs of the model itself, then whole, prefill and steps with their last states."""
-    streamed, rows = Streamed(model), len(x)
-    assert streamed.why_not is None
+    streaming, rows = StreamingModel(model), len(x)
+    assert streaming.unsupported_reason is None
     lengths = np.full(rows, x.shape[1], "int32")
-    first = streamed.initial_state(rows)
-    y, state = graph(streamed.prefill, x, lengths, first)
-    step = tf.function(streamed.step, autograph=False)
+    first = streaming.initial_state(rows)
+    y, state = graph(streaming.prefill, x, lengths, first)
+    step = tf.function(streaming.step, autograph=False)
     steps, stepped = [], first
     for t in range(x.shape[1]):
         y_t, stepped = step(tf.constant(x[:, t]), stepped)
@@ -39,7 +41,7 @@ def everything(model, x):
     steps = np.stack(steps, axis=1) if y.ndim == 3 else steps[-1]
     return {
         "model": graph(lambda x: call(model, x), x),
-        "whole": graph(streamed.whole, x, lengths),
+        "whole": graph(streaming.whole, x, lengths),
         "prefill": y,
         "steps": steps,
         "state": state,
@@ -84,10 +86,10 @@ def test_the_model_stays_as_it_is():
 
 
 def test_states_of_keras_stacks_come_in_order():
-    assert Streamed(keras_cells()).widths == [4, 4, 3]
-    assert Streamed(lstm_and_gru()).widths == [4, 4, 5]
+    assert StreamingModel(keras_cells()).widths == [4, 4, 3]
+    assert StreamingModel(lstm_and_gru()).widths == [4, 4, 5]
     model = kdr.build_network("srnn", kind="piano_roll", features=D, units=3, levels=3)
-    assert (Streamed(model).widths, Streamed(model).size) == ([3, 3, 3], 9)
+    assert (StreamingModel(model).widths, StreamingModel(model).size) == ([3, 3, 3], 9)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_states_of_keras_stacks_come_in_order():
 def test_gated_networks_stream_all_their_states(network, widths):
     model = kdr.build_network(network, kind="piano_roll", features=D, units=4, depth=3)
     randomize(model)
-    assert Streamed(model).widths == widths
+    assert StreamingModel(model).widths == widths
     results = everything(model, inputs(model))
     np.testing.assert_array_equal(results["prefill"], results["model"])
     np.testing.assert_allclose(results["steps"], results["model"], atol=1e-5)
@@ -107,18 +109,67 @@ def test_gated_networks_stream_all_their_states(network, widths):
 @pytest.mark.parametrize("name", ["lstm_and_gru", "srnn_deep", "keras_cells", "text"])
 def test_lengths_take_padding_out(name):
     model = MODELS[name]()
-    streamed, x = Streamed(model), inputs(model)
+    streaming, x = StreamingModel(model), inputs(model)
     lengths = np.array([7, 2, 4], "int32")
-    whole = graph(streamed.whole, x, lengths)
-    y, state = graph(streamed.prefill, x, lengths, streamed.initial_state(3))
+    whole = graph(streaming.whole, x, lengths)
+    y, state = graph(streaming.prefill, x, lengths, streaming.initial_state(3))
     for row, length in enumerate(lengths):
         alone = x[row : row + 1, :length]
         expected = graph(lambda x: call(model, x), alone)[0]
-        _, own = graph(streamed.prefill, alone, lengths[row : row + 1], streamed.initial_state(1))
+        _, own = graph(streaming.prefill, alone, lengths[row : row + 1], streaming.initial_state(1))
         for found in (whole, y):
             got = found[row, :length] if found.ndim == 3 else found[row]
             np.testing.assert_allclose(got, expected, atol=1e-5)
         np.testing.assert_allclose(state[row], own[0], atol=1e-5)
+
+
+def nested_in_noise():
+    """A model in a model in WeightNoise, and an operation of keras.ops."""
+    inner = keras.Sequential([keras.Input((None, D)), keras.layers.LSTM(D, return_sequences=True)])
+    x = keras.Input((None, D))
+    noisy = kdr.WeightNoise(keras.Sequential([keras.Input((None, D)), inner]))
+    layer = kdr.DeepTransitionGRU(D, return_sequences=True, learn_initial_state=True, dropout=0.5)
+    model = keras.Model(x, keras.ops.tanh(kdr.WeightNoise(layer)(noisy(x) + x)))
+    randomize(model)
+    return model
+
+
+def test_models_in_models_and_in_noise():
+    model = nested_in_noise()
+    assert StreamingModel(model).widths == [D, D, D]
+    results = everything(model, inputs(model))
+    np.testing.assert_array_equal(results["whole"], results["model"])
+    np.testing.assert_array_equal(results["prefill"], results["model"])
+    np.testing.assert_allclose(results["steps"], results["model"], atol=1e-5)
+    np.testing.assert_allclose(results["stepped"], results["state"], atol=1e-5)
+
+
+def test_weights_are_those_of_the_model():
+    model = nested_in_noise()
+    streaming, x = StreamingModel(model), inputs(model)
+    model.set_weights([weight / 2 for weight in model.get_weights()])
+    expected = graph(lambda x: call(model, x), x)
+    np.testing.assert_array_equal(graph(streaming.whole, x), expected)
+
+
+@pytest.mark.parametrize("layer", [keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU])
+def test_nothing_is_drawn(layer):
+    """Keras draws masks of dropout in inference too, and moves its seed on."""
+    recurrent = layer(4, return_sequences=True, dropout=0.3, recurrent_dropout=0.3)
+    model = keras.Sequential([keras.Input((None, D)), recurrent])
+    streaming = StreamingModel(model)
+    functions = {
+        "whole": (streaming.whole, inputs(model)),
+        "step": (streaming.step, inputs(model)[:, 0], streaming.initial_state(3)),
+    }
+    for function, *arguments in functions.values():
+        traced = tf.function(function, autograph=False).get_concrete_function(
+            *map(tf.constant, arguments)
+        )
+        definition = traced.graph.as_graph_def()
+        nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+        assert not [node.op for node in nodes if "Random" in node.op or "Assign" in node.op]
+    assert (recurrent.cell.dropout, recurrent.cell.recurrent_dropout) == (0.3, 0.3)
 
 
 def masking():
@@ -132,8 +183,23 @@ def decoder():
     return keras.Model(x, keras.layers.GRU(2)(x, initial_state=h))
 
 
+class Block(keras.layers.Layer):
+    """A layer of a user's with a recurrent one inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = keras.layers.GRU(2, return_sequences=True)
+
+    def call(self, x, mask=None):
+        return self.recurrent(x, mask=mask)
+
+
+def blocks():
+    return keras.Sequential([keras.Input((None, D)), Block()])
+
+
 @pytest.mark.parametrize(
-    ("model", "why_not"),
+    ("model", "unsupported_reason"),
     [
         (lambda: music(go_backwards=True), "go_backwards=True and needs the end of a sequence"),
         (lambda: text(mask_zero=True), "gets a mask from the model"),
@@ -146,26 +212,39 @@ def decoder():
             "is Bidirectional and needs the end of a sequence",
         ),
         (lambda: keras.Sequential([keras.Input((None, D)), keras.layers.Dense(2)]), "recurrent"),
+        (blocks, "'block.*' hides the states of the recurrent layer inside of it"),
+        (lambda: music(shape=(9, 88)), "the model takes sequences of 9 steps alone"),
     ],
 )
-def test_models_without_a_step(model, why_not):
-    streamed = Streamed(model())
-    assert streamed.widths is None
-    assert why_not in streamed.why_not
+def test_models_without_a_step(model, unsupported_reason):
+    streaming = StreamingModel(model())
+    assert streaming.widths == []
+    assert re.search(unsupported_reason, streaming.unsupported_reason)
 
 
-@pytest.mark.parametrize("recurrent", [keras.layers.LSTM, kdr.DeepTransitionRNN])
-def test_whole_sequences_need_no_step(recurrent):
-    """Bidirectional layers read padding first on the way back; `lengths` masks it there too."""
-    model = keras.Sequential(
+def bidirectional(recurrent):
+    return keras.Sequential(
         [
             keras.Input((None, D)),
             keras.layers.Bidirectional(recurrent(4, return_sequences=True)),
             keras.layers.Dense(2),
         ]
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bidirectional(keras.layers.LSTM),
+        lambda: bidirectional(kdr.DeepTransitionRNN),
+        blocks,
+    ],
+)
+def test_whole_sequences_need_no_step(make):
+    """Bidirectional layers read padding first on the way back; `lengths` masks it there too."""
+    model = make()
     x, lengths = inputs(model), np.array([7, 2, 4], "int32")
-    whole = graph(Streamed(model).whole, x, lengths)
+    whole = graph(StreamingModel(model).whole, x, lengths)
     for row, length in enumerate(lengths):
         expected = graph(lambda x: call(model, x), x[row : row + 1, :length])[0]
         np.testing.assert_allclose(whole[row, :length], expected, atol=1e-5)
@@ -175,7 +254,7 @@ def test_a_mask_of_the_model_and_lengths_together():
     model = text(mask_zero=True)
     x = np.array([[3, 0, 2, 0, 4], [1, 2, 3, 4, 1]], "int32")
     lengths = np.array([3, 4], "int32")
-    whole = graph(Streamed(model).whole, x, lengths)
+    whole = graph(StreamingModel(model).whole, x, lengths)
     for row, length in enumerate(lengths):
         expected = graph(lambda x: call(model, x), x[row : row + 1, :length])[0]
         np.testing.assert_allclose(whole[row, :length], expected, atol=1e-5)

@@ -1,0 +1,99 @@
+"""Base class of the export formats: checks of the arguments, and a version folder."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ...utils.errors import UserError
+from ...utils.validation import flag, one_of, optional, positive_integer
+from ..model.eligibility import exportable, precision, read_vocabulary
+from ..model.record import record_of
+from ..model.signatures import PROBABILITIES, SIGNATURES, Options, ServingSignatures
+from ..model.version import Version
+
+if TYPE_CHECKING:
+    import keras
+
+
+class ExportOptions(TypedDict, total=False):
+    """The options of every exporter; `export_saved_model` describes them."""
+
+    version: int | None
+    name: str | None
+    probabilities: str | None
+    vocabulary: Sequence[str] | int | None
+    signatures: Sequence[str] | None
+    check: bool
+
+
+class Format(abc.ABC):
+    """A format that models are exported to.
+
+    Attributes:
+        title: Its name in messages.
+        offered: Names of the signatures that it can have.
+        precisions: What the layers of a model may compute in.
+    """
+
+    title: str
+    offered: Sequence[str] = SIGNATURES
+    precisions: Sequence[str] = ("float32", "float16", "bfloat16")
+
+    def export(
+        self,
+        model: keras.Model,
+        path: str | os.PathLike[str],
+        *,
+        version: int | None = None,
+        name: str | None = None,
+        probabilities: str | None = None,
+        vocabulary: Sequence[str] | int | None = None,
+        signatures: Sequence[str] | None = None,
+        max_steps: int = 10_000,
+        jit_compile: bool = False,
+        check: bool = True,
+    ) -> Path:
+        """Writes a version of `model`: arguments, result and errors of `export_saved_model`."""
+        probabilities = optional(one_of(tuple(PROBABILITIES)))("probabilities", probabilities)
+        check = flag("check", check)
+        exportable(model)
+        computes_in = precision(model)
+        if computes_in not in self.precisions:
+            raise UserError(
+                f"`model` must compute in {' or '.join(self.precisions)} for {self.title}, got a "
+                f"layer that computes in {computes_in}: build it with dtype='float32' and copy the "
+                "weights."
+            )
+        texts, tokens = read_vocabulary(vocabulary)
+        options = Options(
+            None if signatures is None else tuple(signatures),
+            probabilities,
+            tokens,
+            positive_integer("max_steps", max_steps),
+            flag("jit_compile", jit_compile),
+        )
+        served = self.serve(model, options)
+        new = Version(path, version, name)
+        with new.written() as folder:
+            self.write(served, folder, record_of(served, new, texts), check)
+        self.write_beside(served, new)
+        return new.folder
+
+    def serve(self, model: keras.Model, options: Options) -> ServingSignatures:
+        """The signatures of a model in this format."""
+        return ServingSignatures(model, options, offered=self.offered, checked=False)
+
+    @abc.abstractmethod
+    def write(
+        self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
+    ) -> None:
+        """Writes a version into `folder`, which is not there yet; checks it if `check` says so."""
+
+    def write_beside(  # noqa: B027  (most formats have nothing there)
+        self, served: ServingSignatures, version: Version
+    ) -> None:
+        """Writes files beside the versions, once the new one is in place."""
