@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ...utils.errors import ServerError, Unreachable, UserError, nearest
+from ...utils.errors import ArgumentError, ServerError, Unreachable, UserError, Words, nearest
 from ...utils.network import parse_address
 from ...utils.validation import one_of
 from ..model.signature_specs import Arrays, Specs
@@ -70,9 +70,9 @@ class Client:
         host, port = parse_address(address, lowest=1)
         transport = one_of(tuple(_TRANSPORTS))("transport", transport)
         if not isinstance(model, str) or not model:
-            raise UserError(f"`model` must be the name of a model, got {model!r}.")
+            raise ArgumentError("model", "the name of a model", model)
         if not timeout > 0:
-            raise UserError(f"`timeout` must be above 0 seconds, got {timeout!r}.")
+            raise ArgumentError("timeout", "above 0 seconds", timeout)
         self.address, self.model = f"{host}:{port}", model
         self.version, self.timeout = version, timeout
         module = importlib.import_module(f".{transport}_transport", __package__)
@@ -95,7 +95,7 @@ class Client:
         if "lengths" in self.signatures()[name]["inputs"]:
             return self.call(name, x=x, lengths=_lengths(x, lengths))
         if lengths is not None:
-            raise UserError("`lengths` must be None for an export without `padded`, got some.")
+            raise ArgumentError("lengths", "None for an export without `padded`", Words("some"))
         return self.call(name, x=x)
 
     def initial_state(self, rows: int = 1) -> np.ndarray:
@@ -235,7 +235,7 @@ class Client:
 
 def _lengths(x: np.ndarray, lengths: ArrayLike | None) -> ArrayLike:
     if x.ndim not in (2, 3):
-        raise UserError(f"`x` must be an array (B, T) or (B, T, D), got one of shape {x.shape}.")
+        raise ArgumentError("x", "an array (B, T) or (B, T, D)", Words(f"one of shape {x.shape}"))
     return np.full(x.shape[0], x.shape[1]) if lengths is None else lengths
 
 
@@ -246,9 +246,9 @@ def _array(name: str, value: ArrayLike, dtype: str | None) -> np.ndarray:
         return array
     kinds = "iu" if dtype.startswith(("int", "uint")) else "biuf"
     if array.dtype.kind not in kinds and array.size:
-        raise UserError(f"`{name}` must be an array of {dtype}, got one of {array.dtype}.")
+        raise ArgumentError(name, f"an array of {dtype}", Words(f"one of {array.dtype}"))
     with np.errstate(over="ignore"):  # the server refuses infinities with its own words
         cast = array.astype(dtype)
     if kinds == "iu" and not np.array_equal(cast, array):
-        raise UserError(f"`{name}` must fit into {dtype}, got values up to {array.max()}.")
+        raise ArgumentError(name, f"into {dtype}", Words(f"values up to {array.max()}"), verb="fit")
     return cast

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import flag, one_of, optional, positive_integer
 from ..model.eligibility import exportable, precision, read_vocabulary
 from ..model.record import record_of
@@ -63,10 +63,12 @@ class Format(abc.ABC):
         exportable(model)
         computes_in = precision(model)
         if computes_in not in self.precisions:
-            raise UserError(
-                f"`model` must compute in {' or '.join(self.precisions)} for {self.title}, got a "
-                f"layer that computes in {computes_in}: build it with dtype='float32' and copy the "
-                "weights."
+            raise ArgumentError(
+                "model",
+                f"in {' or '.join(self.precisions)} for {self.title}",
+                Words(f"a layer that computes in {computes_in}"),
+                ": build it with dtype='float32' and copy the weights.",
+                verb="compute",
             )
         texts, tokens = read_vocabulary(vocabulary)
         options = Options(

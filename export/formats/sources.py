@@ -10,7 +10,7 @@ import keras
 
 from ...training import models as networks  # noqa: F401  (registered, so that models with them load)
 from ...training.run_folder import Run
-from ...utils.errors import UserError, first_line
+from ...utils.errors import ArgumentError, first_line
 from ...utils.validation import one_of
 from .format import ExportOptions
 
@@ -83,12 +83,10 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
-        raise UserError(f"`model` must be a run folder or a .keras file, got {str(path)!r}.")
+        raise ArgumentError("model", "a run folder or a .keras file", str(path))
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         return cast(keras.Model, model)
     except Exception as error:  # a damaged file fails in zip, HDF5, JSON or Keras
-        raise UserError(
-            f"`model` {str(path)!r} cannot be loaded with safe_mode=True, which refuses Python "
-            f"code: {first_line(error)}"
-        ) from error
+        expected = "a file that loads with safe_mode=True, which refuses Python code"
+        raise ArgumentError("model", expected, str(path), f": {first_line(error)}") from error

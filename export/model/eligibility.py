@@ -8,7 +8,7 @@ import keras
 
 from ...layers import Operator, WeightNoise
 from ...training.models import OneHot
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.keras_compat import sublayers
 from ...utils.validation import positive_integer
 
@@ -22,37 +22,50 @@ def exportable(model: keras.Model) -> None:
             "it in a process that uses TensorFlow."
         )
     if not isinstance(model, keras.Model):
-        raise UserError(f"`model` must be a Keras model, got {model!r}.")
+        raise ArgumentError("model", "a Keras model", model)
     if not getattr(model, "inputs", None):
-        raise UserError(
-            "`model` must be a functional or Sequential model that starts with a keras.Input, "
-            f"got {model.name!r}, whose inputs are not known."
+        raise ArgumentError(
+            "model",
+            "a functional or Sequential model that starts with a keras.Input",
+            model.name,
+            ", whose inputs are not known.",
         )
     config = model.get_config()
     if True in _values_of(config, "stateful"):
-        raise UserError(
-            f"`model` must not be stateful, got {model.name!r}: build it with stateful=False and "
-            "copy the weights; the signature `step` hands the states to the client."
+        raise ArgumentError(
+            "model",
+            "be stateful",
+            model.name,
+            ": build it with stateful=False and copy the weights; the signature `step` hands the "
+            "states to the client.",
+            verb="not",
         )
     for name, tensors in (("input", model.inputs), ("output", model.outputs)):
         if len(tensors) != 1:
-            raise UserError(f"`model` must have one {name}, got {len(tensors)}.")
+            raise ArgumentError("model", f"one {name}", Words(len(tensors)), verb="have")
     shape = model.inputs[0].shape
     if len(shape) not in (2, 3) or shape[0] is not None:
-        raise UserError(
-            "`model` must take inputs of shape (None, steps) or (None, steps, features), open in "
-            f"the batch, got {tuple(shape)}."
+        raise ArgumentError(
+            "model",
+            "inputs of shape (None, steps) or (None, steps, features), open in the batch",
+            Words(tuple(shape)),
+            verb="take",
         )
     if len(shape) == 2 and not takes_tokens(model):
-        raise UserError(
-            "`model` must take float inputs as (None, steps, features), got "
-            f"{tuple(shape)} of {model.inputs[0].dtype}: reshape them to (None, steps, 1)."
+        raise ArgumentError(
+            "model",
+            "float inputs as (None, steps, features)",
+            Words(f"{tuple(shape)} of {model.inputs[0].dtype}"),
+            ": reshape them to (None, steps, 1).",
+            verb="take",
         )
     shape = model.outputs[0].shape
     if len(shape) not in (2, 3) or shape[-1] is None:
-        raise UserError(
-            "`model` must give outputs of shape (None, steps, units), or (None, units) for the "
-            f"last step alone, got {tuple(shape)}."
+        raise ArgumentError(
+            "model",
+            "outputs of shape (None, steps, units), or (None, units) for the last step alone",
+            Words(tuple(shape)),
+            verb="give",
         )
     for layer in layers_in(model):
         if _is_model(layer) or not has_recurrent(layer):
@@ -62,10 +75,12 @@ def exportable(model: keras.Model) -> None:
         if isinstance(layer, keras.layers.TimeDistributed) or not (
             masked or isinstance(layer, WeightNoise)
         ):
-            raise UserError(
-                f"`model` must not have a recurrent layer inside of {layer.name!r} "
-                f"({type(layer).__name__}), out of reach of a mask over time: use it in the model "
-                "itself."
+            raise ArgumentError(
+                "model",
+                f"a recurrent layer inside of {layer.name!r} ({type(layer).__name__}), out of "
+                "reach of a mask over time",
+                hint=": use it in the model itself.",
+                verb="not have",
             )
 
 
@@ -105,7 +120,7 @@ def read_vocabulary(vocabulary: Sequence[str] | int | None) -> tuple[list[str] |
         return None, positive_integer("vocabulary", vocabulary)
     texts = list(cast("Sequence[str]", vocabulary))
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError("`vocabulary` must be a list of texts or their number, got other items.")
+        raise ArgumentError("vocabulary", "a list of texts or their number", Words("other items"))
     return texts, len(texts)
 
 

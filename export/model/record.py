@@ -31,7 +31,7 @@ import tensorflow as tf
 
 from ...recurrence.tensorflow import as_exported
 from ...training.run_folder import versions
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, UserError
 from .eligibility import call, precision
 from .signature_specs import Arrays
 from .signatures import PADDED, WHOLE
@@ -193,8 +193,8 @@ def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
         if not isinstance(record["signatures"], dict) or not isinstance(record["files"], dict):
             raise KeyError("signatures")
     except FileNotFoundError:
-        raise UserError(
-            f"`path` must be the folder of an exported version with {RECORD}, got {str(folder)!r}."
+        raise ArgumentError(
+            "path", f"the folder of an exported version with {RECORD}", str(folder)
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"Cannot read {str(path)!r}: {error!r}.") from None

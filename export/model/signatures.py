@@ -23,7 +23,7 @@ from typing import Any, cast
 import keras
 import tensorflow as tf
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from . import input_checks
 from .eligibility import takes_tokens, tokens_of
 from .sampling import draw_frame, draw_tokens
@@ -94,14 +94,17 @@ class ServingSignatures:
         self.length: int | None = model.inputs[0].shape[1]
         self.last_only = len(model.outputs[0].shape) == 2
         if self.is_text and self.tokens is None:
-            raise UserError(
-                "`vocabulary` must be given for a model of tokens without an Embedding: how many "
-                "tokens it takes is not known."
+            raise ArgumentError(
+                "vocabulary",
+                "given for a model of tokens without an Embedding",
+                hint=": how many tokens it takes is not known.",
             )
         if self.tokens is not None and known is not None and self.tokens > known:
-            raise UserError(
-                f"`vocabulary` must have at most the {known} tokens that the model takes, got "
-                f"{self.tokens}."
+            raise ArgumentError(
+                "vocabulary",
+                f"at most the {known} tokens that the model takes",
+                Words(self.tokens),
+                verb="have",
             )
         self.names = self._names(offered)
         self.specification = {name: self._specified(name) for name in self.names}
@@ -136,17 +139,17 @@ class ServingSignatures:
         requested = self.options.signatures
         if requested is None:
             if self.length is None and no_step is not None:
-                raise UserError(
-                    f"`model` has no step: {no_step}. Pass signatures=({WHOLE!r}, {PADDED!r}) to "
-                    "serve whole sequences alone."
-                )
+                mend = f"pass signatures=({WHOLE!r}, {PADDED!r}) to serve whole sequences alone."
+                hint = f", which this one does not: {no_step}; {mend}"
+                raise ArgumentError("model", "a step", hint=hint, verb="have")
             return tuple(name for name in offered if reasons.get(name) is None)
         for name in requested:
             if name not in offered:
                 listed = ", ".join(map(repr, offered))
-                raise UserError(f"`signatures` must be out of {listed}, got {name!r}.")
+                raise ArgumentError("signatures", f"out of {listed}", name)
             if reasons.get(name) is not None:
-                raise UserError(f"`signatures` cannot have {name!r}: {reasons[name]}.")
+                hint = f": {reasons[name]}."
+                raise ArgumentError("signatures", repr(name), hint=hint, verb="not have")
         return tuple(name for name in offered if name in requested or name == WHOLE)
 
     def _no_feedback(self) -> str | None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import optional, positive_integer
 
 # What may stand in a URL, in a path and in TF Serving's configuration as it is.
@@ -34,11 +34,12 @@ class Version:
         self.number = optional(positive_integer)("version", number) or next_version(self.path)
         self.name = _checked_name(self.path, name)
         if self.number >= 2**63:
-            raise UserError(
-                f"`version` must be below 2**63, as TF Serving reads it, got {self.number}."
+            raise ArgumentError(
+                "version", "below 2**63, as TF Serving reads it", Words(self.number)
             )
         if self.folder.exists():
-            raise UserError(f"`version` {self.number} exists already: {self.folder}.")
+            hint = f": {self.folder} exists already."
+            raise ArgumentError("version", "a new one", self.number, hint)
 
     @property
     def folder(self) -> Path:
@@ -60,7 +61,7 @@ class Version:
             prefix = f".{self.path.name}-"
             beside = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
         except OSError as error:
-            raise UserError(f"`path` cannot be written: {error}.") from None
+            raise _not_writable(error) from None
         try:
             # One level deeper: mkdtemp's own folder is closed to other users, such as a server's.
             folder = beside / self.folder.name
@@ -68,7 +69,7 @@ class Version:
             self.path.mkdir(exist_ok=True)
             os.rename(folder, self.folder)
         except OSError as error:
-            raise UserError(f"`path` cannot be written: {error}.") from None
+            raise _not_writable(error) from None
         finally:
             shutil.rmtree(beside, ignore_errors=True)
 
@@ -76,7 +77,7 @@ class Version:
 def next_version(path: Path) -> int:
     """The number after the highest version in `path`."""
     if path.exists() and not path.is_dir():
-        raise UserError(f"`path` must be a folder, got the file {path}.")
+        raise ArgumentError("path", "a folder", Words(f"the file {path}"))
     folders = path.iterdir() if path.exists() else ()
     return max((int(folder.name) for folder in folders if folder.name.isdecimal()), default=0) + 1
 
@@ -86,7 +87,9 @@ def _checked_name(path: Path, name: str | None) -> str:
     of, where = ("path", " at its end") if name is None else ("name", "")
     name = path.resolve().name if name is None else name
     if not re.fullmatch(NAME, name):
-        raise UserError(
-            f"`{of}` must be a name of letters, digits, '.', '_' and '-'{where}, got {name!r}."
-        )
+        raise ArgumentError(of, f"a name of letters, digits, '.', '_' and '-'{where}", name)
     return name
+
+
+def _not_writable(error: OSError) -> ArgumentError:
+    return ArgumentError("path", "a folder that can be written", hint=f": {error}.")

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...utils.errors import UserError, first_line
+from ...utils.errors import ArgumentError, first_line
 from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
@@ -32,9 +32,11 @@ def version_folder(path: str | os.PathLike[str]) -> pathlib.Path:
     found = path.iterdir() if path.is_dir() else ()
     versions = [p for p in found if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
     if not versions:
-        raise UserError(
-            f"`path` must be the folder of an export or of one version of it, got {str(path)!r}, "
-            "which has no saved_model.pb in a numbered folder."
+        raise ArgumentError(
+            "path",
+            "the folder of an export or of one version of it",
+            str(path),
+            ", which has no saved_model.pb in a numbered folder.",
         )
     return max(versions, key=lambda folder: int(folder.name))
 
@@ -72,7 +74,7 @@ class ServedModel:
                 meta = v1.saved_model.load(self._session, ["serve"], str(folder))
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             reason = first_line(error).rstrip(".")
-            raise UserError(f"`path` cannot be loaded, {str(folder)!r}: {reason}.") from None
+            raise ArgumentError("path", "a model that loads", str(folder), f": {reason}.") from None
         self.signatures = {
             name: signature
             for name, signature in meta.signature_def.items()
@@ -168,7 +170,8 @@ class ServedModel:
             for _, signature, inputs in read_warmup(folder):
                 self.run(signature, inputs)
         except (ValueError, Failure) as error:
-            raise UserError(f"`path` cannot be warmed up, {str(folder)!r}: {error}.") from None
+            expected = "a model that answers its warm-up requests"
+            raise ArgumentError("path", expected, str(folder), f": {error}.") from None
 
 
 def _code_name(code: Any) -> str:

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Self, TypedDict, Unpack
 
-from ...utils.errors import UserError, first_line, missing_extra
+from ...utils.errors import ArgumentError, Words, first_line, missing_extra
 from ...utils.network import check_address
 from ..client.status import Failure
 
@@ -81,10 +81,10 @@ class Server:
 
         for key, value in (("threads", threads or 1), ("waiting", waiting), ("timeout", timeout)):
             if not value > 0:
-                raise UserError(f"`{key}` must be above 0, got {value}.")
+                raise ArgumentError(key, "above 0", Words(value))
         self._host, self._ports = host, (port, rest_port)
         if port and port == rest_port:
-            raise UserError(f"`rest_port` must be another one than `port`, got {port} for both.")
+            raise ArgumentError("rest_port", "another one than `port`", Words(f"{port} for both"))
         for listened in self._ports:
             check_address(f"{host}:{listened}")
         self._timeout, self._max_message_bytes = timeout, max_message_bytes
@@ -119,10 +119,9 @@ class Server:
         except (OSError, RuntimeError) as error:
             await self.stop(0)
             ports = " and ".join(map(str, self._ports))
-            raise UserError(
-                f"`port` must be free to listen at, got {ports} at {self._host}: "
-                f"{first_line(error)}."
-            ) from None
+            got = Words(f"{ports} at {self._host}")
+            hint = f": {first_line(error)}."
+            raise ArgumentError("port", "free to listen at", got, hint) from None
 
     async def _listen(self, web: Any) -> None:
         port, rest_port = self._ports
