@@ -9,8 +9,8 @@ import keras
 
 from .. import data
 from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
-from ..training.evaluate import PRIMARY
 from ..training.models import recurrent_layer
+from ..training.results import PRIMARY
 from ..training.setup import batches, check_lengths, prepare
 from ..utils.errors import UserError, argument_is
 from ..utils.validation import flag, keras_layer, one_of

@@ -1,17 +1,25 @@
 """The command `deep-rnn train`."""
 
 import dataclasses
+import itertools
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..utils.backend import start_backend
 from ..utils.errors import UserError
-from .console import progress, show_results
-from .options import BY_HAND, PREPARED, flag, path, real, sizes, text, whole
+from ..utils.files import one_line
+from ..utils.text import with_tilde
+from .console import progress, say, show_results
+from .options import BY_HAND, PREPARED, data_sets, flag, path, real, sizes, text, whole
+
+if TYPE_CHECKING:
+    from ..training.config import Settings
 
 EXAMPLE = (
     "Example: deep-rnn train --data bach_chorales --network dots_rnn --units 400 "
@@ -23,10 +31,25 @@ RUN, NET, REG, OPT = "Run", "Network", "Regularization", "Optimization"
 
 def train(
     context: typer.Context,
-    data: Annotated[str | None, text("Name of a data set, or path of your own.", RUN)] = None,
+    data: Annotated[
+        str | None,
+        text(
+            "Name of a data set, or path of your own; required unless --resume.",
+            RUN,
+            complete=data_sets,
+        ),
+    ] = None,
     data_path: Annotated[str | None, text(BY_HAND, RUN)] = None,
     data_dir: Annotated[str | None, text(PREPARED, RUN)] = None,
-    out: Annotated[Path | None, path("Run folder to make; else runs/DATA.", RUN)] = None,
+    out: Annotated[
+        Path | None,
+        path(
+            "Run folder to make. The default is numbered, runs/DATA-NETWORK-2, where it is taken "
+            "and --overwrite is not given.",
+            RUN,
+            default="runs/DATA-NETWORK",
+        ),
+    ] = None,
     resume: Annotated[
         bool, flag("--resume", "Go on with the interrupted run in --out.", RUN)
     ] = False,
@@ -133,19 +156,41 @@ def train(
     }
     how = {
         "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
-        "log": typer.echo,
+        "log": say,
         "progress": progress,
     }
     if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other: pass one of them.")
+        raise UserError("--resume and --overwrite cannot be combined.")
     if resume:
         if out is None:
-            raise UserError("--out must be the folder of the run to resume, got nothing.")
+            raise UserError("Missing option --out: the folder of the run to resume.")
         metrics = training.resume(out, given=given, **how)
     else:
         if data is None:
-            raise UserError("--data must be the name of a data set or a path, got nothing.")
-        out = out or Path("runs", Path(data).stem)
-        metrics = training.train(Settings(**given), out, overwrite=overwrite, **how)
+            raise UserError("Missing option --data: the name of a data set or a path.")
+        settings = Settings(**given)
+        with _default_folder(settings, overwrite) if out is None else nullcontext(out) as out:
+            metrics = training.train(settings, out, overwrite=overwrite, **how)
     show_results(metrics, "test")
-    typer.echo(f"Run folder: {out}")
+    say(f"Run folder: {with_tilde(out)}")
+
+
+@contextmanager
+def _default_folder(settings: "Settings", overwrite: bool) -> Iterator[Path]:
+    """Gives runs/DATA-NETWORK or, where that is taken, the first free runs/DATA-NETWORK-N.
+
+    The folder is made at once, so that trainings that begin together do not take the same; one in
+    which nothing was written goes again.
+    """
+    data = Path(settings.data).expanduser().resolve().stem
+    first = Path("runs", f"{data}-{settings.network}")
+    numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    for folder in itertools.chain([first], numbered):
+        with one_line(folder), suppress(FileExistsError):
+            folder.mkdir(parents=True, exist_ok=overwrite)
+            break
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            folder.rmdir()

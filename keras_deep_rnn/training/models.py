@@ -11,6 +11,7 @@ from ..data.dataset import KINDS
 from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
 from ..utils.errors import UserError, nearest
 from ..utils.validation import CHECKS, number, one_of, optional, positive_integer, rate
+from .networks import DEFAULT_DEPTH, NETWORKS
 
 # What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
 _FAMILY = {
@@ -33,13 +34,6 @@ _FAMILY = {
     "gru": (layers.DeepTransitionGRU, (), {"depth": 1}),
     "lstm": (layers.DeepTransitionLSTM, (), {"depth": 1}),
 }
-NETWORKS = tuple(_FAMILY)
-# Those of arXiv:1312.6026, which a search goes over unless it is told others.
-PAPER_NETWORKS = NETWORKS[:8]
-# Those whose number of parameters has a closed form, which a search may be told.
-SEARCHED_NETWORKS = tuple(name for name in NETWORKS if name != "fast_dropout_rnn")
-# Layers of a deep transition of gated steps, and levels of a stack, that are not told.
-DEFAULT_DEPTH = 2
 # Activations of this package by name, beside those of Keras.
 UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
 # How the kernels of the transition may start, by name: a function of their largest singular value.

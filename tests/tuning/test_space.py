@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
 from keras_deep_rnn.training.config import NETWORK_ARGUMENTS, Settings
-from keras_deep_rnn.training.models import PAPER_NETWORKS
+from keras_deep_rnn.training.networks import PAPER_NETWORKS
 from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space, settings_of
 from keras_deep_rnn.utils.errors import UserError
 

@@ -104,7 +104,7 @@ def _ready_space(
     What the settings decide is left out, except the network and what only some networks have: it
     moves into the space, where it is fixed for those that have it.
     """
-    from ...training.models import SEARCHED_NETWORKS
+    from ...training.networks import SEARCHED_NETWORKS
     from ...utils.validation import one_of, positive_integer
     from ..space.paper_space import DEPTHS, SIZES, paper_space
 

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from ...training.models import DEFAULT_DEPTH, SEARCHED_NETWORKS
+from ...training.networks import DEFAULT_DEPTH, SEARCHED_NETWORKS
 from ..space.paper_space import DEPTHS, SIZES
 from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...training.models import PAPER_NETWORKS, SEARCHED_NETWORKS
+from ...training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS
 from ...utils.errors import UserError
 from ...utils.validation import one_of
 from .hyperparameter import Entry
