@@ -37,7 +37,8 @@ class Process:
     def __init__(self, command, **environment):
         self._here, there = pty.openpty()
         fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        ours = ("COLUMNS", "TF_CPP_MIN_LOG_LEVEL")
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
         self.process = subprocess.Popen(
             command,
             stdin=there,

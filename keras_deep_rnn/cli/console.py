@@ -111,7 +111,7 @@ def show_json(content: Any) -> None:
     typer.echo(json.dumps(finite(content), indent=2, default=str, allow_nan=False))
 
 
-def show_results(metrics: Mapping[str, Any], split: str) -> None:
+def show_results(metrics: dict[str, Any], split: str) -> None:
     """The table of a run: baselines, then the network, each number with its definition below."""
     from ..training.results import table
 

@@ -1,11 +1,9 @@
 """The command `deep-rnn train`."""
 
 import dataclasses
-import itertools
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -169,28 +167,27 @@ def train(
         if data is None:
             raise UserError("Missing option --data: the name of a data set or a path.")
         settings = Settings(**given)
-        with _default_folder(settings, overwrite) if out is None else nullcontext(out) as out:
+        if out is None:
+            out = _default_folder(settings, overwrite)
+        try:
             metrics = training.train(settings, out, overwrite=overwrite, **how)
+        finally:
+            with suppress(OSError):  # which says that something was written
+                out.rmdir()
     show_results(metrics, "test")
     say(f"Run folder: {with_tilde(out)}")
 
 
-@contextmanager
-def _default_folder(settings: "Settings", overwrite: bool) -> Iterator[Path]:
-    """Gives runs/DATA-NETWORK or, where that is taken, the first free runs/DATA-NETWORK-N.
+def _default_folder(settings: "Settings", overwrite: bool) -> Path:
+    """Makes runs/DATA-NETWORK or, where that is taken, the first free runs/DATA-NETWORK-N.
 
-    The folder is made at once, so that trainings that begin together do not take the same; one in
-    which nothing was written goes again.
+    It is made at once, so that trainings that begin together do not take the same.
     """
     data = Path(settings.data).expanduser().resolve().stem
-    first = Path("runs", f"{data}-{settings.network}")
-    numbered = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
-    for folder in itertools.chain([first], numbered):
+    name, number = f"{data}-{settings.network}", 1
+    while True:
+        folder = Path("runs", name if number == 1 else f"{name}-{number}")
         with one_line(folder), suppress(FileExistsError):
             folder.mkdir(parents=True, exist_ok=overwrite)
-            break
-    try:
-        yield folder
-    finally:
-        with suppress(OSError):
-            folder.rmdir()
+            return folder
+        number += 1

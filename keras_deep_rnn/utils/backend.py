@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from .errors import UserError, first_line
 from .imports import around_import
 
-# What TensorFlow's libraries log as they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL.
+# What TensorFlow's libraries log as they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL, and
+# LiteRT's, which do not look at it.
 _LOG = re.compile(
     r"WARNING: All log messages before absl|To enable the following instructions: "
+    r"|INFO: Created TensorFlow Lite "
     r"|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
 )
 

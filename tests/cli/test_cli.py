@@ -544,7 +544,7 @@ def test_folder_that_cannot_be_made(pieces):
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_training_in_a_terminal_of_80_columns(interrupted, pieces, tmp_path):
-    """A bar within each epoch, of which nothing stays, also after Ctrl-C."""
+    """A bar within each epoch, of which nothing stays, also after Ctrl-C; no log of a backend."""
     arguments = [COMMAND, "train", "--data", pieces, "--epochs", 500 if interrupted else 3, *TINY]
     terminal = Process([*map(str, arguments), "--out", str(tmp_path / "run")])
     assert terminal.read_until("epoch   3/500" if interrupted else "epoch 3/3")
@@ -561,4 +561,6 @@ def test_training_in_a_terminal_of_80_columns(interrupted, pieces, tmp_path):
         assert len(epochs) >= 2
     else:
         assert [line.split()[1] for line in epochs] == ["1/3", "2/3", "3/3"]
+        starts = ("dots_rnn, ", "val: frame_nll ", "epoch", "epoch", "epoch", "pieces.npz, test")
+        assert all(map(str.startswith, lines, starts))
         assert any(line.startswith("Run folder:") for line in lines[-2:])

@@ -15,6 +15,7 @@ I0000 00:00:1795731064.677353   17691 port.cc:153] oneDNN custom operations are 
 E0000 00:00:1795731064.677353   17691 cuda_dnn.cc:8310] Unable to register cuDNN factory
 2026-01-02 03:04:05.123456: I tensorflow/core/platform/cpu_feature_guard.cc:210] This TensorFlow
 To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
 """
 OTHERS = """\
 deep.py:3: UserWarning: the data is short
