@@ -6,7 +6,7 @@ import numpy as np
 from keras_deep_rnn import DeepTransitionRNN, DeepTransitionRNNCell
 from keras_deep_rnn.data import load
 from keras_deep_rnn.data.batching import PieceBatches
-from keras_deep_rnn.training.models import preset
+from keras_deep_rnn.training.networks import preset
 
 from .network import RATE, naive, ours
 

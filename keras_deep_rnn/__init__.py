@@ -41,7 +41,7 @@ _PLACES = {
     "StackedRNNCell": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
-    "preset": "training.models",
+    "preset": "training.networks",
 }
 _SUBPACKAGES = ("export", "layers", "tuning")
 __all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll] -- __init__.pyi has them

@@ -34,6 +34,6 @@ from .layers import StackedRNN as StackedRNN
 from .layers import StackedRNNCell as StackedRNNCell
 from .layers import WeightNoise as WeightNoise
 from .training.models import build_network as build_network
-from .training.models import preset as preset
+from .training.networks import preset as preset
 
 __version__: str

@@ -40,7 +40,7 @@ def runs(tmp_path_factory):
     for seed in (1, 2):
         music = Settings(str(folder / "pieces.npz"), seed=seed, **tiny)
         training.train(music, folder / "jsb_chorales" / "rnn-modern" / f"seed-{seed}")
-    text = Settings(str(folder / "text.txt"), truncate=10, **tiny)
+    text = Settings(str(folder / "text.txt"), bptt_steps=10, **tiny)
     training.train(text, folder / "ptb_char" / "rnn-paper" / "seed-1")
     return folder
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import keras
 
 from ..training.callbacks import EpochState
-from ..training.config import UNITS, Settings
-from ..utils.errors import UserError, missing_extra, nearest
+from ..training.config import Settings
+from ..training.networks import UNITS
+from ..utils.errors import ArgumentError, UserError, Words, missing_extra, nearest
 from ..utils.validation import seed as checked_seed
 from .space.budget import check_budget, count_parameters, units_for_budget
 from .space.paper_space import SIZES, paper_space, settings_of
@@ -132,11 +133,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         if space is None:
             space = paper_space() if budget is None else paper_space(units=None)
         if not isinstance(space, SearchSpace):
-            raise UserError(f"`space` must be a SearchSpace, got {space!r}.")
+            raise ArgumentError("space", "a SearchSpace", space)
         self.space = space
         self.budget = budget
         if seed is None:
-            raise UserError("`seed` must be a non-negative integer, got None.")
+            raise ArgumentError("seed", "a non-negative integer", Words("None"))
         self.seed = checked_seed("seed", seed)
         self.trial: str | None = None
         self._fixed = dict(settings or {})
@@ -243,10 +244,10 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         known = (*self._problem.known, *SIZES, "deep_units")
         for name in (*(entry.name for entry in self.space), *self._fixed):
             if name not in known:
-                hint = nearest(name, known) or "."
-                raise UserError(f"`{name}` must be the name of a setting that can vary here{hint}")
+                hint = nearest(name, known)
+                raise ArgumentError(name, "the name of a setting that can vary here", hint=hint)
             if name in self.space and name in self._fixed:
-                raise UserError(f"`{name}` must be either searched or fixed, got both.")
+                raise ArgumentError(name, "either searched or fixed", Words("both"))
 
 
 def _check_finite(

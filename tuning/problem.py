@@ -1,6 +1,5 @@
 """What a search trains on: a data set of the package, or data of the user's own."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -12,17 +11,16 @@ from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
 from ..training.models import recurrent_layer
 from ..training.results import PRIMARY
 from ..training.setup import batches, check_lengths, prepare
-from ..utils.errors import UserError, argument_is
+from ..utils.errors import ArgumentError, Words, argument_is
+from ..utils.fields import fields_of
 from ..utils.validation import flag, keras_layer, one_of
 
-# Settings that say what and where a run is; the others can be searched.
-_RUN = ("data", "data_path", "data_dir", "seed", "tensorboard")
 # Settings that only the data sets of the package have a use for.
 _OF_DATA_SETS = (
-    "weight_noise", "output_bias", "classes_deviation", "truncate", "optimizer", "momentum",
-    "decay_start", "decay_beta", "warmup",
+    "weight_noise", "output_bias", "output_stddev", "bptt_steps", "optimizer", "momentum",
+    "decay_after", "decay_beta", "warmup",
 )  # fmt: skip
-SETTINGS = tuple(f.name for f in dataclasses.fields(Settings) if f.name not in _RUN)
+SETTINGS = tuple(name for name, field in fields_of(Settings).items() if field.extra["searched"])
 
 
 class DatasetProblem:
@@ -85,7 +83,7 @@ class DatasetProblem:
         names = ("x", "y", "validation_data", "validation_split", "batch_size", "shuffle")
         given = ["x"] if args else [name for name in names if name in kwargs]
         if given:
-            raise UserError(f"`{given[0]}` must be left out: it is that of {self.dataset.name}.")
+            raise ArgumentError(given[0], f"left out: it is that of {self.dataset.name}")
         training = batches(settings, self.dataset, "train")
         validation = batches(settings, self.dataset, "validation")
         return (training,), {"validation_data": validation, "shuffle": False}, training
@@ -126,9 +124,9 @@ class OwnProblem:
     ) -> None:
         shape = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else ()
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 1:
-            raise UserError(f"`input_shape` must be (T, D), T or None, got {input_shape!r}.")
+            raise ArgumentError("input_shape", "(T, D), T or None", input_shape)
         if loss is None:
-            raise UserError("`loss` must be what Keras takes as a loss, got None.")
+            raise ArgumentError("loss", "what Keras takes as a loss", Words("None"))
         self.input_shape, self.features = shape, shape[1]
         self.output = keras_layer("output", output)
         self.loss, self.metric = loss, metric
@@ -136,7 +134,7 @@ class OwnProblem:
         self.return_sequences = flag("return_sequences", return_sequences)
         name = metric if isinstance(metric, str) else getattr(metric, "name", None)
         if metric is not None and name is None:
-            raise UserError(f"`metric` must be a name or a Keras metric, got {metric!r}.")
+            raise ArgumentError("metric", "a name or a Keras metric", metric)
         self.objective = f"val_{name or 'loss'}"
         self._outputs: dict[int, int] = {}
 
@@ -151,7 +149,7 @@ class OwnProblem:
 
     def complete(self, settings: Mapping[str, Any]) -> Settings:
         """A dict of settings as complete `Settings`."""
-        return Settings("the user's own", **{**self.defaults, "truncate": 0, **settings})
+        return Settings("the user's own", **{**self.defaults, "bptt_steps": 0, **settings})
 
     def build(self, settings: Settings) -> keras.Model:
         """The compiled network of complete `Settings`."""
@@ -185,9 +183,9 @@ class OwnProblem:
     ) -> tuple[tuple[Any, ...], dict[str, Any], None]:
         """See `DatasetProblem.fit_arguments`; the data is what the search was given."""
         if not {"validation_data", "validation_split"} & set(kwargs):
-            raise UserError("`validation_data` must be given to the search, got none.")
+            raise ArgumentError("validation_data", "given to the search", Words("none"))
         if "batch_size" in kwargs:
-            raise UserError("`batch_size` must be left to the search space and the settings.")
+            raise ArgumentError("batch_size", "left to the search space and the settings")
         # What gives out batches by itself comes without `y`.
         arrays = len(args) > 1 or kwargs.get("y") is not None
         return args, {"batch_size": settings.batch_size} if arrays else {}, None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import typer
 import typer.core
 
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, UserError
 
 BY_HAND = "Folder of files that were downloaded by hand."
 PREPARED = "Folder of prepared data, in place of that of TensorFlow Datasets."
@@ -43,12 +43,20 @@ class Command(typer.core.TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except ArgumentError as error:
+            name = self._typed_names().get(error.argument.partition("[")[0])
+            if name is None:
+                raise
+            raise UserError(error.message(name)) from error
         except UserError as error:
             raise UserError(self._as_typed(str(error))) from error
 
     def _as_typed(self, message: str) -> str:
-        names = {parameter.name: _typed(parameter) for parameter in self.params}
+        names = self._typed_names()
         return re.sub(r"^`(\w+)(\[\d+\])?`", lambda found: names.get(found[1], found[0]), message)
+
+    def _typed_names(self) -> dict[str | None, str]:
+        return {parameter.name: _typed(parameter) for parameter in self.params}
 
 
 def _typed(parameter: Any) -> str:
@@ -149,3 +157,11 @@ def _parsed(kind: Callable[[str], Number], part: Any, value: Any, expected: str)
         return kind(part)
     except ValueError:
         raise typer.BadParameter(f"expected {expected}, got {value!r}.") from None
+
+
+# Of each type of value: what reads it, and what stands for it in the help.
+PARSERS: dict[type, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "N"),
+    float: (_real, "X"),
+    tuple: (_sizes, "N,N,..."),
+}

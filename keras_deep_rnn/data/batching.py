@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, Words
 from ..utils.validation import flag, one_of, positive_integer
 from ..utils.validation import seed as check_seed
 from .buckets import bucket_lengths
@@ -256,21 +256,24 @@ def input_target_pairs(
     one_of(KINDS)("kind", kind)
     sequences = [np.asarray(sequence) for sequence in sequences]
     if not sequences:
-        raise UserError("`sequences` must hold at least one sequence, got none.")
+        raise ArgumentError("sequences", "at least one sequence", Words("none"), verb="hold")
     rank = 2 if kind == "piano_roll" else 1
     pairs = []
     for i, sequence in enumerate(sequences):
         if sequence.ndim != rank or not sequence.size:
             expected = "(time, features)" if rank == 2 else "(time,)"
-            raise UserError(
-                f"`sequences[{i}]` must be a non-empty array of shape {expected}, "
-                f"got shape {sequence.shape}."
+            raise ArgumentError(
+                f"sequences[{i}]",
+                f"a non-empty array of shape {expected}",
+                Words(f"shape {sequence.shape}"),
             )
         if kind == "piano_roll":
             if sequence.shape[1] != sequences[0].shape[1]:
-                raise UserError(
-                    f"`sequences[{i}]` must have {sequences[0].shape[1]} features as the first "
-                    f"has, got {sequence.shape[1]}."
+                raise ArgumentError(
+                    f"sequences[{i}]",
+                    f"{sequences[0].shape[1]} features as the first has",
+                    Words(sequence.shape[1]),
+                    verb="have",
                 )
             previous = np.concatenate([np.zeros_like(sequence[:1]), sequence[:-1]])
             pairs.append((previous, sequence))
@@ -279,8 +282,11 @@ def input_target_pairs(
         if start is not None:
             tokens = np.concatenate([np.array([start], "int32"), tokens])
         if len(tokens) < 2:
-            raise UserError(
-                f"`sequences[{i}]` must have at least two tokens when `start` is None, got one."
+            raise ArgumentError(
+                f"sequences[{i}]",
+                "at least two tokens when `start` is None",
+                Words("one"),
+                verb="have",
             )
         pairs.append((tokens[:-1], tokens[1:]))
     return pairs
@@ -289,7 +295,7 @@ def input_target_pairs(
 def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
     """One text as `batch_size` (inputs, targets) rows; the last rows may be shorter or missing."""
     if len(pairs) != 1:
-        raise UserError(f"`sequences` of a text must be one sequence, got {len(pairs)}.")
+        raise ArgumentError("sequences", "one sequence for a text", Words(len(pairs)))
     inputs, targets = pairs[0]
     length = -(-len(targets) // batch_size)
     return [

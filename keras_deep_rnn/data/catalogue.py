@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import UserError, nearest
+from ..utils.errors import ArgumentError, UserError, nearest
 from ..utils.types import PathLike
 from .dataset import VERSION
 
@@ -209,9 +209,11 @@ def entry(name: str) -> Entry:
 
 def unknown(name: str) -> UserError:
     """The error for a name that no data set has."""
-    return UserError(
-        f"`name` must be a data set ({', '.join(names())}) or the path of your own data, "
-        f"got {name!r}{nearest(name, names())}."
+    return ArgumentError(
+        "name",
+        f"a data set ({', '.join(names())}) or the path of your own data",
+        name,
+        f"{nearest(name, names())}.",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..utils.errors import UserError, first_line
+from ..utils.errors import ArgumentError, UserError, first_line
 from ..utils.types import PathLike
 from .dataset import Splits
 
@@ -91,7 +91,7 @@ def by_hand(entry: "Entry", folder: PathLike) -> list[Path] | None:
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise UserError(f"`data_path` must be an existing folder, got {str(folder)!r}.")
+        raise ArgumentError("data_path", "an existing folder", str(folder))
     for choice in (entry.files, *((file,) for file in entry.pickles)):
         paths = [path for file in choice if (path := _find(folder, file.name))]
         if len(paths) == len(choice):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import UserError, first_line, missing_extra
+from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
 from ..utils.types import PathLike
 from . import catalogue, files
 from .dataset import Dataset
@@ -48,7 +48,7 @@ def load(
     (229, (129, 88))
     """
     if not isinstance(name, (str, Path)) or not str(name):
-        raise UserError(f"`name` must be the name of a data set or a path, got {name!r}.")
+        raise ArgumentError("name", "the name of a data set or a path", name)
     name = str(name)
     if name in catalogue.ENTRIES:
         return _prepared(catalogue.entry(name), data_path, data_dir, progress)
@@ -58,7 +58,7 @@ def load(
 
         return local_files.load(path, progress=progress)
     if {"/", os.sep} & set(name) or path.suffix:
-        raise UserError(f"`name` must be a data set or an existing path, got {name!r}.")
+        raise ArgumentError("name", "a data set or an existing path", name)
     raise catalogue.unknown(name)
 
 
@@ -86,9 +86,8 @@ def _prepared(
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
             reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(
-            f"`data_dir`: {entry.name} cannot be prepared in {data_dir}: {reason}."
-        ) from error
+        expected = f"a folder in which {entry.name} can be prepared"
+        raise ArgumentError("data_dir", expected, str(data_dir), f": {reason}.") from error
     try:
         return _dataset(entry, builder)
     except Exception as error:  # a damaged file fails in as many ways as the readers know

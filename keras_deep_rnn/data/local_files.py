@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.errors import UserError, first_line
+from ..utils.errors import ArgumentError, UserError, first_line
 from . import files, midi_files
 from .builders import polyphonic
 from .dataset import VERSION, Dataset, Splits
@@ -45,9 +45,7 @@ def load(path: Path, *, progress: bool = True) -> Dataset:
         if suffix in (".npz", ".mat", ".pickle", ".pkl"):
             return _rolls_file(path, suffix)
         if suffix in (".mid", ".midi"):
-            raise UserError(
-                f"`name` must be a folder of MIDI files, a split needs several, got {str(path)!r}."
-            )
+            raise ArgumentError("name", "a folder of MIDI files, a split needs several", str(path))
         return _text(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -1,27 +1,42 @@
-"""What a training run can be told, its defaults per data set, and the checks of both."""
+"""`Settings` of a training run: every setting once, with its help, bounds, group and defaults.
+
+The command line, config.json, the job file of a search and its schema, and the checks of them all
+read the fields of `Settings`: a new setting is one field here, and the code that uses it.
+"""
 
 import dataclasses
-import numbers
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
-from ..utils.errors import UserError
-from ..utils.validation import number, one_of, positive_integer
-from ..utils.validation import rate as share
-from ..utils.validation import seed as checked_seed
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ..utils.errors import ArgumentError, Words
+from ..utils.fields import (
+    CONFIG,
+    Count,
+    Flag,
+    NonNegative,
+    Number,
+    Positive,
+    PositiveInt,
+    Rate,
+    Seed,
+    Text,
+    Widths,
+    one_line,
+)
+from .networks import NETWORKS, default_sizes, sizes_of
 
 if TYPE_CHECKING:
     from ..data import Dataset
 
-# Raises an error that names the argument, where the value is not allowed.
-Check: TypeAlias = Callable[[str, Any], object]
-
 # Defaults for each kind of data, and what single data sets do differently. Chosen on validation
-# sets. `truncate` 0 trains on whole pieces.
+# sets. `bptt_steps` 0 trains on whole pieces.
 _MUSIC = {
     "epochs": 200,
     "batch_size": 16,
-    "truncate": 0,
+    "bptt_steps": 0,
     "learning_rate": 0.001,
     "recurrent_dropout": 0.3,
     "output_dropout": 0.5,
@@ -32,7 +47,7 @@ _MUSIC = {
 _TEXT = {
     "epochs": 20,
     "batch_size": 32,
-    "truncate": 100,
+    "bptt_steps": 100,
     "learning_rate": 0.001,
     "recurrent_dropout": 0.0,
     "output_dropout": 0.0,
@@ -42,162 +57,235 @@ _TEXT = {
 RECIPES = {
     "piano_roll": _MUSIC,
     "characters": _TEXT,
-    "words": {**_TEXT, "truncate": 50, "recurrent_dropout": 0.3, "output_dropout": 0.5},
+    "words": {**_TEXT, "bptt_steps": 50, "recurrent_dropout": 0.3, "output_dropout": 0.5},
     "bach_chorales": {**_MUSIC, "epochs": 120, "patience": 25},
     "nottingham": {
         **_MUSIC,
         "epochs": 60,
         "patience": 10,
-        "truncate": 200,
+        "bptt_steps": 200,
         "recurrent_dropout": 0.1,
         "output_dropout": 0.3,
     },
-    "musedata": {**_MUSIC, "epochs": 60, "patience": 10, "truncate": 200},
-    "piano_midi": {**_MUSIC, "truncate": 200},
+    "musedata": {**_MUSIC, "epochs": 60, "patience": 10, "bptt_steps": 200},
+    "piano_midi": {**_MUSIC, "bptt_steps": 200},
 }
 
-# Whose sizes in the paper's Table 1 stand in for data that the table does not have.
-SIZES_OF = {
-    "piano_roll": "jsb_chorales",
-    "characters": "ptb_char",
-    "words": "ptb_word",
+# Groups of settings, as the help shows them.
+RUN, NETWORK, REGULARIZATION, OPTIMIZATION = "Run", "Network", "Regularization", "Optimization"
+# Names that settings had before, which files and commands of then may hold.
+RENAMED = {
+    "truncate": "bptt_steps",
+    "decay_start": "decay_after",
+    "input_deviation": "input_stddev",
+    "kernel_deviation": "kernel_stddev",
+    "classes_deviation": "output_stddev",
+    "recurrent_start": "recurrent_initializer",
+    "recurrent_gain": "gain",
 }
 
-# The width of networks that the table does not have.
-UNITS = 400
-
-NETWORK_ARGUMENTS = (
-    "units", "input_units", "transition_units", "output_units", "levels", "depth", "input_to",
-    "skip", "activation", "output_activation", "dropout", "recurrent_dropout", "output_dropout",
-    "weight_noise", "output_bias", "recurrent_start", "recurrent_gain", "input_deviation",
-    "kernel_deviation", "classes_deviation", "seed",
-)  # fmt: skip
+Network: TypeAlias = Literal[NETWORKS]  # pyright: ignore[reportInvalidTypeForm] -- as they are listed
 
 
-@dataclasses.dataclass(frozen=True)
+def _setting(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    searched: bool = True,
+    argument: bool | None = None,
+) -> Any:
+    """A field of `Settings`.
+
+    Args:
+        default: Its default; None where the data set or the network decides.
+        group: Group in the help.
+        help: One line.
+        searched: Whether a search may vary it.
+        argument: Whether it is an argument of `build_network`; None: those of the network are.
+    """
+    of_network = group in (NETWORK, REGULARIZATION) if argument is None else argument
+    extra = {"group": group, "searched": searched, "argument": of_network}
+    return Field(default=default, description=help, json_schema_extra=extra)
+
+
+@one_line
+@dataclass(frozen=True, config=CONFIG)
 class Settings:
-    """Everything that decides what a training run does. None means the data set's default.
+    """Everything that decides what a training run does.
 
-    Attributes:
-        data: Name of a data set, or path of the user's own data.
-        data_path: Folder of files that were downloaded by hand, or None.
-        data_dir: Folder of prepared data, or None.
-        network: One of `keras_deep_rnn.training.models.NETWORKS`.
-        units: Width of h. Without it, sizes are those of the paper's Table 1.
-        input_units: Widths of the layers before the recurrence.
-        transition_units: Widths of the intermediate layers of the transition.
-        output_units: Widths of the layers of the deep output.
-        levels: Number of levels of a stacked network.
-        depth: Number of gated layers in the transition of rhn, dt_gru and dt_lstm.
-        input_to: Whether the input feeds the "first" transition layer or "all".
-        skip: Shortcuts between levels: None, "residual" or "all_to_output".
-        activation: Activation of the recurrent layers: a name of Keras, "maxout" or "lp_unit".
-        output_activation: Activation of the deep output; None takes "relu" for music and
-            `activation` for text.
-        dropout: Share of the inputs to drop.
-        recurrent_dropout: Share of h(t-1) to drop, one mask a sequence.
-        output_dropout: Share to drop before and in the output.
-        weight_noise: Standard deviation of the noise on weights.
-        output_bias: Where the biases of the logits start.
-        recurrent_start: How the kernels of the transition start: "orthogonal" (None) or "sparse".
-        recurrent_gain: Their largest singular value (divided by the square root of 2 where two
-            of them lead into one layer); None for 1.
-        input_deviation: Standard deviation of the Gaussian that the kernels of x start from; None
-            for 1 where x is characters, else for Glorot's uniform distribution.
-        kernel_deviation: The same of the kernels between levels and of the deep output; None for
-            Glorot's uniform distribution.
-        classes_deviation: The same of the kernel to the logits.
-        optimizer: "adamw" (with `weight_decay`, and the rate falling along a cosine) or "sgd" (with
-            `momentum` and the paper's schedule).
-        learning_rate: Rate at the start, or after `warmup`.
-        warmup: Updates over which AdamW's rate rises from 0 to it, before it falls.
-        weight_decay: Share by which AdamW shrinks weights in a step, times the rate.
-        momentum: Momentum of SGD.
-        decay_start: Update after which SGD's rate falls, n0.
-        decay_beta: Updates until SGD's rate is halved, beta.
-        clipnorm: Largest norm of the whole gradient.
-        epochs: Largest number of epochs.
-        batch_size: Sequences (or rows of a text) in a batch.
-        truncate: Time steps after which backpropagation is cut and the state carried on; 0 trains
-            music on whole pieces.
-        patience: Epochs without a better validation result before training stops.
-        seed: Seed of weights, dropout and the order of the data.
-        tensorboard: Whether to write logs for TensorBoard.
+    None stands for the default of the data set or of the network; `complete` puts it in.
+
+    Raises:
+        ArgumentError: A setting is unknown, or its value is none of those that it can have.
+
+    Example:
+
+    >>> Settings("bach_chorales", units=64).learning_rate is None
+    True
+    >>> Settings("bach_chorales", units=0)
+    Traceback (most recent call last):
+    keras_deep_rnn.utils.errors.ArgumentError: `units` must be a positive integer, got 0.
     """
 
-    data: str
-    data_path: str | None = None
-    data_dir: str | None = None
-    network: str = "dots_rnn"
-    units: int | None = None
-    input_units: tuple[int, ...] | None = None
-    transition_units: tuple[int, ...] | None = None
-    output_units: tuple[int, ...] | None = None
-    levels: int | None = None
-    depth: int | None = None
-    input_to: str | None = None
-    skip: str | None = None
-    activation: str = "tanh"
-    output_activation: str | None = None
-    dropout: float = 0.0
-    recurrent_dropout: float | None = None
-    output_dropout: float | None = None
-    weight_noise: float = 0.0
-    output_bias: float | None = None
-    recurrent_start: str | None = None
-    recurrent_gain: float | None = None
-    input_deviation: float | None = None
-    kernel_deviation: float | None = None
-    classes_deviation: float | None = None
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
-    warmup: int = 0
-    weight_decay: float = 0.01
-    momentum: float = 0.0
-    decay_start: int = 0
-    decay_beta: float = 1000.0
-    clipnorm: float = 1.0
-    epochs: int | None = None
-    batch_size: int | None = None
-    truncate: int | None = None
-    patience: int | None = None
-    seed: int = 1
-    tensorboard: bool = False
+    data: str = Field(
+        description="Name of a data set, or path of your own.",
+        json_schema_extra={"group": RUN, "searched": False, "argument": False},
+    )
+    data_path: Text | None = _setting(
+        None, RUN, "Folder of files that were downloaded by hand.", searched=False
+    )
+    data_dir: Text | None = _setting(
+        None,
+        RUN,
+        "Folder of prepared data; that of TensorFlow Datasets if left out.",
+        searched=False,
+    )
+    seed: Seed = _setting(
+        1, RUN, "Seed of weights, dropout and order of the data.", searched=False, argument=True
+    )
+    tensorboard: Flag = _setting(False, RUN, "Also write logs for TensorBoard.", searched=False)
 
-    def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            value = getattr(self, name)
-            if value is not None:
-                check(name, value)
-        if self.seed is None:
-            raise UserError("`seed` must be a non-negative integer, got None.")
+    network: Network = _setting("dots_rnn", NETWORK, ", ".join(NETWORKS) + ".", argument=False)
+    units: PositiveInt | None = _setting(
+        None, NETWORK, "Units of h; the sizes of the paper's Table 1 if left out."
+    )
+    input_units: Widths | None = _setting(
+        None, NETWORK, "Units of the layers before the recurrence."
+    )
+    transition_units: Widths | None = _setting(
+        None, NETWORK, "Units of the intermediate layers of the transition."
+    )
+    output_units: Widths | None = _setting(None, NETWORK, "Units of the layers of the deep output.")
+    levels: PositiveInt | None = _setting(None, NETWORK, "Levels of srnn.")
+    depth: PositiveInt | None = _setting(
+        None, NETWORK, "Gated layers in the transition of rhn, dt_gru and dt_lstm."
+    )
+    input_to: Literal["first", "all"] | None = _setting(
+        None, NETWORK, "Whether the input feeds the first transition layer or all."
+    )
+    skip: Literal["residual", "all_to_output"] | None = _setting(
+        None, NETWORK, "Shortcuts between the levels of srnn: residual or all_to_output."
+    )
+    activation: Text = _setting(
+        "tanh", NETWORK, "Activation of the recurrent layers: a name of Keras, maxout or lp_unit."
+    )
+    output_activation: Text | None = _setting(
+        None, NETWORK, "Activation of the deep output; relu for music, else that of the recurrence."
+    )
+    output_bias: Number | None = _setting(None, NETWORK, "Initial value of the output bias.")
+    recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
+        None, NETWORK, "Initializer of the transition's kernels: orthogonal or sparse."
+    )
+    gain: Positive | None = _setting(
+        None, NETWORK, "Largest singular value of these kernels; 1 if left out."
+    )
+    input_stddev: Positive | None = _setting(
+        None, NETWORK, "Standard deviation of the input kernels' normal initializer."
+    )
+    kernel_stddev: Positive | None = _setting(
+        None, NETWORK, "The same for the kernels between levels and of the deep output."
+    )
+    output_stddev: Positive | None = _setting(
+        None, NETWORK, "The same for the kernel of the logits."
+    )
+
+    dropout: Rate = _setting(0.0, REGULARIZATION, "Dropout rate of the inputs.")
+    recurrent_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Recurrent dropout rate, of h(t-1), one mask a sequence."
+    )
+    zoneout: Rate | None = _setting(
+        None, REGULARIZATION, "Zoneout rate of h(t-1), arXiv:1606.01305."
+    )
+    output_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate before and in the output."
+    )
+    weight_noise: NonNegative = _setting(
+        0.0, REGULARIZATION, "Standard deviation of the noise on weights."
+    )
+    weight_decay: NonNegative = _setting(
+        0.01, REGULARIZATION, "Weight decay of adamw, times the learning rate.", argument=False
+    )
+
+    optimizer: Literal["adamw", "sgd"] = _setting(
+        "adamw", OPTIMIZATION, "adamw with a cosine schedule, or sgd with the paper's."
+    )
+    learning_rate: Positive | None = _setting(
+        None, OPTIMIZATION, "Initial learning rate, after the warmup."
+    )
+    warmup: Count = _setting(
+        0, OPTIMIZATION, "Updates over which adamw's learning rate rises from 0."
+    )
+    momentum: Rate = _setting(0.0, OPTIMIZATION, "Momentum of sgd.")
+    decay_after: NonNegative = _setting(
+        0, OPTIMIZATION, "Update after which sgd's learning rate falls."
+    )
+    decay_beta: Positive = _setting(
+        1000.0, OPTIMIZATION, "Further updates that halve sgd's learning rate."
+    )
+    clipnorm: Positive = _setting(1.0, OPTIMIZATION, "Largest norm of the whole gradient.")
+    epochs: PositiveInt | None = _setting(None, OPTIMIZATION, "Largest number of epochs.")
+    batch_size: PositiveInt | None = _setting(
+        None, OPTIMIZATION, "Sequences, or rows of a text, in a batch."
+    )
+    bptt_steps: Count | None = _setting(
+        None, OPTIMIZATION, "Truncated BPTT length in steps; 0 disables truncation."
+    )
+    patience: PositiveInt | None = _setting(
+        None, OPTIMIZATION, "Early stopping: epochs without a better validation result."
+    )
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Settings":
-        """The settings that a JSON file holds, which has lists for tuples."""
-        lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
-        return cls(**{**stored, **lists})
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """The settings of a JSON file, also of one from when some had other names."""
+        return cls(**renamed(stored))
 
-    def complete(self, dataset: "Dataset") -> "Settings":
-        """These settings with the defaults of a data set in place of None.
+    def to_json(self) -> dict[str, Any]:
+        """The settings that have a value, for a JSON file."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def complete(self, dataset: "Dataset") -> Self:
+        """These settings with the defaults of a data set and the sizes of the network.
 
         Raises:
-            UserError: A text is to be trained without truncation.
+            ArgumentError: The network has no such size, or a text is to be trained without
+                truncation.
         """
         recipe = RECIPES.get(dataset.name, RECIPES[dataset.kind])
-        missing = {name: value for name, value in recipe.items() if getattr(self, name) is None}
-        complete = dataclasses.replace(self, **missing)
-        if dataset.kind != "piano_roll" and complete.truncate == 0:
-            raise UserError(
-                "`truncate` must be a positive integer for text, which is one long sequence, got 0."
-            )
+        if self.units is None:
+            recipe = {**recipe, **default_sizes(dataset.name, dataset.kind, self.network)}
+        defaults = {name: value for name, value in recipe.items() if getattr(self, name) is None}
+        complete = dataclasses.replace(self, **defaults)
+        units = cast(int, complete.units)
+        sizes = sizes_of(complete.network, units, vars(complete))
+        complete = dataclasses.replace(complete, **sizes)
+        if dataset.kind != "piano_roll" and complete.bptt_steps == 0:
+            expected = "a positive integer for text, which is one long sequence"
+            raise ArgumentError("bptt_steps", expected, Words("0"))
         return complete
+
+
+# The settings that are arguments of `build_network`.
+NETWORK_ARGUMENTS = tuple(
+    name
+    for name, field in Settings.__pydantic_fields__.items()  # pyright: ignore[reportAttributeAccessIssue]
+    if cast(dict, field.json_schema_extra)["argument"]
+)
+
+
+def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under their names of today.
+
+    Example:
+
+    >>> renamed({"truncate": 50, "units": 8})
+    {'bptt_steps': 50, 'units': 8}
+    """
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 def network_arguments(settings: Settings, dataset: "Dataset") -> dict[str, Any]:
     """The arguments with which `build_network` makes the network of a run.
-
-    Without `units` the sizes that are not given come from the paper's Table 1.
 
     Args:
         settings: Complete `Settings`.
@@ -206,64 +294,6 @@ def network_arguments(settings: Settings, dataset: "Dataset") -> dict[str, Any]:
     Returns:
         Dict of keyword arguments, without `network`.
     """
-    from .models import TABLE_1, preset
-
-    chosen = {
-        name: getattr(settings, name)
-        for name in NETWORK_ARGUMENTS
-        if getattr(settings, name) is not None
-    }
-    if settings.units is None:
-        tasks = {task for task, _ in TABLE_1}
-        task = dataset.name if dataset.name in tasks else SIZES_OF[dataset.kind]
-        known = (task, settings.network) in TABLE_1
-        chosen = {**(preset(task, settings.network) if known else {"units": UNITS}), **chosen}
+    stored = settings.to_json()
+    chosen = {name: stored[name] for name in NETWORK_ARGUMENTS if name in stored}
     return {"kind": dataset.kind, "features": dataset.features, **chosen}
-
-
-def _least(lowest: float) -> Check:
-    return lambda name, value: number(name, value, least=lowest)
-
-
-def _above(lowest: float) -> Check:
-    return lambda name, value: number(name, value, above=lowest)
-
-
-def _count(name: str, value: Any) -> None:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < 0:
-        raise UserError(f"`{name}` must be an integer of at least 0, got {value!r}.")
-
-
-def _network(name: str, value: Any) -> None:
-    from .models import NETWORKS
-
-    one_of(NETWORKS)(name, value)
-
-
-# The network checks its own arguments when it is built; these are the run's.
-_CHECKS = {
-    "network": _network,
-    "optimizer": one_of(("adamw", "sgd")),
-    "weight_noise": _least(0),
-    "recurrent_start": one_of(("orthogonal", "sparse")),
-    "recurrent_gain": _above(0),
-    "input_deviation": _above(0),
-    "kernel_deviation": _above(0),
-    "classes_deviation": _above(0),
-    "dropout": share,
-    "recurrent_dropout": share,
-    "output_dropout": share,
-    "learning_rate": _above(0),
-    "weight_decay": _least(0),
-    "momentum": share,
-    "warmup": _count,
-    "decay_start": _least(0),
-    "decay_beta": _above(0),
-    "clipnorm": _above(0),
-    "epochs": positive_integer,
-    "batch_size": positive_integer,
-    "patience": positive_integer,
-    "truncate": _count,
-    "seed": checked_seed,
-}

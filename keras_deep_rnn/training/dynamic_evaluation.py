@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from ..data.batching import CarriedBatches
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError
 from ..utils.types import Log, ShowProgress, no_progress
 from .metrics import TokenLoss
 from .models import build_network
@@ -67,7 +67,7 @@ def measure(
         UserError: The run is one of music, or not finished.
     """
     if dataset.kind == "piano_roll":
-        raise UserError("`dynamic` must be left out for music: only a text is read so.")
+        raise ArgumentError("dynamic", "left out for music: only a text is read so")
     name, weights = PRIMARY[dataset.kind], run.model().get_weights()
     tried = []
     for rate, length in itertools.product(rates, steps):

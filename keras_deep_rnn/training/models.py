@@ -1,4 +1,4 @@
-"""Networks by name: those of arXiv:1312.6026, with the sizes of its Table 1, and gated ones."""
+"""Keras models of the networks that have a name, see `networks.py`."""
 
 import math
 from collections.abc import Sequence
@@ -9,93 +9,34 @@ import keras
 from .. import layers
 from ..data.dataset import KINDS
 from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
-from ..utils.errors import UserError, nearest
-from ..utils.validation import CHECKS, number, one_of, optional, positive_integer, rate
-from .networks import DEFAULT_DEPTH, NETWORKS
+from ..utils.errors import ArgumentError
+from ..utils.validation import CHECKS, number, one_of, positive_integer, rate
+from .networks import sizes_of
 
-# What each network has beside `units`: its layer, the sizes it takes, and what the name decides.
-_FAMILY = {
-    "rnn": (layers.DeepTransitionRNN, (), {}),
-    "deep_input_rnn": (layers.DeepInputRNN, ("input_units",), {}),
-    "dt_rnn": (layers.DeepTransitionRNN, ("transition_units",), {}),
-    "dts_rnn": (layers.DeepTransitionRNN, ("transition_units",), {"shortcut": True}),
-    "do_rnn": (layers.DeepOutputRNN, ("output_units",), {}),
-    "dot_rnn": (layers.DeepOutputTransitionRNN, ("transition_units", "output_units"), {}),
-    "dots_rnn": (
-        layers.DeepOutputTransitionRNN,
-        ("transition_units", "output_units"),
-        {"shortcut": True},
-    ),
-    "srnn": (layers.StackedRNN, ("levels",), {}),
-    "fast_dropout_rnn": (layers.FastDropoutRNN, (), {}),
-    "rhn": (layers.RecurrentHighway, ("depth", "input_to"), {}),
-    "dt_gru": (layers.DeepTransitionGRU, ("depth",), {}),
-    "dt_lstm": (layers.DeepTransitionLSTM, ("depth",), {}),
-    "gru": (layers.DeepTransitionGRU, (), {"depth": 1}),
-    "lstm": (layers.DeepTransitionLSTM, (), {"depth": 1}),
+# The layer of each network, and the arguments that its name decides.
+LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
+    "rnn": (layers.DeepTransitionRNN, {}),
+    "deep_input_rnn": (layers.DeepInputRNN, {}),
+    "dt_rnn": (layers.DeepTransitionRNN, {}),
+    "dts_rnn": (layers.DeepTransitionRNN, {"shortcut": True}),
+    "do_rnn": (layers.DeepOutputRNN, {}),
+    "dot_rnn": (layers.DeepOutputTransitionRNN, {}),
+    "dots_rnn": (layers.DeepOutputTransitionRNN, {"shortcut": True}),
+    "srnn": (layers.StackedRNN, {}),
+    "fast_dropout_rnn": (layers.FastDropoutRNN, {}),
+    "rhn": (layers.RecurrentHighway, {}),
+    "dt_gru": (layers.DeepTransitionGRU, {}),
+    "dt_lstm": (layers.DeepTransitionLSTM, {}),
+    "gru": (layers.DeepTransitionGRU, {"depth": 1}),
+    "lstm": (layers.DeepTransitionLSTM, {"depth": 1}),
 }
 # Activations of this package by name, beside those of Keras.
 UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
 # How the kernels of the transition may start, by name: a function of their largest singular value.
-STARTS = {
+INITIALIZERS = {
     "orthogonal": keras.initializers.Orthogonal,
     "sparse": lambda gain: SparseInitializer(nonzeros=20, singular_value=gain),
 }
-
-_MUSIC = {
-    "dts_rnn": {"units": 400, "transition_units": (400,)},
-    "dots_rnn": {"units": 400, "transition_units": (400,), "output_units": (400,)},
-}
-# Sizes of the paper's Table 1, for each task and network.
-TABLE_1 = {
-    ("nottingham", "rnn"): {"units": 600},
-    ("nottingham", "dts_rnn"): _MUSIC["dts_rnn"],
-    ("nottingham", "dots_rnn"): _MUSIC["dots_rnn"],
-    ("nottingham", "srnn"): {"units": 400, "levels": 2},
-    ("jsb_chorales", "rnn"): {"units": 200},
-    ("jsb_chorales", "dts_rnn"): _MUSIC["dts_rnn"],
-    ("jsb_chorales", "dots_rnn"): _MUSIC["dots_rnn"],
-    ("jsb_chorales", "srnn"): {"units": 400, "levels": 2},
-    ("musedata", "rnn"): {"units": 600},
-    ("musedata", "dts_rnn"): _MUSIC["dts_rnn"],
-    ("musedata", "dots_rnn"): _MUSIC["dots_rnn"],
-    ("musedata", "srnn"): {"units": 600, "levels": 2},
-    ("ptb_char", "rnn"): {"units": 600},
-    ("ptb_char", "dts_rnn"): {"units": 400, "transition_units": (400,)},
-    ("ptb_char", "dots_rnn"): {"units": 400, "transition_units": (400,), "output_units": (600,)},
-    ("ptb_char", "srnn"): {"units": 400, "levels": 2},
-    ("ptb_word", "rnn"): {"units": 200},
-    ("ptb_word", "dts_rnn"): {"units": 200, "transition_units": (200,)},
-    ("ptb_word", "dots_rnn"): {"units": 200, "transition_units": (200,), "output_units": (200,)},
-    ("ptb_word", "srnn"): {"units": 400, "levels": 2},
-}
-
-
-def preset(task: str, network: str) -> dict[str, Any]:
-    """The sizes of a network in the paper's Table 1.
-
-    Args:
-        task: `"nottingham"`, `"jsb_chorales"`, `"musedata"`, `"ptb_char"` or `"ptb_word"`.
-        network: `"rnn"`, `"dts_rnn"`, `"dots_rnn"` or `"srnn"`.
-
-    Returns:
-        The arguments of `build_network` that give these sizes. The input feeds every layer of a
-        deep transition: only so do the paper's numbers of parameters come out.
-
-    Raises:
-        UserError: The table has no such row.
-
-    Example:
-
-    >>> preset("ptb_char", "rnn")
-    {'units': 600}
-    """
-    if (task, network) not in TABLE_1:
-        rows = [" ".join(row) for row in TABLE_1]
-        hint = nearest(f"{task} {network}", rows)
-        raise UserError(f"Table 1 has no network {network!r} for the task {task!r}{hint or '.'}")
-    sizes = TABLE_1[task, network]
-    return {**sizes, "input_to": "all"} if "transition_units" in sizes else sizes
 
 
 def recurrent_layer(
@@ -112,10 +53,10 @@ def recurrent_layer(
     output_dropout: float = 0.0,
     activation: Any = "tanh",
     output_activation: Any = None,
-    recurrent_start: str | None = None,
-    recurrent_gain: float | None = None,
-    input_deviation: float | None = None,
-    kernel_deviation: float | None = None,
+    recurrent_initializer: Any = None,
+    gain: float | None = None,
+    input_stddev: float | None = None,
+    kernel_stddev: float | None = None,
     **options: Any,
 ) -> layers.DeepRNN:
     """The recurrent layer of a named network; see `build_network` for the arguments.
@@ -128,53 +69,37 @@ def recurrent_layer(
     >>> recurrent_layer("dts_rnn", units=8).transition_units
     (8,)
     """
-    one_of(NETWORKS)("network", network)
-    layer, takes, decided = _FAMILY[network]
     units = positive_integer("units", units)
-    sizes = {
-        "input_units": CHECKS["input_units"]("input_units", input_units),
-        "transition_units": CHECKS["transition_units"]("transition_units", transition_units),
-        "output_units": CHECKS["output_units"]("output_units", output_units),
-        "levels": optional(positive_integer)("levels", levels),
-        "depth": optional(positive_integer)("depth", depth),
+    given = {
+        "input_units": input_units,
+        "transition_units": transition_units,
+        "output_units": output_units,
+        "levels": levels,
+        "depth": depth,
+        "input_to": input_to,
     }
-    extra = {"input_units"} if layer is layers.DeepOutputTransitionRNN else set()
-    for name, value in sizes.items():
-        if value is not None and name not in takes and name not in extra:
-            raise UserError(f"`{name}` is no size of {network!r}, got {value!r}.")
-    arguments = {name: sizes[name] or (units,) for name in takes if name.endswith("_units")}
-    arguments.update({name: sizes[name] for name in extra if sizes[name]})
-    if "depth" in takes:
-        arguments["depth"] = sizes["depth"] or DEFAULT_DEPTH
-    if "transition_units" in takes or "input_to" in takes:
-        decided = {**decided, "input_to": input_to or "first"}
-    elif input_to is not None:
-        raise UserError(f"`input_to` is no option of {network!r}, got {input_to!r}.")
+    arguments = sizes_of(network, units, given)
+    layer, decided = LAYERS[network]
+    arguments |= decided
     options["activation"] = _with_pieces(activation)
     output_activation = _with_pieces(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
-    if recurrent_start is not None or recurrent_gain is not None:
-        start = one_of(tuple(STARTS))("recurrent_start", recurrent_start or "orthogonal")
-        gain = number("recurrent_gain", 1 if recurrent_gain is None else recurrent_gain, above=0)
-        options.setdefault("recurrent_initializer", STARTS[start](gain))
-    if input_deviation is not None:
+    if "output_units" in arguments:
+        arguments |= {"output_dropout": output_dropout, "output_activation": output_activation}
+    initializer = _recurrent_initializer(recurrent_initializer, gain)
+    if initializer is not None:
+        options["recurrent_initializer"] = initializer
+    if input_stddev is not None:
         # Fast dropout has no other kernels, and no name of its own for these.
         of_inputs = "kernel_initializer" if network == "fast_dropout_rnn" else "input_initializer"
-        options.setdefault(of_inputs, _gaussian("input_deviation", input_deviation))
-    if kernel_deviation is not None:
-        options.setdefault("kernel_initializer", _gaussian("kernel_deviation", kernel_deviation))
-    if "output_units" in takes:
-        decided = {
-            **decided,
-            "output_dropout": output_dropout,
-            "output_activation": output_activation,
-        }
+        options.setdefault(of_inputs, _normal("input_stddev", input_stddev))
+    if kernel_stddev is not None:
+        options.setdefault("kernel_initializer", _normal("kernel_stddev", kernel_stddev))
     if network == "srnn":
-        widths = (units,) * (sizes["levels"] or DEFAULT_DEPTH)
-        return layers.StackedRNN(units=widths, skip=skip, **options)
+        return layers.StackedRNN(units=(units,) * arguments.pop("levels"), skip=skip, **options)
     if skip is not None:
-        raise UserError(f"`skip` is no option of {network!r}, got {skip!r}.")
-    return layer(units, **arguments, **decided, **options)
+        raise ArgumentError("skip", f"left out for {network!r}, which has no levels", skip)
+    return layer(units, **arguments, **options)
 
 
 def build_network(
@@ -185,7 +110,7 @@ def build_network(
     units: int,
     output_dropout: float = 0.0,
     output_bias: float | None = None,
-    classes_deviation: float | None = None,
+    output_stddev: float | None = None,
     weight_noise: float = 0.0,
     stateful: bool = False,
     batch_size: int | None = None,
@@ -203,7 +128,7 @@ def build_network(
         units: H, the width of h (of each level of an sRNN).
         output_dropout: Share of units to drop before the deep output and before the classes.
         output_bias: Where the bias of the classes starts; None for 0.
-        classes_deviation: Deviation of the Gaussian that the kernel of the classes starts from;
+        output_stddev: Deviation of the Gaussian that the kernel of the classes starts from;
             None for Glorot's uniform distribution.
         weight_noise: Deviation of the Gaussian noise on all kernels in training.
         stateful: Whether states are carried from batch to batch. The model has a second input
@@ -216,8 +141,8 @@ def build_network(
             `levels` (None: 2), `depth` (of rhn, dt_gru and dt_lstm; None: 2), `input_to`, `skip`,
             `activation` and `output_activation` (names of Keras or of `UNITS`, of gated networks
             names of Keras; the latter of no effect without a deep output), `dropout`,
-            `recurrent_dropout`, `recurrent_start` (one of `STARTS`; None: orthogonal),
-            `recurrent_gain` (None: 1), `input_deviation` and `kernel_deviation` (of the Gaussian
+            `recurrent_dropout`, `recurrent_initializer` (one of `INITIALIZERS`; None: orthogonal),
+            `gain` (None: 1), `input_stddev` and `kernel_stddev` (of the Gaussian
             that `input_initializer` and `kernel_initializer` are then; for characters the former
             is 1 where it is None), initializers and the like.
 
@@ -243,8 +168,8 @@ def build_network(
     looked_up = kind != "piano_roll" and not fast_dropout
     if looked_up:
         options["num_tokens"] = features
-    if kind == "characters" and options.get("input_deviation") is None:
-        options["input_deviation"] = 1.0  # see `Plus`
+    if kind == "characters" and options.get("input_stddev") is None:
+        options["input_stddev"] = 1.0  # see `Plus`
     recurrent = recurrent_layer(
         network,
         units=units,
@@ -265,9 +190,7 @@ def build_network(
     classes = kind_of_classes(
         features,
         kernel_initializer=(
-            "glorot_uniform"
-            if classes_deviation is None
-            else _gaussian("classes_deviation", classes_deviation)
+            "glorot_uniform" if output_stddev is None else _normal("output_stddev", output_stddev)
         ),
         bias_initializer=keras.initializers.Constant(output_bias or 0.0),
         dtype=dtype,
@@ -305,8 +228,16 @@ def _with_pieces(activation: Any) -> Any:
     return activation if own is None else own()
 
 
-def _gaussian(name: str, deviation: float) -> keras.initializers.Initializer:
-    return keras.initializers.RandomNormal(stddev=number(name, deviation, above=0))
+def _recurrent_initializer(initializer: Any, gain: float | None) -> Any:
+    """One of `INITIALIZERS` by its name, with a gain; any other as it is."""
+    if gain is None and not (isinstance(initializer, str) and initializer in INITIALIZERS):
+        return initializer
+    known = one_of(tuple(INITIALIZERS))("recurrent_initializer", initializer or "orthogonal")
+    return INITIALIZERS[known](number("gain", 1 if gain is None else gain, above=0))
+
+
+def _normal(name: str, stddev: float) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=number(name, stddev, above=0))
 
 
 def _next(seed: int | None) -> int | None:
@@ -318,6 +249,7 @@ def table_1_size(model: keras.Model) -> int:
 
     Example:
 
+    >>> from keras_deep_rnn import preset
     >>> sizes = preset("jsb_chorales", "rnn")
     >>> table_1_size(build_network("rnn", kind="piano_roll", features=88, **sizes))
     75200

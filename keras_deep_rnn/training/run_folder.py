@@ -14,7 +14,6 @@ half-written.
 
 import contextlib
 import csv
-import dataclasses
 import json
 import platform
 import tempfile
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from .. import __version__
-from ..utils.errors import UserError, first_line
+from ..utils.errors import ArgumentError, UserError, first_line
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
 from ..utils.types import PathLike
 from .config import Settings
@@ -80,15 +79,16 @@ class Run:
             UserError: A run or other files lie there, or the folder cannot be written.
         """
         if self.exists() and not overwrite:
-            raise UserError(
-                f"`out` must be a new folder; {str(self.path)!r} holds a run: "
-                "pass --resume to go on with it or --overwrite to replace it."
-            )
+            mend = "pass --resume to go on with it or --overwrite to replace it."
+            hint = f"; {str(self.path)!r} holds a run: {mend}"
+            raise ArgumentError("out", "a new folder", hint=hint)
         if not self.exists() and self.path.exists():
             if not self.path.is_dir() or any(path.name != PARTIAL for path in self.path.iterdir()):
-                raise UserError(
-                    f"`out` must be a new folder or a run's, got {str(self.path)!r}, "
-                    "which holds something else."
+                raise ArgumentError(
+                    "out",
+                    "a new folder or a run's",
+                    str(self.path),
+                    ", which holds something else.",
                 )
         with one_line(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class Run:
         write_json(
             self / CONFIG,
             {
-                "settings": dataclasses.asdict(settings),
+                "settings": settings.to_json(),
                 "network": {"network": settings.network, **network},
                 "data": {
                     "name": dataset.name,
@@ -138,14 +138,13 @@ class Run:
         try:
             content = json.loads((self / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"`run` must be {expected}, got {str(self.path)!r}.") from None
+            raise ArgumentError("run", expected, str(self.path)) from None
         except (OSError, ValueError) as error:
             raise UserError(f"Cannot read {str(self / name)!r}: {error}.") from None
         sections = [content.get(s) if isinstance(content, dict) else None for s in SECTIONS[name]]
         if not all(isinstance(section, dict) for section in sections):
-            raise UserError(
-                f"`run` must be {expected}, got {str(self.path)!r}, whose {name} is something "
-                "else's."
+            raise ArgumentError(
+                "run", expected, str(self.path), f", whose {name} is something else's."
             )
         for section, names in SECTIONS[name].items():
             for entry in names:
@@ -193,10 +192,9 @@ class Run:
             UserError: The run has no network yet, or its file is damaged or another run's.
         """
         if not (self / MODEL).is_file():
-            raise UserError(
-                f"`run` must be a finished run, {str(self.path)!r} has no {MODEL} yet: "
-                "finish it with deep-rnn train --resume."
-            )
+            mend = "finish it with deep-rnn train --resume."
+            hint = f", {str(self.path)!r} has no {MODEL} yet: {mend}"
+            raise ArgumentError("run", "a finished run", hint=hint)
         carried = {} if batch_size is None else {"stateful": True, "batch_size": batch_size}
         twin = self.network(**carried)
         try:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..data import midi_files
 from ..data import midi_writer as midi
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
@@ -62,16 +62,14 @@ def generate(
     kind = facts["kind"]
     one_of(tuple(midi.INSTRUMENTS))("instrument", instrument)
     if not SLOWEST <= number("tempo", tempo) <= FASTEST:
-        raise UserError(
-            f"`tempo` must be {SLOWEST} to {FASTEST} quarter notes a minute, got {tempo!r}."
-        )
+        raise ArgumentError("tempo", f"{SLOWEST} to {FASTEST} quarter notes a minute", tempo)
     checked_seed("seed", seed)
     out = Path(out or source / ("music.mid" if kind == "piano_roll" else "text.txt"))
     ending = ".mid" if kind == "piano_roll" else ".txt"
     if out.suffix != ending:
-        raise UserError(f"`out` must end with {ending}, got {str(out)!r}.")
+        raise ArgumentError("out", f"with {ending}", str(out), verb="end")
     if not out.parent.is_dir():
-        raise UserError(f"`out` must lie in an existing folder, got {str(out)!r}.")
+        raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
     drawing = {"temperature": temperature, "seed": seed}
     length = LENGTH[kind] if length is None else length
     model = source.model(batch_size=1)
@@ -184,7 +182,7 @@ def sample_tokens(
     random, step = np.random.default_rng(seed), Stepper(model)
     tokens = [int(token) for token in primer]
     if not tokens:
-        raise UserError("`primer` must hold at least one token, got none.")
+        raise ArgumentError("primer", "at least one token", Words("none"), verb="hold")
     for token in tokens[:-1]:
         step(token)
     for _ in range(length):
@@ -210,7 +208,7 @@ def encode(text: str, kind: str, vocabulary: Sequence[str]) -> list[int]:
     unknown = [part for part in parts if part not in index]
     if unknown:
         what = "characters" if kind == "characters" else "words"
-        raise UserError(f"`primer` must have {what} of the training text, got {unknown[0]!r}.")
+        raise ArgumentError("primer", f"{what} of the training text", unknown[0], verb="have")
     return [index[part] for part in parts]
 
 
@@ -232,7 +230,7 @@ def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
     """The first frames of a MIDI file: what sounds at the beginning of each time step."""
     positive_integer("primer_length", length)
     if not Path(path).is_file():
-        raise UserError(f"`primer` must be a MIDI file, got {str(path)!r}.")
+        raise ArgumentError("primer", "a MIDI file", str(path))
     (roll,) = midi_files.read([path], progress=False)
     return roll[:: max(1, round(quarter_length / midi_files.QUARTER_LENGTH))][:length]
 

@@ -6,7 +6,7 @@ import keras
 
 from ..data.batching import Batch, CarriedBatches, PieceBatches
 from ..layers import InverseDecay
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .models import build_network
@@ -23,9 +23,11 @@ def check_lengths(dataset: "Dataset") -> None:
     """Refuses music that cannot be measured: results are over frames 2 to T of each piece."""
     for split, sequences in dataset.splits.items():
         if dataset.kind == "piano_roll" and all(len(piece) < 2 for piece in sequences):
-            raise UserError(
-                "`data` must have a piece of at least two frames in each split, "
-                f"got none in {split}."
+            raise ArgumentError(
+                "data",
+                "a piece of at least two frames in each split",
+                Words(f"none in {split}"),
+                verb="have",
             )
 
 
@@ -63,9 +65,9 @@ def batches(
     options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
     sequences = dataset.splits[split]
     assert settings.batch_size is not None  # as the settings are complete
-    if not settings.truncate:
+    if not settings.bptt_steps:
         return PieceBatches(sequences, settings.batch_size, **options)
-    whole = CarriedBatches(sequences, settings.batch_size, settings.truncate, **options)
+    whole = CarriedBatches(sequences, settings.batch_size, settings.bptt_steps, **options)
     return whole if shuffle or kind != "piano_roll" else WithoutFirstFrames(whole)
 
 
@@ -90,7 +92,7 @@ def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Mod
     if settings.output_bias is not None:
         number("output_bias", settings.output_bias)
     keras.utils.set_random_seed(settings.seed)
-    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.truncate else {}
+    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
     return build_network(settings.network, **network, **carried)
 
 
@@ -106,7 +108,7 @@ def compile_network(model: keras.Model, settings: "Settings", kind: str, updates
     if kind == "piano_roll":
         loss = FrameLoss()
         # Carried batches say with their weights which frame is a first one.
-        metric = FrameNLL(first_frame=bool(settings.truncate), name="frame_nll")
+        metric = FrameNLL(first_frame=bool(settings.bptt_steps), name="frame_nll")
     else:
         loss = TokenLoss()
         metric = TEXT_METRICS[kind]()
@@ -127,13 +129,13 @@ def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
     """
     assert settings.learning_rate is not None  # as the settings are complete
     if settings.optimizer == "sgd":
-        rate = InverseDecay(settings.learning_rate, settings.decay_start, settings.decay_beta)
+        rate = InverseDecay(settings.learning_rate, settings.decay_after, settings.decay_beta)
         return keras.optimizers.SGD(
             rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
         )
     if settings.warmup >= updates:
-        raise UserError(
-            f"`warmup` must be below {updates}, the number of updates, got {settings.warmup}."
+        raise ArgumentError(
+            "warmup", f"below {updates}, the number of updates", Words(settings.warmup)
         )
     return keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from .. import data
-from ..utils.errors import DivergedError, UserError, argument_is
+from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
 from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
@@ -104,9 +104,7 @@ def resume(
     for name, value in given.items():
         stored = getattr(settings, name)
         if stored != value:
-            raise UserError(
-                f"`{name}` must be {stored!r} to go on with {str(run.path)!r}, got {value!r}."
-            )
+            raise ArgumentError(name, f"{stored!r} to go on with {str(run.path)!r}", value)
     if (run / METRICS).is_file():
         log(f"{run.path} is already finished.")
         return run.metrics
@@ -116,7 +114,7 @@ def resume(
     if until_now:
         epochs = len(run.history())
         if not (run / BACKUP).is_file():
-            raise UserError(f"`out` must have finished an epoch, {str(run.path)!r} has not.")
+            raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
         how = {"until": epochs, "keep_backup": True}
     return fit_and_measure(run, settings, dataset, prepared, **how, log=log, progress=progress)
 
@@ -196,8 +194,8 @@ def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
     dataset = _load(dataclasses.replace(run.settings(), **places))
     checksum = run.config["data"]["checksum"]
     if dataset.checksum != checksum:
-        raise UserError(
-            f"`data` must be what the run began with, checksum {checksum}, got {dataset.checksum}."
+        raise ArgumentError(
+            "data", f"what the run began with, checksum {checksum}", Words(dataset.checksum)
         )
     return dataset
 

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 
-from .errors import UserError
+from .errors import ArgumentError
 
 
 def check_address(address: str) -> tuple[str, int]:
@@ -24,9 +24,10 @@ def parse_address(address: str, lowest: int = 0) -> tuple[str, int]:
     pattern = r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})"
     found = re.fullmatch(pattern, address, re.ASCII) if isinstance(address, str) else None
     if not found or not lowest <= int(found[2]) <= 65535:
-        raise UserError(
-            "`address` must be HOST:PORT, such as node7:5000 or [::1]:5000, with a port from "
-            f"{lowest} to 65535, got {address!r}."
+        raise ArgumentError(
+            "address",
+            f"HOST:PORT, such as node7:5000 or [::1]:5000, with a port from {lowest} to 65535",
+            address,
         )
     return found[1], int(found[2])
 
@@ -40,9 +41,7 @@ def _check_free(address: str, host: str, port: int) -> None:
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise UserError(
-            f"`address` must be of this machine, got {address!r}: unknown host."
-        ) from None
+        raise ArgumentError("address", "of this machine", address, ": unknown host.") from None
     reasons = []
     for family, kind, protocol, _, place in found:
         try:
@@ -53,6 +52,4 @@ def _check_free(address: str, host: str, port: int) -> None:
             reasons.append(error.errno)
     if errno.EADDRINUSE in reasons or len(reasons) == len(found):
         reason = errno.EADDRINUSE if errno.EADDRINUSE in reasons else reasons[0]
-        raise UserError(
-            f"`address` must be free to listen at, got {address!r}: {os.strerror(reason)}."
-        )
+        raise ArgumentError("address", "free to listen at", address, f": {os.strerror(reason)}.")

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError, nearest
+from .errors import ArgumentError, nearest
 
 if TYPE_CHECKING:
     import keras
@@ -19,16 +19,15 @@ Check = Callable[[str, Any], Any]
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int of at least 1, or a `UserError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise UserError(f"`{name}` must be a positive integer, got {value!r}.")
+        raise ArgumentError(name, "a positive integer", value)
     return int(value)
 
 
 def layer_sizes(name: str, value: Any) -> tuple[int, ...]:
     """`value` as a tuple of positive integers, one for each layer."""
     if not isinstance(value, (list, tuple)) or not value:
-        raise UserError(
-            f"`{name}` must be a non-empty sequence of positive integers, "
-            f"such as (400,), got {value!r}."
+        raise ArgumentError(
+            name, "a non-empty sequence of positive integers, such as (400,)", value
         )
     return tuple(positive_integer(f"{name}[{i}]", units) for i, units in enumerate(value))
 
@@ -37,7 +36,7 @@ def rate(name: str, value: Any) -> float:
     """`value` as a float in [0, 1): the share of units that dropout sets to zero."""
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not valid or not 0 <= float(value) < 1:
-        raise UserError(f"`{name}` must be a number of at least 0 and below 1, got {value!r}.")
+        raise ArgumentError(name, "a number of at least 0 and below 1", value)
     return float(value)
 
 
@@ -51,7 +50,7 @@ def number(
         range_, low = (f"of at least {least}", least) if least is not None else ("", -math.inf)
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not valid or not math.isfinite(value) or value < low or value == above:
-        raise UserError(f"`{name}` must be a finite number {range_}".rstrip() + f", got {value!r}.")
+        raise ArgumentError(name, f"a finite number {range_}".rstrip(), value)
     return float(value)
 
 
@@ -62,7 +61,7 @@ def one_of(choices: Iterable) -> Check:
         if value not in choices:
             listed = ", ".join(repr(choice) for choice in choices)
             hint = nearest(value, [choice for choice in choices if choice is not None])
-            raise UserError(f"`{name}` must be one of {listed}, got {value!r}{hint or '.'}")
+            raise ArgumentError(name, f"one of {listed}", value, hint)
         return value
 
     return check
@@ -71,7 +70,7 @@ def one_of(choices: Iterable) -> Check:
 def flag(name: str, value: Any) -> bool:
     """`value`, which must be True or False."""
     if not isinstance(value, bool):
-        raise UserError(f"`{name}` must be True or False, got {value!r}.")
+        raise ArgumentError(name, "True or False", value)
     return value
 
 
@@ -81,7 +80,7 @@ def seed(name: str, value: Any) -> int | None:
         return None
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or not 0 <= int(value) < 2**32:
-        raise UserError(f"`{name}` must be an integer from 0 to 2**32 - 1, or None, got {value!r}.")
+        raise ArgumentError(name, "an integer from 0 to 2**32 - 1, or None", value)
     return int(value)
 
 
@@ -101,10 +100,10 @@ def from_keras(place: str) -> Check:
                 names = {n for n in dir(module) if n[0].islower()}
                 hint = nearest(value, names - {"get", "serialize", "deserialize"})
                 kind = name.rsplit("_", 1)[-1]
-                message = f"`{name}` names no {kind} of Keras: {value!r}{hint or '.'}"
-                raise UserError(message) from None
+                article = "an" if kind[0] in "aeiou" else "a"
+                raise ArgumentError(name, f"{article} {kind} of Keras", value, hint) from None
         if not callable(value):
-            raise UserError(f"`{name}` must be a name or a callable, got {value!r}.")
+            raise ArgumentError(name, "a name or a callable", value)
         return value
 
     return check
@@ -117,7 +116,7 @@ def keras_layer(name: str, value: Any) -> "keras.layers.Layer":
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
     if not isinstance(value, keras.layers.Layer):
-        raise UserError(f"`{name}` must be a Keras layer, got {value!r}.")
+        raise ArgumentError(name, "a Keras layer", value)
     return value
 
 
@@ -129,7 +128,7 @@ def cell_list(name: str, value: Any) -> list:
     load = keras.saving.deserialize_keras_object
     cells = [load(cell) if isinstance(cell, dict) else cell for cell in given]
     if not cells or not all(hasattr(c, "call") and hasattr(c, "state_size") for c in cells):
-        raise UserError(f"`{name}` must be a non-empty list of recurrent cells, got {value!r}.")
+        raise ArgumentError(name, "a non-empty list of recurrent cells", value)
     return cells
 
 

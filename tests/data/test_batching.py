@@ -200,7 +200,7 @@ def test_buckets_pad_least(lengths, batch_size, shapes):
         ([np.zeros(3)], "piano_roll", "shape (time, features), got shape (3,)"),
         ([np.zeros((3, 2))], "words", "shape (time,), got shape (3, 2)"),
         ([np.array([1])], "words", "at least two tokens when `start` is None"),
-        ([np.arange(9), np.arange(9)], "words", "must be one sequence, got 2"),
+        ([np.arange(9), np.arange(9)], "words", "must be one sequence for a text, got 2"),
         ([np.arange(9)], "word", "did you mean 'words'?"),
     ],
 )

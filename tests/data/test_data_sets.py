@@ -336,9 +336,8 @@ def test_wrong_name():
 
 def test_data_dir_that_cannot_be_written(small, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match=r"`data_dir`: nottingham cannot be prepared in .*file: Not"
-    ):
+    expected = r"`data_dir` must be a folder in which nottingham can be prepared, got .*file': Not"
+    with pytest.raises(UserError, match=expected):
         data.load("nottingham", data_path=small[0], data_dir=tmp_path / "file", progress=False)
 
 
@@ -357,7 +356,7 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
         yield
 
     monkeypatch.setattr(builders.Nottingham, "_generate_examples", fail)
-    with pytest.raises(UserError, match=r"cannot be prepared in .*: No space left on device\.$"):
+    with pytest.raises(UserError, match=r"can be prepared, got .*: No space left on device\.$"):
         data.load("nottingham", data_path=small[0], data_dir=tmp_path / "p", progress=False)
     monkeypatch.undo()
     assert not list((tmp_path / "p" / "nottingham").iterdir())
@@ -370,7 +369,7 @@ def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(builders.Nottingham, "_make", fail)
-    with pytest.raises(UserError, match=r"cannot be prepared in .*: RuntimeError\.$"):
+    with pytest.raises(UserError, match=r"can be prepared, got .*: RuntimeError\.$"):
         data.load("nottingham", data_path=small[0], data_dir=tmp_path / "p", progress=False)
 
 

@@ -24,8 +24,8 @@ from keras_deep_rnn.experiments import published as table
 from keras_deep_rnn.experiments import results_page as page
 from keras_deep_rnn.experiments import worker as one
 from keras_deep_rnn.experiments.experiment import Experiment
-from keras_deep_rnn.training import models as networks
 from keras_deep_rnn.training.config import network_arguments
+from keras_deep_rnn.training.networks import preset
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
@@ -55,7 +55,7 @@ def test_sizes_are_those_of_table_1(found):
         assert getattr(complete, name) == value
     if found.network in table.MUSIC_ONLY:
         return
-    sizes = networks.preset(found.task, found.network)
+    sizes = preset(found.task, found.network)
     assert {name: chosen[name] for name in sizes} == sizes
     assert {name for name in left if name in chosen} == set(sizes) - {"units"}
 
@@ -66,7 +66,7 @@ def test_recipes(found):
     assert settings.data == found.task
     if found.recipe == "paper":
         assert (settings.optimizer, settings.clipnorm) == ("sgd", 1.0)
-        assert settings.recurrent_start == "sparse"
+        assert settings.recurrent_initializer == "sparse"
         assert (settings.weight_noise > 0) == (table.group_of(found.task) != "music")
     else:
         assert settings.optimizer == "adamw"

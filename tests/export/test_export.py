@@ -14,7 +14,7 @@ import pytest
 from served_models import MODELS, inputs, lstm_and_gru, music, text
 
 from keras_deep_rnn import LpUnit, Maxout, build_network
-from keras_deep_rnn.training.models import NETWORKS
+from keras_deep_rnn.training.networks import NETWORKS
 from keras_deep_rnn.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow":

@@ -43,11 +43,11 @@ CASES = [
     ),
     (
         lambda: kdr.DeepTransitionRNN(H, activation="tahn"),
-        "`activation` names no activation of Keras: 'tahn'; did you mean 'tanh'?",
+        "`activation` must be an activation of Keras, got 'tahn'; did you mean 'tanh'?",
     ),
     (
         lambda: kdr.DeepTransitionRNN(H, recurrent_initializer="ortogonal"),
-        "`recurrent_initializer` names no initializer of Keras: 'ortogonal'; "
+        "`recurrent_initializer` must be an initializer of Keras, got 'ortogonal'; "
         "did you mean 'orthogonal'?",
     ),
     (
@@ -163,15 +163,15 @@ CASES = [
         lambda: kdr.build_network(
             "rnn", kind="piano_roll", features=88, units=4, transition_units=(4,)
         ),
-        "`transition_units` is no size of 'rnn', got (4,).",
+        "`transition_units` must be left out for 'rnn', which has none, got (4,).",
     ),
     (
         lambda: kdr.build_network("srnn", kind="words", features=88, units=4, input_to="all"),
-        "`input_to` is no option of 'srnn', got 'all'.",
+        "`input_to` must be left out for 'srnn', got 'all'.",
     ),
     (
         lambda: kdr.build_network("rnn", kind="words", features=88, units=4, skip="residual"),
-        "`skip` is no option of 'rnn', got 'residual'.",
+        "`skip` must be left out for 'rnn', which has no levels, got 'residual'.",
     ),
     (
         lambda: kdr.build_network("rnn", kind="music", features=88, units=4),

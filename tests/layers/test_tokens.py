@@ -130,7 +130,7 @@ def test_how_embeddings_start():
     ("kind", "options", "expected"),
     [
         ("characters", {}, 1),
-        ("characters", {"input_deviation": 0.1}, 0.1),
+        ("characters", {"input_stddev": 0.1}, 0.1),
         ("words", {}, (2 / 250) ** 0.5),
     ],
 )

@@ -39,7 +39,7 @@ def dataset(kind="characters"):
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, **options: dataset(name))
     settings = Settings(
-        "characters", network="rnn", units=6, epochs=1, batch_size=2, truncate=10,
+        "characters", network="rnn", units=6, epochs=1, batch_size=2, bptt_steps=10,
         output_dropout=0.5, recurrent_dropout=0.3, weight_noise=0.1, seed=3,
     )  # fmt: skip
     training.train(settings, tmp_path / "run", log=lambda line: None)

@@ -6,7 +6,8 @@ import pytest
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
-from keras_deep_rnn.training.models import NETWORKS, TABLE_1, recurrent_layer, table_1_size
+from keras_deep_rnn.training.models import recurrent_layer, table_1_size
+from keras_deep_rnn.training.networks import NETWORKS, TABLE_1
 from keras_deep_rnn.utils.errors import UserError
 
 # Table 1 of the paper, in weights without biases, recomputed from the equations.
@@ -131,7 +132,7 @@ def kernel(model, name):
 
 @pytest.mark.parametrize("start", [None, "orthogonal", "sparse"])
 def test_start_of_the_transition(start):
-    model = music(recurrent_start=start, recurrent_gain=0.7)
+    model = music(recurrent_initializer=start, gain=0.7)
     W = kernel(model, "hidden_to_hidden")
     assert np.linalg.norm(W, 2) == pytest.approx(0.7, rel=1e-4)
     assert set((W != 0).sum(axis=0)) == ({20} if start == "sparse" else {60})
@@ -139,7 +140,7 @@ def test_start_of_the_transition(start):
 
 def test_deviations_of_the_kernels():
     expected = {"input_to_hidden": 0.1, "hidden_to_output": 0.3, "classes/kernel": 0.01}
-    model = music("do_rnn", input_deviation=0.1, kernel_deviation=0.3, classes_deviation=0.01)
+    model = music("do_rnn", input_stddev=0.1, kernel_stddev=0.3, output_stddev=0.01)
     for name, deviation in expected.items():
         values = kernel(model, name)
         assert values.std() == pytest.approx(deviation, rel=0.05)
@@ -186,12 +187,20 @@ def test_baselines_are_layers_of_keras(name):
 @pytest.mark.parametrize(
     ("network", "options", "error"),
     [
-        ("gru", {"depth": 2}, "`depth` is no size of 'gru', got 2."),
-        ("rnn", {"depth": 1}, "`depth` is no size of 'rnn', got 1."),
+        ("gru", {"depth": 2}, "`depth` must be left out for 'gru', which has none, got 2."),
+        ("rnn", {"depth": 1}, "`depth` must be left out for 'rnn', which has none, got 1."),
         ("rhn", {"depth": 0}, "`depth` must be a positive integer, got 0."),
-        ("rhn", {"levels": 2}, "`levels` is no size of 'rhn', got 2."),
-        ("dt_lstm", {"input_to": "all"}, "`input_to` is no option of 'dt_lstm', got 'all'."),
-        ("dt_gru", {"skip": "residual"}, "`skip` is no option of 'dt_gru', got 'residual'."),
+        (
+            "rhn",
+            {"levels": 2},
+            "`levels` must be left out for 'rhn', which has none, got 2.",
+        ),
+        ("dt_lstm", {"input_to": "all"}, "`input_to` must be left out for 'dt_lstm', got 'all'."),
+        (
+            "dt_gru",
+            {"skip": "residual"},
+            "`skip` must be left out for 'dt_gru', which has no levels, got 'residual'.",
+        ),
         ("lstm", {"activation": "maxout"}, "`activation` must keep the width of a gated unit"),
     ],
 )
@@ -203,12 +212,15 @@ def test_mistakes_about_gated_networks(network, options, error):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"recurrent_start": "dense"}, "`recurrent_start` must be one of 'orthogonal', 'sparse'"),
-        ({"recurrent_gain": 0}, "`recurrent_gain` must be a finite number above 0, got 0."),
-        ({"input_deviation": -1}, "`input_deviation` must be a finite number above 0"),
-        ({"kernel_deviation": 0}, "`kernel_deviation` must be a finite number above 0, got 0."),
-        ({"classes_deviation": "x"}, "`classes_deviation` must be a finite number above 0"),
-        ({"activation": "lp_units"}, "`activation` names no activation of Keras: 'lp_units'"),
+        (
+            {"recurrent_initializer": "dense"},
+            "`recurrent_initializer` must be an initializer of Keras",
+        ),
+        ({"gain": 0}, "`gain` must be a finite number above 0, got 0."),
+        ({"input_stddev": -1}, "`input_stddev` must be a finite number above 0"),
+        ({"kernel_stddev": 0}, "`kernel_stddev` must be a finite number above 0, got 0."),
+        ({"output_stddev": "x"}, "`output_stddev` must be a finite number above 0"),
+        ({"activation": "lp_units"}, "`activation` must be an activation of Keras, got 'lp_units'"),
     ],
 )
 def test_mistakes(options, error):

@@ -102,8 +102,8 @@ def train_until(monkeypatch, epoch, chosen, out):
     ("kind", "more"),
     [
         ("piano_roll", {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1}),
-        ("piano_roll", {"truncate": 4}),
-        ("words", {"truncate": 3}),
+        ("piano_roll", {"bptt_steps": 4}),
+        ("words", {"bptt_steps": 3}),
     ],
 )
 def test_run_folder(kind, more, tmp_path, quiet):
@@ -131,8 +131,8 @@ def test_run_folder(kind, more, tmp_path, quiet):
     ("kind", "more", "epoch"),
     [
         ("piano_roll", {"weight_noise": 0.05, "output_dropout": 0.4}, 1),
-        ("piano_roll", {"truncate": 4}, 0),  # before the first backup
-        ("characters", {"truncate": 9, "output_dropout": 0.4}, 2),
+        ("piano_roll", {"bptt_steps": 4}, 0),  # before the first backup
+        ("characters", {"bptt_steps": 9, "output_dropout": 0.4}, 2),
     ],
 )
 def test_resumed_run_ends_like_an_uninterrupted_one(
@@ -252,7 +252,7 @@ def copied(finished, tmp_path):
 @pytest.mark.parametrize(
     ("section", "change", "reason"),
     [
-        ("settings", {"colour": "red"}, "unexpected keyword argument 'colour'"),
+        ("settings", {"colour": "red"}, "`colour` must be left out: Settings has no such setting"),
         ("settings", {"dropout": 2}, "`dropout` must be a number"),
         ("network", {"units": "many"}, "`units` must be a positive integer"),
         ("network", {"colour": "red"}, "colour"),
@@ -396,7 +396,7 @@ def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, 
         ({"optimizer": "adam"}, "did you mean 'adamw'"),
         ({"network": "dots_rn"}, "did you mean 'dots_rnn'"),
         ({"dropout": 1.5}, "`dropout` .* got 1.5"),
-        ({"truncate": -1}, "`truncate`"),
+        ({"bptt_steps": -1}, "`bptt_steps`"),
         ({"warmup": -1}, "`warmup` must be an integer of at least 0, got -1"),
         ({"warmup": 0.5}, "`warmup` must be an integer of at least 0, got 0.5"),
         ({"seed": -1}, "`seed`"),
@@ -409,8 +409,8 @@ def test_settings_are_checked(more, words):
 
 
 def test_text_cannot_be_trained_whole():
-    with pytest.raises(UserError, match="`truncate` must be a positive integer for text"):
-        settings("characters", truncate=0).complete(dataset("characters"))
+    with pytest.raises(UserError, match="`bptt_steps` must be a positive integer for text"):
+        settings("characters", bptt_steps=0).complete(dataset("characters"))
 
 
 def test_sizes_come_from_the_paper_until_units_are_given():
@@ -422,8 +422,27 @@ def test_sizes_come_from_the_paper_until_units_are_given():
         (400,),
     )
     own = network_arguments(Settings("piano_roll", units=7).complete(roll), roll)
-    assert own["units"] == 7
-    assert "transition_units" not in own
+    assert (own["units"], own["transition_units"], own["output_units"]) == (7, (7,), (7,))
+    assert own["input_to"] == "first"
+
+
+def test_zoneout_reaches_the_layer():
+    roll = dataset("piano_roll")
+    settings = Settings("piano_roll", network="lstm", units=3, zoneout=0.2).complete(roll)
+    model = build_network("lstm", **network_arguments(settings, roll))
+    assert model.get_layer("recurrent").zoneout == 0.2
+    assert "zoneout" not in Settings("piano_roll").complete(roll).to_json()
+
+
+def test_config_holds_the_sizes_of_the_network(tmp_path):
+    roll, run = dataset("piano_roll"), Run(tmp_path)
+    settings = Settings("piano_roll", network="srnn").complete(roll)
+    run.start(settings, network_arguments(settings, roll), roll, None)
+    stored = run.config["settings"]
+    assert None not in stored.values()
+    assert (stored["units"], stored["levels"]) == (400, 2)
+    assert not {"transition_units", "depth"} & set(stored)
+    assert run.settings() == settings
 
 
 def test_music_is_measured_in_four_definitions():

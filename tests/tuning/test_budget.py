@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_deep_rnn import build_network
-from keras_deep_rnn.training.models import preset, table_1_size
-from keras_deep_rnn.training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS
+from keras_deep_rnn.training.models import table_1_size
+from keras_deep_rnn.training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS, preset
 from keras_deep_rnn.tuning import (
     Entry,
     SearchSpace,

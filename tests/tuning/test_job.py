@@ -260,21 +260,21 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     output_dropout = 0.1
     weight_noise = 0.01
     output_bias = -3
-    recurrent_start = "sparse"
-    recurrent_gain = 0.8
-    input_deviation = 0.1
-    kernel_deviation = 0.1
-    classes_deviation = 0.01
+    recurrent_initializer = "sparse"
+    gain = 0.8
+    input_stddev = 0.1
+    kernel_stddev = 0.1
+    output_stddev = 0.01
     optimizer = "sgd"
     learning_rate = 0.1
     warmup = 0
     weight_decay = 0.0
     momentum = 0.9
-    decay_start = 10
+    decay_after = 10
     decay_beta = 100
     clipnorm = 1
     batch_size = 2
-    truncate = 2
+    bptt_steps = 2
     patience = 3
     """
     from keras_deep_rnn.tuning import problem
@@ -361,8 +361,8 @@ def test_data_may_move(tmp_path):
 MISTAKES = [
     ("data = 1979-05-27", "`data` must be a text, got datetime.date(1979, 5, 27)."),
     ("data = ''\ntrials = 1", "`data` must be a text, got ''."),
-    ("trials = 1", "`data` must be the name of a data set or a path, got none."),
-    ('data = "jsb_chorales"', "`trials` must be an integer from 1 to 9999, got none."),
+    ("trials = 1", "`data` must be the name of a data set or a path, got nothing."),
+    ('data = "jsb_chorales"', "`trials` must be an integer from 1 to 9999, got nothing."),
     (BASE + "trails = 3", "`trails` must be a key of a job: data, "),
     (BASE + "trails = 3", "settings, space; did you mean 'trials'?"),
     (BASE + "gpu = true", "settings, space."),
@@ -376,19 +376,20 @@ MISTAKES = [
                                         "[space]."),
     (BASE + "settings = 3", "`settings` must be a table, [settings], got 3."),
     (BASE + "space = ['rnn']", "`space` must be a table, [space], got ['rnn']."),
-    (BASE + 'tuner = "bayes"', "`tuner` must be one of random, bayesian, hyperband, got 'bayes'; "
+    (BASE + 'tuner = "bayes"', "`tuner` must be one of 'random', 'bayesian', 'hyperband', "
+                               "got 'bayes'; "
                                "did you mean 'bayesian'?"),
-    (BASE + "tuner = 3", "`tuner` must be a text, got 3."),
+    (BASE + "tuner = 3", "`tuner` must be one of 'random', 'bayesian', 'hyperband', got 3."),
     (BASE + "objective = 3", "`objective` must be a text, got 3."),
-    (BASE + "epochs = 0", "`epochs` must be an integer of at least 1, got 0."),
-    (BASE + "epochs = 2.0", "`epochs` must be an integer of at least 1, got 2.0."),
-    (BASE + "max_minutes = 0", "`max_minutes` must be a number above 0, got 0."),
-    (BASE + "max_minutes = nan", "`max_minutes` must be a number above 0, got nan."),
-    (BASE + "max_minutes = true", "`max_minutes` must be a number above 0, got True."),
-    (BASE + "seed = -1", "`seed` must be an integer from 0 to 4294967295, got -1."),
-    (BASE + "seed = 'a'", "`seed` must be an integer from 0 to 4294967295, got 'a'."),
-    (BASE + "budget = 1e5", "`budget` must be an integer of at least 1, got 100000.0."),
-    (BASE + "workers = 0", "`workers` must be an integer of at least 1, got 0."),
+    (BASE + "epochs = 0", "`epochs` must be a positive integer, got 0."),
+    (BASE + "epochs = 2.0", "`epochs` must be a positive integer, got 2.0."),
+    (BASE + "max_minutes = 0", "`max_minutes` must be a finite number above 0, got 0."),
+    (BASE + "max_minutes = nan", "`max_minutes` must be a finite number above 0, got nan."),
+    (BASE + "max_minutes = true", "`max_minutes` must be a finite number above 0, got True."),
+    (BASE + "seed = -1", "`seed` must be an integer from 0 to 2**32 - 1, got -1."),
+    (BASE + "seed = 'a'", "`seed` must be an integer from 0 to 2**32 - 1, got 'a'."),
+    (BASE + "budget = 1e5", "`budget` must be a positive integer, got 100000.0."),
+    (BASE + "workers = 0", "`workers` must be a positive integer, got 0."),
     (BASE + "retries = -1", "`retries` must be an integer of at least 0, got -1."),
     (BASE + "retries = true", "`retries` must be an integer of at least 0, got True."),
     (BASE + "factor = 3",
@@ -396,7 +397,8 @@ MISTAKES = [
     (BASE + "initial_points = 3",
      "`initial_points` must be left out: it is for tuner = 'bayesian', got 'random'."),
     (BASE + 'tuner = "hyperband"\nfactor = 1', "`factor` must be an integer of at least 2, got 1."),
-    (BASE + 'tuner = "bayesian"\ninitial_points = 0', "`initial_points` must be an integer of"),
+    (BASE + 'tuner = "bayesian"\ninitial_points = 0',
+     "`initial_points` must be a positive integer"),
     (BASE + 'project = "job.toml"', "`project` must be another path than the job file's, got '"),
     (BASE + 'data_path = ["a"]', "`data_path` must be a text, got ['a']."),
     (BASE + 'data_dir = "a\\u0000"', "`data_dir` must be a text, got 'a\\x00'."),
@@ -475,18 +477,21 @@ def test_files_of_other_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('objective = "perplexity"', "`objective` must be one of frame_nll, sequence_nll, "
-                                     "frame_nll_from_1, sequence_nll_from_1, got 'perplexity'."),
+        ('objective = "perplexity"', "`objective` must be one of 'frame_nll', 'sequence_nll', "
+                                     "'frame_nll_from_1', 'sequence_nll_from_1', "
+                                     "got 'perplexity'."),
         ('objective = "frame_nl"', "got 'frame_nl'; did you mean 'frame_nll'?"),
         ("[settings]\npatiens = 3", "`patiens` must be the name of a setting that can vary here; "
                                     "did you mean 'patience'?"),
         ("[settings]\npatience = 0", "`settings.patience` must be a positive integer, got 0."),
-        ("[settings]\nactivation = 'tan'", "`settings.activation` names no activation of Keras"),
+        ("[settings]\nactivation = 'tan'", "`settings.activation` must be an activation of Keras"),
         ("[settings]\noutput_bias = 'a'", "`settings.output_bias` must be a finite number"),
         ("[settings]\ntransition_units = 'abc'\nnetwork = 'dt_rnn'",
-         "`settings.transition_units` must be a non-empty sequence of positive integers"),
-        ("[settings]\ntransition_units = [9]", "`transition_units` is no size of 'rnn', got (9,)."),
-        ("[settings]\nskip = 'residual'", "`skip` is no option of 'rnn', got 'residual'."),
+         "`settings.transition_units` must be a non-empty list of positive integers"),
+        ("[settings]\ntransition_units = [9]",
+         "`transition_units` must be left out for 'rnn', which has none, got (9,)."),
+        ("[settings]\nskip = 'residual'",
+         "`skip` must be left out for 'rnn', which has no levels, got 'residual'."),
         ("[settings]\ntransition_units = [9]\n[space]\ntransition_depth = [1, 2]",
          "`settings.transition_units` must be left out: `transition_depth` decides it."),
         ("[settings]\ndropout = 0.1\n[space]\ndropout = [0.0, 0.2]",
@@ -531,8 +536,8 @@ def test_data_that_is_not_there(tmp_path):
         ({}, "`config` must have the keys name, data, .*, got {}"),
         ({"gpus": 1}, "`config` must have the keys name, data, .*gpus"),
         ({"name": None}, "`name` must be a text, got None"),
-        ({"seed": None}, "`seed` must be an integer from 0 to 4294967295, got none"),
-        ({"settings": []}, r"`settings` must be a dict, got \[\]"),
+        ({"seed": None}, "`seed` must be an integer from 0 to 2\\*\\*32 - 1, got None"),
+        ({"settings": []}, r"`settings` must be a table, got \[\]"),
         ({"space": 3}, "`space` must be a table of entries, got 3"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_training_run_has_the_result_of_the_trial(monkeypatch, tmp_path):
 
 
 def test_text_carries_its_state():
-    hyper = HyperDeepRNN(text(), small_space(), settings={"epochs": 1, "truncate": 10})
+    hyper = HyperDeepRNN(text(), small_space(), settings={"epochs": 1, "bptt_steps": 10})
     assert hyper.objective.name == "val_bits_per_character"
     assert np.isfinite(trained(hyper).history["val_bits_per_character"]).all()
 
@@ -230,7 +230,8 @@ def test_seeds_of_searches():
         ({"space": 3}, "`space` must be a SearchSpace, got 3."),
         ({"settings": {"epoch": 2}},
          "`epoch` must be the name of a setting that can vary here; did you mean 'epochs'?"),
-        ({"settings": {"truncate": 2}}, "`truncate` must be the name of a setting that can vary"),
+        ({"settings": {"bptt_steps": 2}},
+         "`bptt_steps` must be the name of a setting that can vary"),
         ({"settings": {"dropout": 0.1}}, "`dropout` must be either searched or fixed, got both."),
         ({"settings": {"epochs": 0}}, "`epochs` must be a positive integer, got 0."),
         ({"seed": None}, "`seed` must be a non-negative integer, got None."),

@@ -223,7 +223,7 @@ def test_a_command_says_every_setting():
         "learning_rate": 0.0012345678901234567,
         "clipnorm": 1e-07,
         "dropout": 0.0,
-        "truncate": 0,
+        "bptt_steps": 0,
         "seed": 2**31,
         "tensorboard": True,
     }

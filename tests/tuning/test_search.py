@@ -25,8 +25,8 @@ from keras_deep_rnn.tuning.search.trial import COMPLETED, ENDED, FAILED, RUNNING
 from keras_deep_rnn.utils.errors import UserError
 
 pytest.importorskip("keras_tuner")
+from keras_deep_rnn.tuning import run_search as search_module
 from keras_deep_rnn.tuning.run_search import run_search
-from keras_deep_rnn.tuning.search import search as search_module
 from keras_deep_rnn.tuning.search import worker as worker_module
 from keras_deep_rnn.tuning.search.attempt import run_attempt
 from keras_deep_rnn.tuning.search.chief import Chief

@@ -1,55 +1,49 @@
 """`Job`: a search as a TOML file describes it, checked before anything runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, cast
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from ...data import catalogue
-from ...utils.errors import UserError, argument_is, nearest
+from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
+from ...utils.fields import CONFIG, Count, Positive, PositiveInt, Seed, Text, fields_of, one_line
+from ...utils.validation import one_of
 from ..space.space import SearchSpace
-from .job_checks import CHECKS, MOST_TRIALS, check_networks, check_values, one_of
+from .job_checks import check_networks, check_plain, check_values
 
 if TYPE_CHECKING:
     from ...data import Dataset
     from ..keras_tuner import HyperDeepRNN
 
+Table: TypeAlias = Annotated[dict[str, Any], Field(description="a table")]
+Space: TypeAlias = Annotated[SearchSpace, Field(description="a SearchSpace")]
+# Ids of trials have four digits.
+MOST_TRIALS = 9999
+Trials: TypeAlias = Annotated[
+    int, Field(ge=1, le=MOST_TRIALS, description=f"an integer from 1 to {MOST_TRIALS}")
+]
+Factor: TypeAlias = Annotated[int, Field(ge=2, lt=2**63, description="an integer of at least 2")]
 # What one tuner alone has a use for.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
 # What the trials so far were made by: a search that goes on must not change it.
 _KEPT = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
 
 
-@dataclasses.dataclass(frozen=True)
+@one_line
+@dataclass(frozen=True, config=CONFIG)
 class Job:
     """What to search, where, how and for how long.
 
-    Attributes:
-        name: Name of the file, without its ending.
-        data: Name of a data set, or absolute path of the user's own data.
-        project: Absolute path of the folder of the search.
-        space: The `SearchSpace`.
-        settings: Dict of settings that are not searched.
-        data_path: Folder of files that were downloaded by hand, or None.
-        data_dir: Folder of prepared data, or None.
-        tuner: "random", "bayesian" or "hyperband".
-        objective: The validation result that is minimized; None: the data's own, see `prepare`.
-        trials: How many trials to finish; of Hyperband the most, None for all that it wants.
-        epochs: Largest number of epochs of a trial; None: the data's own, see `prepare`.
-        max_minutes: After how long the search stops and can go on later, or None.
-        seed: Seed of the search and of its trials.
-        budget: Number of parameters of every network, or None.
-        workers: Number of processes; None becomes one for each core available.
-        retries: How often a trial that failed is tried again with another seed.
-        initial_points: Random trials with which a Bayesian search begins; None becomes one for
-            each entry of the space that is not fixed, at least five.
-        factor: What Hyperband divides the trials and multiplies their epochs by; None becomes 3.
+    Paths are absolute; None stands for a default, which `prepare` takes from the data where it
+    depends on them.
 
     Raises:
-        UserError: A value is of the wrong type, out of its range, missing, or another tuner's.
+        ArgumentError: A value is of the wrong type, out of its range, missing, or another tuner's.
 
     Example:
 
@@ -61,37 +55,59 @@ class Job:
     '`seed` was 1, is 2'
     """
 
-    name: str
-    data: str
-    project: str
-    space: SearchSpace
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-    data_path: str | None = None
-    data_dir: str | None = None
-    tuner: str = "random"
-    objective: str | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    max_minutes: float | None = None
-    seed: int = 1
-    budget: int | None = None
-    workers: int | None = None
-    retries: int = 0
-    initial_points: int | None = None
-    factor: int | None = None
+    name: Text = Field(description="Name of the file, without its ending.")
+    data: Text = Field(description="Name of a data set, or path of your own.")
+    project: Text = Field(description="Folder of the search; beside the file if left out.")
+    space: Space = Field(description="What is searched.")
+    settings: Table = Field(
+        default_factory=dict, description="Settings of a run that are not searched."
+    )
+    data_path: Text | None = Field(None, description="Folder of files downloaded by hand.")
+    data_dir: Text | None = Field(None, description="Folder of prepared data.")
+    tuner: Literal["random", "bayesian", "hyperband"] = Field(
+        "random", description="How the next trials are chosen."
+    )
+    objective: Text | None = Field(
+        None, description="The validation result to minimize; that of the data if left out."
+    )
+    trials: Trials | None = Field(
+        None, description="Trials to finish; with hyperband the most, all of a pass if left out."
+    )
+    epochs: PositiveInt | None = Field(
+        None, description="Largest number of epochs of a trial; that of the data if left out."
+    )
+    max_minutes: Positive | None = Field(
+        None, description="Minutes after which the search stops; it can go on later."
+    )
+    seed: Seed = Field(1, description="Seed of the search and of its trials.")
+    budget: PositiveInt | None = Field(None, description="Number of parameters of every network.")
+    workers: PositiveInt | None = Field(
+        None, description="Processes; one for each available core if left out."
+    )
+    retries: Count = Field(
+        0, description="How often a trial that failed is tried again with another seed."
+    )
+    initial_points: PositiveInt | None = Field(
+        None,
+        description="Random trials with which a bayesian search begins; one for each searched "
+        "value, at least five, if left out.",
+    )
+    factor: Factor | None = Field(
+        None,
+        description="What hyperband divides the trials and multiplies their epochs by; 3 if left "
+        "out.",
+    )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is not None or field.default is not None:
-                CHECKS[field.name](field.name, value)
+        for key, given in self.settings.items():
+            if isinstance(given, dict):
+                raise ArgumentError(f"settings.{key}", "one value or a list", given)
+            check_plain(f"settings.{key}", given)
         if self.trials is None and self.tuner != "hyperband":
-            CHECKS["trials"]("trials", None)
+            raise ArgumentError("trials", fields_of(Job)["trials"].expected, NOTHING)
         for name, tuner in _OF_TUNER.items():
             if getattr(self, name) is not None and self.tuner != tuner:
-                raise UserError(
-                    f"`{name}` must be left out: it is for tuner = {tuner!r}, got {self.tuner!r}."
-                )
+                raise ArgumentError(name, f"left out: it is for tuner = {tuner!r}", self.tuner)
         searched = sum(entry.kind != "fixed" for entry in self.space)
         defaults = {"workers": _cores(), "initial_points": max(5, searched), "factor": 3}
         for name, value in defaults.items():
@@ -99,7 +115,7 @@ class Job:
                 object.__setattr__(self, name, value)  # a frozen dataclass completes itself
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Job:
+    def read(cls, path: str | os.PathLike[str]) -> "Job":
         """The job of a TOML file.
 
         Relative paths start at the folder of the file. Neither the data nor the project folder
@@ -126,7 +142,7 @@ class Job:
         given = set(config) if isinstance(config, dict) else set()
         if not {"name", "data", "project", "space"} <= given <= set(names):
             got = ", ".join(sorted(map(str, given))) or repr(config)
-            raise UserError(f"`config` must have the keys {', '.join(names)}, got {got}.")
+            raise ArgumentError("config", f"the keys {', '.join(names)}", Words(got), verb="have")
         return cls(**{**config, "space": SearchSpace.from_config(config["space"])})
 
     def get_config(self) -> dict[str, Any]:
@@ -147,7 +163,7 @@ class Job:
         if self.tuner != "hyperband":
             return self.trials
         if self.epochs is None:
-            raise UserError("`epochs` must be known for the size of a Hyperband search, got none.")
+            raise ArgumentError("epochs", "known for the size of a Hyperband search", Words("none"))
         factor = cast(int, self.factor)  # `__post_init__` has completed it
         largest = 0
         while factor ** (largest + 1) <= self.epochs:
@@ -160,7 +176,7 @@ class Job:
         )
         return min(total, self.trials or MOST_TRIALS)
 
-    def difference(self, other: Job) -> str:
+    def difference(self, other: "Job") -> str:
         """What changed from this job to another that a search cannot go on with; empty if nothing.
 
         Places, and how much is searched by how many workers, may change.
@@ -179,7 +195,7 @@ class Job:
         ]
         return "; ".join([*told, *filter(None, [self.space.difference(other.space)])])
 
-    def prepare(self) -> tuple[Job, HyperDeepRNN]:
+    def prepare(self) -> "tuple[Job, HyperDeepRNN]":
         """Loads the data and checks all that depends on it, before the first trial.
 
         Returns:
@@ -196,21 +212,23 @@ class Job:
         check_values(self.settings, self.space)
         names = catalogue.names()
         if self.data not in names and not Path(self.data).exists():
-            raise UserError(
-                f"`data` must be a data set ({', '.join(names)}) or an existing path, "
-                f"got {self.data!r}{nearest(Path(self.data).name, names) or '.'}"
+            raise ArgumentError(
+                "data",
+                f"a data set ({', '.join(names)}) or an existing path",
+                self.data,
+                nearest(Path(self.data).name, names),
             )
         with argument_is("name", "data"):
             dataset = load(self.data, data_path=self.data_path, data_dir=self.data_dir)
         objective = PRIMARY[dataset.kind] if self.objective is None else self.objective
-        one_of(definitions(dataset.kind))("objective", objective)
+        one_of(tuple(definitions(dataset.kind)))("objective", objective)
         epochs = self.epochs or Settings(dataset.name).complete(dataset).epochs
         job = dataclasses.replace(self, objective=objective, epochs=epochs)
         hyper = job.hypermodel(dataset)
         check_networks(hyper)
         return job, hyper
 
-    def hypermodel(self, dataset: Dataset | None = None) -> HyperDeepRNN:
+    def hypermodel(self, dataset: "Dataset | None" = None) -> "HyperDeepRNN":
         """The `HyperDeepRNN` of the job.
 
         Args:

@@ -1,6 +1,5 @@
 """A job as a TOML file: settings at its top, [settings] and [space] below them."""
 
-import dataclasses
 import inspect
 import os
 import tomllib
@@ -8,15 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ...data import catalogue
-from ...utils.errors import UserError, first_line, nearest
+from ...training.config import Settings, renamed
+from ...training.networks import SEARCHED_NETWORKS
+from ...utils.errors import NOTHING, ArgumentError, UserError, Words, first_line, nearest, within
+from ...utils.fields import fields_of
+from ...utils.validation import one_of, positive_integer
+from ..space.paper_space import DEPTHS, SIZES, paper_space
 from ..space.space import SearchSpace
 from .job import Job
-from .job_checks import CHECKS, plain, text, within
+from .job_checks import check_plain
 
 # In [space], a setting that is neither searched nor fixed.
 DEFAULT = "default"
 # The keys at the top of a file.
-KEYS = tuple(name for name in CHECKS if name not in ("name", "space", "settings"))
+# What [space] can hold where it holds no entries.
+RANGES = tuple(inspect.signature(paper_space).parameters)
+KEYS = tuple(name for name in fields_of(Job) if name not in ("name", "space", "settings"))
 
 
 def read_job(path: str | os.PathLike[str]) -> Job:
@@ -53,15 +59,16 @@ def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
     settings, space = table.pop("settings", {}), table.pop("space", {})
     _check_section("settings", settings)
     _check_section("space", space)
+    settings, space = renamed(settings), renamed(space)
     _check_keys(table)
     given = {"project": str(path.with_suffix("") if path.suffix == ".toml" else path), **table}
     for name in ("data", "data_path", "data_dir", "project"):
         if name in given:
-            text(name, given[name])
+            fields_of(Job)[name].check(given[name])
             if name != "data" or given[name] not in catalogue.names():
                 given[name] = os.path.abspath(path.parent / os.path.expanduser(given[name]))
     if given["project"] == str(path):
-        raise UserError(f"`project` must be another path than the job file's, got {str(path)!r}.")
+        raise ArgumentError("project", "another path than the job file's", str(path))
     if space and all(isinstance(value, dict) for value in space.values()):
         with within("space"):
             space = SearchSpace.from_config(space)
@@ -73,27 +80,30 @@ def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
 def _check_section(section: str, content: Any) -> None:
     """Refuses keys of a section that belong to the top, and values that JSON cannot hold."""
     if not isinstance(content, dict):
-        raise UserError(f"`{section}` must be a table, [{section}], got {content!r}.")
+        raise ArgumentError(section, f"a table, [{section}]", content)
     for name in content:
         if name in KEYS:
-            raise UserError(f"`{name}` must stand at the top of the file, got it in [{section}].")
-    plain(section, content)
+            raise ArgumentError(
+                name, "at the top of the file", Words(f"it in [{section}]"), verb="stand"
+            )
+    check_plain(section, content)
 
 
 def _check_keys(table: dict[str, Any]) -> None:
     """Refuses keys at the top of a file that do not belong there."""
     for name in table:
         if name not in KEYS:
-            from ...training.config import Settings
-
-            below = {field.name for field in dataclasses.fields(Settings)} | set(_ranges())
+            below = {*fields_of(Settings), *RANGES}
             if name in below:
-                raise UserError(f"`{name}` must stand in [settings] or [space], got it at the top.")
+                raise ArgumentError(
+                    name, "in [settings] or [space]", Words("it at the top"), verb="stand"
+                )
             keys = (*KEYS, "settings", "space")
-            hint = nearest(name, keys) or "."
-            raise UserError(f"`{name}` must be a key of a job: {', '.join(keys)}{hint}")
+            raise ArgumentError(
+                name, f"a key of a job: {', '.join(keys)}", hint=nearest(name, keys)
+            )
     if "data" not in table:
-        raise UserError("`data` must be the name of a data set or a path, got none.")
+        raise ArgumentError("data", "the name of a data set or a path", NOTHING)
 
 
 def _ready_space(
@@ -104,10 +114,6 @@ def _ready_space(
     What the settings decide is left out, except the network and what only some networks have: it
     moves into the space, where it is fixed for those that have it.
     """
-    from ...training.networks import SEARCHED_NETWORKS
-    from ...utils.validation import one_of, positive_integer
-    from ..space.paper_space import DEPTHS, SIZES, paper_space
-
     given, settings = dict(table), dict(settings)
     for name in ("network", *DEPTHS):
         if name in settings and name not in given:
@@ -116,24 +122,17 @@ def _ready_space(
                 given[name] = check(name, settings.pop(name))
     absent = {*settings, *(depth for depth, sizes in SIZES.items() if sizes in settings)}
     for name in (*absent, "units") if budget else absent:
-        if name in _ranges():
+        if name in RANGES:
             given.setdefault(name, DEFAULT)
     with within("space"):
         for name, value in given.items():
-            if name not in _ranges():
-                hint = nearest(name, _ranges()) or "."
-                raise UserError(f"`{name}` must be one of {', '.join(_ranges())}{hint}")
+            if name not in RANGES:
+                hint = nearest(name, RANGES)
+                raise ArgumentError(name, f"one of {', '.join(RANGES)}", hint=hint)
             if isinstance(value, dict):
-                raise UserError(
-                    f"`{name}` must be a range, choices or a value where others are, got a table."
+                raise ArgumentError(
+                    name, "a range, choices or a value where others are", Words("a table")
                 )
             if name != "network" and value == DEFAULT:
                 given[name] = None
         return paper_space(**given), settings
-
-
-def _ranges() -> tuple[str, ...]:
-    """What [space] can hold where it holds no entries."""
-    from ..space.paper_space import paper_space
-
-    return tuple(inspect.signature(paper_space).parameters)

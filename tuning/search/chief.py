@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.run_folder import BACKUP
-from ...utils.errors import UserError, first_line
+from ...utils.errors import ArgumentError, UserError, first_line
 from ...utils.files import one_line, remove
 from .oracles import Choice, Sampler
 from .summary import progress_line, write_best
@@ -266,9 +266,8 @@ class Chief:
         """The worker that speaks; one that this chief does not know was with an earlier one."""
         member = self._members.setdefault(worker, Member(session, 0.0))
         if member.session != session:
-            raise UserError(
-                f"`id` must be one worker's alone: another worker has come as {worker!r}."
-            )
+            hint = f": another worker has come as {worker!r}."
+            raise ArgumentError("id", "one worker's alone", hint=hint)
         member.seen = self._clock()
         return member
 

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...utils.errors import UserError, missing_extra
+from ...utils.errors import ArgumentError, UserError, Words, missing_extra
 from ...utils.files import PARTIAL, one_line, remove
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
@@ -87,26 +87,27 @@ class Project:
             raise UserError("--resume and --overwrite cannot be combined.")
         self._check_place()
         if resume and not self.exists():
-            raise UserError(f"`project` must hold a search to go on with, got {where}.")
+            raise ArgumentError("project", "a search to go on with", Words(where), verb="hold")
         if self.exists() and not resume and not overwrite:
-            raise UserError(
-                f"`project` must be a new folder; {where} holds a search: "
-                "pass --resume to go on with it or --overwrite to replace it."
-            )
+            mend = "pass --resume to go on with it or --overwrite to replace it."
+            hint = f"; {where} holds a search: {mend}"
+            raise ArgumentError("project", "a new folder", hint=hint)
 
     def _check_place(self) -> None:
         """Refuses a folder that holds something else than a search."""
         where = repr(str(self.path))
         with one_line(self.path):
             if self.path.exists() and not self.path.is_dir():
-                raise UserError(f"`project` must be a folder, got the file {where}.")
+                raise ArgumentError("project", "a folder", Words(f"the file {where}"))
             found = set(os.listdir(self.path)) if self.path.exists() else set()
         if JOB in found:
             self._begun()
         elif found - _BEFORE_JOB:
-            raise UserError(
-                f"`project` must be a new folder or a search's, got {where}, "
-                "which holds something else."
+            raise ArgumentError(
+                "project",
+                "a new folder or a search's",
+                Words(where),
+                ", which holds something else.",
             )
 
     @contextlib.contextmanager
@@ -155,9 +156,8 @@ class Project:
         self.check(resume=resume, overwrite=overwrite)
         difference = self.job().difference(job) if resume else None
         if difference:
-            raise UserError(
-                f"`job` must be the one that began the search in {str(self.path)!r}: {difference}."
-            )
+            expected = f"the one that began the search in {str(self.path)!r}"
+            raise ArgumentError("job", expected, hint=f": {difference}.")
         with one_line(self.path):
             for name in (PARTIAL,) if resume else (*_REPLACED, PARTIAL):
                 remove(self / name)
@@ -299,10 +299,9 @@ def check_worker_id(id: str) -> str:
 
     Example:
 
-    >>> check_worker_id("../gpu")
+    >>> check_worker_id("../gpu")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    keras_deep_rnn.utils.errors.UserError: `id` must be 1 to 64 letters, digits, '-', '_' or '.',
-    not beginning with '.', got '../gpu'.
+    keras_deep_rnn.utils.errors.ArgumentError: `id` must be 1 to 64 letters, digits, ...
     """
     return _checked("id", id)
 
@@ -311,8 +310,7 @@ def _checked(argument: str, name: str) -> str:
     """A name that stays in its folder."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         got = repr(name if not isinstance(name, str) else name[:80])
-        raise UserError(
-            f"`{argument}` must be 1 to 64 letters, digits, '-', '_' or '.', "
-            f"not beginning with '.', got {got}."
+        raise ArgumentError(
+            argument, "1 to 64 letters, digits, '-', '_' or '.', not beginning with '.'", Words(got)
         )
     return name

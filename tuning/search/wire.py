@@ -15,7 +15,14 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
-from ...utils.errors import ServerError, Unreachable, UserError, first_line, missing_extra
+from ...utils.errors import (
+    ArgumentError,
+    ServerError,
+    Unreachable,
+    UserError,
+    first_line,
+    missing_extra,
+)
 from ...utils.network import check_address, parse_address
 
 try:
@@ -100,7 +107,7 @@ class Server:
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError:
-            raise UserError(f"`address` must be free to listen at, got {address!r}.") from None
+            raise ArgumentError("address", "free to listen at", address) from None
         self.address = f"{host}:{port}"
         self._server.start()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ...utils.errors import Unreachable, UserError
+from ...utils.errors import ArgumentError, Unreachable, UserError
 from ...utils.files import one_line
 from ..job.job import Job
 from .attempt import run_attempt
@@ -155,10 +155,8 @@ class Worker:
 
     def _check_patience(self) -> None:
         if time.monotonic() - self._heard > self._timeout:
-            raise UserError(
-                f"`connect` must be the address of a running chief: nobody has answered at "
-                f"{self._address} for {self._timeout:g} seconds."
-            )
+            hint = f": nobody has answered at {self._address} for {self._timeout:g} seconds."
+            raise ArgumentError("connect", "the address of a running chief", hint=hint)
 
     def _beat(self, ended: threading.Event) -> None:
         """Tells the chief that this worker is alive, and ends it where that is of no use."""

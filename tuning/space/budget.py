@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...training.models import DEFAULT_DEPTH
-from ...utils.errors import UserError
+from ...training.networks import DEFAULT_DEPTH
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import positive_integer
 from .paper_space import DEPTHS, SIZES, settings_of
 
@@ -144,10 +144,11 @@ def units_for_budget(
     best = min(found, key=lambda pair: (max(off(pair), TOLERANCE), abs(pair[0] - pair[1])))
     if off(best) > LIMIT:
         structure = " ".join(f"{name} {values[name]}" for name in STRUCTURE if values.get(name))
-        raise UserError(
-            f"`budget` must be within {LIMIT:.0%} of what a whole width gives: {structure}, "
-            f"{features} features and {best[0]} units have {count(*best):,} parameters, "
-            f"got {budget:,}."
+        raise ArgumentError(
+            "budget",
+            f"within {LIMIT:.0%} of what a whole width gives: {structure}, {features} features "
+            f"and {best[0]} units have {count(*best):,} parameters",
+            Words(f"{budget:,}"),
         )
     names = ("units", "deep_units") if best[0] != best[1] else ("units",)
     return dict(zip(names, best))
@@ -177,7 +178,7 @@ def check_budget(
     for name in ("units", "deep_units"):
         for place, names in (("space", space), ("settings", fixed)):
             if name in names:
-                raise UserError(f"`{name}` must be left to the budget, got it in the {place}.")
+                raise ArgumentError(name, "left to the budget", Words(f"it in the {place}"))
     for values in space.combinations(STRUCTURE):
         units_for_budget({**fixed, **values}, budget, features=features, outputs=outputs)
 

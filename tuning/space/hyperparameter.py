@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, cast
 
-from ...utils.errors import UserError, nearest
+from ...utils.errors import ArgumentError, Words, nearest
 
 if TYPE_CHECKING:
     import optuna
@@ -74,7 +74,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise UserError(f"`name` of an entry must be a text, got {self.name!r}.")
+            raise ArgumentError("name", "the name of an entry, a text", self.name)
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             hint = nearest(self.kind, KINDS)
             self._refuse(f"have a kind among {', '.join(KINDS)}", f"{self.kind!r}{hint}")
@@ -268,10 +268,10 @@ class Entry:
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)  # a frozen dataclass completes itself
 
-    def _refuse(self, expected: str, got: str) -> NoReturn:
+    def _refuse(self, expected: str, got: str, hint: str = "") -> NoReturn:
+        verb, _, expected = expected.partition(" ")
         got = got if len(got) <= 300 else f"{got[:300]}..."
-        end = "" if got.endswith(("?", "...")) else "."
-        raise UserError(f"`{self.name}` must {expected}, got {got}{end}")
+        raise ArgumentError(self.name, expected, Words(got), hint, verb=verb)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError
 from ...utils.validation import one_of
 from .hyperparameter import Entry
 from .space import SearchSpace
@@ -84,7 +84,7 @@ def paper_space(
     """
     networks = (network,) if isinstance(network, str) else network
     if not isinstance(networks, (list, tuple)) or not networks:
-        raise UserError(f"`network` must be a network or a list of networks, got {network!r}.")
+        raise ArgumentError("network", "a network or a list of networks", network)
     for name in networks:
         one_of(SEARCHED_NETWORKS)("network", name)
     entries = [_entry("network", list(networks), "choice")]
@@ -147,5 +147,5 @@ def _entry(name: str, given: Any, kind: str, **more: Any) -> Entry | None:
     if kind == "choice":
         return Entry(name, kind, values=given, **more)
     if len(given) != 2:
-        raise UserError(f"`{name}` must be a pair of low and high or one value, got {given!r}.")
+        raise ArgumentError(name, "a pair of low and high or one value", given)
     return Entry(name, kind, low=given[0], high=given[1], **more)

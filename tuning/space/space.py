@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ...utils.errors import UserError, nearest
+from ...utils.errors import ArgumentError, UserError, Words, nearest
 from .hyperparameter import Entry
 
 if TYPE_CHECKING:
@@ -47,19 +47,21 @@ class SearchSpace:
         for entry in entries:
             conditions = {}
             if entry.name in self._entries:
-                raise UserError(f"`{entry.name}` must be the name of one entry, got two of them.")
+                raise ArgumentError(entry.name, "the name of one entry", Words("two of them"))
             for name, allowed in (entry.when or {}).items():
                 if name not in self._entries:
-                    hint = nearest(name, self._entries) or "."
-                    raise UserError(
-                        f"`{entry.name}` must depend on an entry before it, got {name!r}{hint}"
+                    hint = nearest(name, self._entries)
+                    raise ArgumentError(
+                        entry.name, "on an entry before it", name, hint, verb="depend"
                     )
                 parent = self._entries[name]
                 # Numbers that a tuner may round would not be found among the values of a condition.
                 if parent.log or isinstance(parent.default, float):
-                    raise UserError(
-                        f"`{entry.name}` must depend on a text, a boolean or an integer without "
-                        f"`log`, got {name!r}."
+                    raise ArgumentError(
+                        entry.name,
+                        "on a text, a boolean or an integer without `log`",
+                        name,
+                        verb="depend",
                     )
                 try:
                     conditions[name] = [parent.exact(value) for value in allowed]
@@ -71,7 +73,7 @@ class SearchSpace:
                 entry = dataclasses.replace(entry, when=conditions)
             self._entries[entry.name] = entry
         if not self._entries:
-            raise UserError("`entries` must hold at least one entry, got none.")
+            raise ArgumentError("entries", "at least one entry", Words("none"), verb="hold")
 
     @classmethod
     def from_config(cls, config: dict[str, dict[str, Any]]) -> Self:
@@ -81,17 +83,17 @@ class SearchSpace:
             config: Dict from names to dicts with the attributes of `Entry`, in order.
         """
         if not isinstance(config, dict):
-            raise UserError(f"`space` must be a table of entries, got {config!r}.")
+            raise ArgumentError("space", "a table of entries", config)
         known = [field.name for field in dataclasses.fields(Entry)][1:]
         entries = []
         for name, table in config.items():
             if not isinstance(table, dict) or "kind" not in table:
-                raise UserError(f"`{name}` must be a table with a `kind`, got {table!r}.")
+                raise ArgumentError(name, "a table with a `kind`", table)
             for field in table:
                 if field not in known:
-                    hint = nearest(field, known) or "."
-                    raise UserError(
-                        f"`{name}` must have keys among {', '.join(known)}, got {field!r}{hint}"
+                    hint = nearest(field, known)
+                    raise ArgumentError(
+                        name, f"keys among {', '.join(known)}", field, hint, verb="have"
                     )
             entries.append(Entry(name, **table))
         return cls(entries)
@@ -170,7 +172,7 @@ class SearchSpace:
 
         def given(entry: Entry) -> Any:
             if entry.name not in values:
-                raise UserError(f"`{entry.name}` must have a value, got none.")
+                raise ArgumentError(entry.name, "a value", Words("none"), verb="have")
             return values[entry.name]
 
         return self._active(given)
