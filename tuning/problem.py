@@ -8,8 +8,8 @@ import keras
 
 from .. import data
 from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
-from ..training.evaluate import PRIMARY
 from ..training.models import recurrent_layer
+from ..training.results import PRIMARY
 from ..training.setup import batches, check_lengths, prepare
 from ..utils.errors import ArgumentError, Words, argument_is
 from ..utils.fields import fields_of

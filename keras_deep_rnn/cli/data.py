@@ -1,30 +1,47 @@
 """The commands `deep-rnn data`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .console import show_table
-from .options import BY_HAND, PREPARED, Command, argument, path
+from ..utils.text import with_tilde
+from .console import say, show_json, show_table
+from .options import BY_HAND, JSON, PREPARED, Command, argument, data_sets, flag, path
 
-data_app = typer.Typer(help="Data sets: what is there, what it needs, where it lies.")
+data_app = typer.Typer(help="Data sets: what each is, how large, where it lies.")
 
 
 @data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")
-def list_(data_dir: Annotated[Path | None, path(PREPARED)] = None) -> None:
-    """Lists the data sets that have a name."""
+def list_(
+    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
+) -> None:
+    """Lists the data sets that have a name: size, licence, and whether they are prepared."""
     from .. import data
 
-    rows = []
-    for name in data.names():
-        found = data.describe(name, data_dir=data_dir)
-        place = found["folder"] if found["prepared"] else "not prepared yet"
-        rows.append([name, found["kind"], found["needs"], place])
-    show_table("", ["name", "kind", "needs", "where it lies"], rows)
-    typer.echo(
-        "Your own: the path of a folder of MIDI files, of .npz or .mat piano-rolls, or of a text."
-    )
+    found = [data.describe(name, data_dir=data_dir) for name in data.names()]
+    if as_json:
+        show_json(found)
+        return
+    for described in found:
+        say(described["name"])
+        for line in _lines(described):
+            say(f"    {line}")
+    say("Your own: the path of a folder of MIDI files, of .npz or .mat piano-rolls, or of a text.")
+
+
+def _lines(described: dict[str, Any]) -> list[str]:
+    """What there is to say of a data set."""
+    sizes = " + ".join(f"{size:,}" for size in described["sizes"].values())
+    what = f"{sizes} {described['counted']} ({' + '.join(described['sizes'])})"
+    if described["counted"] == "pieces":
+        what += f", time step: {described['step']}"
+    if described["prepared"]:
+        place = f"prepared in {with_tilde(described['folder'])}"
+    else:
+        place = f"not prepared; needs {described['needs']}"
+    return [described["title"], what, f"licence: {described['licence']}", place]
 
 
 @data_app.command(
@@ -33,16 +50,22 @@ def list_(data_dir: Annotated[Path | None, path(PREPARED)] = None) -> None:
     epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads",
 )
 def prepare(
-    name: Annotated[str, argument("Name of a data set.")],
+    name: Annotated[str, argument("Name of a data set.", data_sets)],
     data_path: Annotated[Path | None, path(BY_HAND)] = None,
     data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
     """Makes a data set ready, so that training starts at once."""
     from .. import data
 
     dataset = data.load(name, data_path=data_path, data_dir=data_dir)
-    rows = [
-        [split, f"{len(sequences):,}", f"{sum(len(part) for part in sequences):,}"]
+    sizes = {
+        split: {"sequences": len(sequences), "steps": sum(map(len, sequences))}
         for split, sequences in dataset.splits.items()
-    ]
+    }
+    if as_json:
+        names = ("name", "kind", "description", "step", "version", "checksum", "citation")
+        show_json({**{name: getattr(dataset, name) for name in names}, "splits": sizes})
+        return
+    rows = [[split, *(f"{size:,}" for size in counts.values())] for split, counts in sizes.items()]
     show_table(dataset.description, ["split", "sequences", f"{dataset.step}s"], rows)

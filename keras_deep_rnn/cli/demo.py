@@ -7,11 +7,9 @@ in a process without this package.
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from ..utils.backend import start_backend
-from ..utils.types import Log, PathLike, ShowProgress
-from .console import progress, show_results
+from ..utils.types import Log, PathLike, ShowProgress, no_progress
+from .console import progress, say, show_results
 from .options import flag, path
 
 if TYPE_CHECKING:
@@ -26,10 +24,10 @@ def demo(
 ) -> None:
     """Bach's chorales: data, training, a new chorale and a SavedModel, in some minutes."""
     start_backend()
-    metrics, written = run(out, overwrite=overwrite, log=typer.echo, progress=progress)
+    metrics, written = run(out, overwrite=overwrite, log=say, progress=progress)
     show_results(metrics, "test")
     for what, where in written.items():
-        typer.echo(f"{what + ':':16}{where}")
+        say(f"{what + ':':16}{where}")
 
 
 def run(
@@ -38,7 +36,7 @@ def run(
     settings: "Settings | None" = None,
     overwrite: bool = False,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """Trains, evaluates, generates and exports.
 

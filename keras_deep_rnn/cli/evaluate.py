@@ -3,31 +3,42 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from ..utils.backend import start_backend
-from .console import progress, show_results
-from .options import A_RUN, BY_HAND, PREPARED, argument, flag, path, text
+from .console import progress, say, say_aside, show_json, show_results
+from .options import A_RUN, BY_HAND, JSON, PREPARED, argument, flag, path, run_folders, text
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
 
 
 def evaluate(
-    run: Annotated[str, argument(A_RUN)],
+    run: Annotated[str, argument(A_RUN, run_folders)],
     split: Annotated[str, text("train, validation or test.")] = "test",
     data_path: Annotated[Path | None, path(BY_HAND)] = None,
     data_dir: Annotated[Path | None, path(PREPARED)] = None,
     dynamic: Annotated[
-        bool, flag("--dynamic", "Also read the text learning from what was read.")
+        bool,
+        flag("--dynamic", "Also report dynamic evaluation: weights are updated on the text read."),
     ] = False,
     streaming: Annotated[
         bool, flag("--streaming", "Also read step by step, as an online service does.")
     ] = False,
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
     """Measures a trained network; the numbers also go to the run's metrics.json."""
     start_backend()
     from ..training import train as training
 
-    places = {"data_path": data_path, "data_dir": data_dir}
-    how = {"dynamic": dynamic, "streaming": streaming, "log": typer.echo, "progress": progress}
-    show_results(training.measure(run, split, **places, **how), split)
+    metrics = training.measure(
+        run,
+        split,
+        data_path=data_path,
+        data_dir=data_dir,
+        dynamic=dynamic,
+        streaming=streaming,
+        log=say_aside if as_json else say,
+        progress=progress,
+    )
+    if as_json:
+        show_json(metrics)
+    else:
+        show_results(metrics, split)

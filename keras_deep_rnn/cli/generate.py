@@ -6,22 +6,33 @@ from typing import Annotated
 import typer
 
 from ..utils.backend import start_backend
-from .options import A_RUN, argument, path, real, text, whole
+from .console import say
+from .options import A_RUN, argument, path, real, run_folders, text, whole
 
 EXAMPLE = "Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9"
 
 
 def generate(
-    run: Annotated[str, argument(A_RUN)],
+    run: Annotated[str, argument(A_RUN, run_folders)],
     out: Annotated[
-        Path | None, path("File to write: .mid, and a picture .png beside it; for text .txt.")
+        Path | None,
+        path(
+            "File to write: .mid, and a picture .png beside it; for text .txt.",
+            default="music.mid or text.txt in RUN",
+        ),
     ] = None,
-    length: Annotated[int | None, whole("Frames, characters or words to draw.")] = None,
-    temperature: Annotated[float, real("Below 1: more of what is likely; above 1: less.")] = 1.0,
-    seed: Annotated[int, whole("The same seed draws the same.")] = 0,
-    primer: Annotated[str | None, text("What to go on from: a MIDI file; for text a text.")] = None,
+    length: Annotated[
+        int | None, whole("Frames, characters or words to draw.", default="64, 500 or 100")
+    ] = None,
+    temperature: Annotated[
+        float, real("Divides the logits: below 1, likely events become more likely.")
+    ] = 1.0,
+    seed: Annotated[int, whole("Seed of the draws.")] = 0,
+    primer: Annotated[
+        str | None, text("What to continue: a MIDI file; for text a text.", default="nothing")
+    ] = None,
     primer_length: Annotated[int, whole("Frames to take from the MIDI file.")] = 16,
-    tempo: Annotated[float, real("Quarter notes in a minute.")] = 80.0,
+    tempo: Annotated[float, real("Quarter notes a minute.")] = 80.0,
     instrument: Annotated[str, text("piano, organ, strings or choir.")] = "organ",
 ) -> None:
     """Draws new music, as MIDI and as a picture, or new text."""
@@ -38,7 +49,7 @@ def generate(
         primer_length=primer_length,
         tempo=tempo,
         instrument=instrument,
-        log=typer.echo,
+        log=typer.echo,  # the text as it is
     )
     for file in written:
-        typer.echo(f"Wrote {file}")
+        say(f"Wrote {file}")

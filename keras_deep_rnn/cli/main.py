@@ -9,6 +9,7 @@ import typer
 from .. import __version__
 from ..utils.errors import DivergedError, UserError
 from . import demo, evaluate, export, generate, serve, train
+from .console import say
 from .data import data_app
 from .options import Command
 from .reproduce import reproduce_app
@@ -19,7 +20,6 @@ app = typer.Typer(
     help="Deep recurrent networks (arXiv:1312.6026): from music or text to a served model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.add_typer(data_app, name="data", no_args_is_help=True)
 app.command(cls=Command, epilog=train.EXAMPLE)(train.train)
@@ -67,12 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         _fail(format_message(), 2)  # what the parser of options found
     if code == 130:  # what typer makes of Ctrl-C
-        how = "a training or a search goes on with --resume, experiments with the same command."
+        how = "--resume continues a training or a search, the same command continues experiments."
         _fail(f"interrupted; {how}", code)
     sys.exit(code or 0)
 
 
 def _fail(message: str, code: int) -> NoReturn:
     if message:  # none where a help page was printed instead
-        typer.echo("Error: " + " ".join(message.split()).replace("?.", "?"), err=True)
+        say("Error: " + " ".join(message.split()).replace("?.", "?"), err=True)
     sys.exit(code)

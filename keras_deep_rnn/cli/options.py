@@ -2,11 +2,14 @@
 
 Each function makes what stands beside the type in a parameter's annotation, as in
 `units: Annotated[int | None, whole("Width of h.")] = None`. An option that is not given has the
-parameter's default.
+parameter's default. Where that is None, `default` says in --help what it stands for; a parameter
+without a default must be given.
 """
 
+import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -15,63 +18,76 @@ import typer.core
 from ..utils.errors import ArgumentError, UserError
 
 BY_HAND = "Folder of files that were downloaded by hand."
-PREPARED = "Folder of prepared data; else the one of TensorFlow Datasets."
+PREPARED = "Folder of prepared data, in place of that of TensorFlow Datasets."
 A_RUN = "Folder of a finished run."
+JSON = "Print JSON and nothing else on stdout, for scripts."
 
 Number = TypeVar("Number", int, float)
+# Gives values that a word may be completed to; those that begin otherwise are passed over.
+Complete = Callable[[str], Sequence[str]]
 
 
 class Command(typer.core.TyperCommand):
     """A command whose errors begin with what the user typed: --units, not the argument `units`."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            parameter: Any = error.param
+            if not error.format_message().startswith("Missing ") or parameter is None:
+                raise
+            what = f"{parameter.param_type_name} {_typed(parameter)}"
+            raise UserError(f"Missing {what}: {parameter.help}") from None
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except ArgumentError as error:
-            typed = {parameter.name: parameter.opts[0] for parameter in self.params}
-            name = typed.get(error.argument.partition("[")[0])
+            name = self._typed_names().get(error.argument.partition("[")[0])
             if name is None:
                 raise
-            name = name if name.startswith("-") else name.upper()
             raise UserError(error.message(name)) from error
         except UserError as error:
             raise UserError(self._as_typed(str(error))) from error
 
     def _as_typed(self, message: str) -> str:
-        names = {parameter.name: parameter.opts[0] for parameter in self.params}
+        names = self._typed_names()
+        return re.sub(r"^`(\w+)(\[\d+\])?`", lambda found: names.get(found[1], found[0]), message)
 
-        def typed(found: re.Match[str]) -> str:
-            name = names.get(found[1])
-            if name is None:
-                return found[0]
-            return name if name.startswith("-") else name.upper()
-
-        return re.sub(r"^`(\w+)(\[\d+\])?`", typed, message)
+    def _typed_names(self) -> dict[str | None, str]:
+        return {parameter.name: _typed(parameter) for parameter in self.params}
 
 
-def text(help: str, panel: str | None = None) -> Any:
+def _typed(parameter: Any) -> str:
+    """What stands for a parameter on the command line: --units, or RUN."""
+    name = parameter.opts[0]
+    return name if name.startswith("-") else name.upper()
+
+
+def text(help: str, panel: str | None = None, **more: Any) -> Any:
     """A name or a text."""
-    return _option(help, panel)
+    return _option(help, panel, **more)
 
 
-def path(help: str, panel: str | None = None) -> Any:
+def path(help: str, panel: str | None = None, **more: Any) -> Any:
     """A file or a folder."""
-    return _option(help, panel)
+    return _option(help, panel, **more)
 
 
-def whole(help: str, panel: str | None = None) -> Any:
+def whole(help: str, panel: str | None = None, **more: Any) -> Any:
     """An integer."""
-    return _option(help, panel, parser=_whole, metavar="N")
+    return _option(help, panel, parser=_whole, metavar="N", **more)
 
 
-def real(help: str, panel: str | None = None) -> Any:
+def real(help: str, panel: str | None = None, **more: Any) -> Any:
     """A number."""
-    return _option(help, panel, parser=_real, metavar="X")
+    return _option(help, panel, parser=_real, metavar="X", **more)
 
 
-def sizes(help: str, panel: str | None = None) -> Any:
-    """Widths of layers."""
-    return _option(help, panel, parser=_sizes, metavar="N,N,...")
+def sizes(help: str, panel: str | None = None, **more: Any) -> Any:
+    """Integers with commas between, such as widths of layers."""
+    return _option(help, panel, parser=_sizes, metavar="N,N,...", **more)
 
 
 def flag(name: str, help: str, panel: str | None = None) -> Any:
@@ -79,13 +95,46 @@ def flag(name: str, help: str, panel: str | None = None) -> Any:
     return typer.Option(name, help=help, rich_help_panel=panel)
 
 
-def argument(help: str) -> Any:
+def argument(help: str, complete: Complete | None = None) -> Any:
     """A value that must stand before the options."""
-    return typer.Argument(help=help, show_default=False)
+    return typer.Argument(help=help, show_default=False, autocompletion=complete)
 
 
-def _option(help: str, panel: str | None, **more: Any) -> Any:
-    return typer.Option(help=help, rich_help_panel=panel, **more)
+def data_sets(incomplete: str) -> list[str]:
+    """The data sets that have a name, for completion."""
+    from ..data import names
+
+    return names()
+
+
+def networks(incomplete: str) -> Sequence[str]:
+    """The networks that have a name, for completion."""
+    from ..training.networks import NETWORKS
+
+    return NETWORKS
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """The run folders in runs/, and those that begin as the word does, for completion."""
+    patterns = ("runs/*/config.json", f"{glob.escape(incomplete)}*/config.json")
+    return sorted({str(Path(file).parent) for part in patterns for file in glob.glob(part)})
+
+
+def _option(
+    help: str,
+    panel: str | None,
+    *,
+    default: str | None = None,
+    complete: Complete | None = None,
+    **more: Any,
+) -> Any:
+    return typer.Option(
+        help=help,
+        rich_help_panel=panel,
+        show_default=True if default is None else default,
+        autocompletion=complete,
+        **more,
+    )
 
 
 def _whole(value: Any) -> int:

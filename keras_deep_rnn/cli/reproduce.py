@@ -1,89 +1,94 @@
 """The commands `deep-rnn reproduce`. Each imports what it needs, so that --help is quick."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..utils.backend import start_backend
-from .console import show_table
-from .options import BY_HAND, PREPARED, Command, flag, path, text, whole
-from .options import sizes as whole_numbers
+from .console import say, say_aside, show_json, show_table
+from .options import BY_HAND, JSON, PREPARED, Command, flag, path, sizes, text, whole
 
 reproduce_app = typer.Typer(help="The paper's experiments: trained, measured, and reported.")
 
-TASK = "nottingham, jsb_chorales or musedata; else all."
-NETWORK = "One row of the table, such as dots_rnn; else all."
-RECIPE = "paper or modern; else both."
-SEED = "Seeds in place of the experiment's own."
-JOBS = "Trainings at a time; else 1."
-RUNS = "Folder of the run folders."
 RESULTS = "Folder of the records."
-OVERWRITE = "Train anew what has been trained."
-MEASURE = "Train nothing; measure what unfinished runs have reached."
-LIST = "Only show what has been run."
+# Each group of experiments: what its command says of itself, and an example.
+GROUPS = {
+    "music": (
+        "Polyphonic music: Nottingham, JSB Chorales and MuseData.",
+        "--task jsb_chorales --network rnn --data-path DIR",
+    ),
+    "characters": ("The characters of the Penn Treebank.", "--network rnn --data-path DIR"),
+    "words": ("The words of the Penn Treebank.", "--recipe modern --data-path DIR"),
+}
 
 
-@reproduce_app.command(
-    cls=Command,
-    epilog="Example: deep-rnn reproduce music --task jsb_chorales --network rnn --data-path DIR",
-)
-def music(
-    task: Annotated[str | None, text(TASK)] = None,
-    network: Annotated[str | None, text(NETWORK)] = None,
-    recipe: Annotated[str | None, text(RECIPE)] = None,
-    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
-    jobs: Annotated[int, whole(JOBS)] = 1,
+def rows(incomplete: str) -> list[str]:
+    """The networks of the paper's tables, for completion."""
+    from ..experiments.published import NETWORKS
+
+    return list(NETWORKS)
+
+
+def reproduce(
+    context: typer.Context,
+    task: Annotated[
+        str | None, text("Data set, such as jsb_chorales.", default="all of the group")
+    ] = None,
+    network: Annotated[
+        str | None,
+        text("Row of the table, such as dots_rnn.", default="all", complete=rows),
+    ] = None,
+    recipe: Annotated[str | None, text("paper or modern.", default="both")] = None,
+    seed: Annotated[tuple | None, sizes("Seeds.", default="the experiment's own")] = None,
+    jobs: Annotated[int, whole("Trainings at a time.")] = 1,
     data_path: Annotated[Path | None, path(BY_HAND)] = None,
     data_dir: Annotated[Path | None, path(PREPARED)] = None,
-    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
+    runs: Annotated[Path, path("Folder of the run folders.")] = Path("runs/reproduce"),
     results: Annotated[Path, path(RESULTS)] = Path("results"),
-    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
-    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
-    list: Annotated[bool, flag("--list", LIST)] = False,
+    overwrite: Annotated[bool, flag("--overwrite", "Train again what has been trained.")] = False,
+    measure_only: Annotated[
+        bool,
+        flag("--measure-only", "Train nothing; measure unfinished runs with their best weights."),
+    ] = False,
+    only_list: Annotated[bool, flag("--list", "Only show what has been run.")] = False,
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
-    """Polyphonic music: Nottingham, JSB Chorales and MuseData."""
-    _run(**locals(), group="music")
+    """Trains, measures and shows the experiments of the group that the command is named after."""
+    start_backend()
+    from ..experiments import experiment, published, records, results_page, runner
+
+    group = str(context.info_name)
+    chosen = experiment.select(group, task=task, network=network, recipe=recipe)
+    if not only_list:
+        runner.reproduce(
+            chosen,
+            runs=runs,
+            results=results,
+            seeds=seed,
+            jobs=jobs,
+            places={"data_path": data_path, "data_dir": data_dir},
+            overwrite=overwrite,
+            measure_only=measure_only,
+            log=say_aside if as_json else say,
+        )
+    if as_json:
+        show_json([
+            {
+                "experiment": one.name,
+                "published": published.PUBLISHED[one.task][one.network],
+                "record": records.read(results, one.name),
+            }
+            for one in chosen
+        ])  # fmt: skip
+    else:
+        show_table("", *results_page.overview(results, chosen), drop=("validation",))
 
 
-@reproduce_app.command(
-    cls=Command, epilog="Example: deep-rnn reproduce characters --network rnn --data-path DIR"
-)
-def characters(
-    network: Annotated[str | None, text(NETWORK)] = None,
-    recipe: Annotated[str | None, text(RECIPE)] = None,
-    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
-    jobs: Annotated[int, whole(JOBS)] = 1,
-    data_path: Annotated[Path | None, path(BY_HAND)] = None,
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
-    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
-    results: Annotated[Path, path(RESULTS)] = Path("results"),
-    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
-    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
-    list: Annotated[bool, flag("--list", LIST)] = False,
-) -> None:
-    """The characters of the Penn Treebank."""
-    _run(**locals(), group="characters")
-
-
-@reproduce_app.command(
-    cls=Command, epilog="Example: deep-rnn reproduce words --recipe modern --data-path DIR"
-)
-def words(
-    network: Annotated[str | None, text(NETWORK)] = None,
-    recipe: Annotated[str | None, text(RECIPE)] = None,
-    seed: Annotated[tuple | None, whole_numbers(SEED)] = None,
-    jobs: Annotated[int, whole(JOBS)] = 1,
-    data_path: Annotated[Path | None, path(BY_HAND)] = None,
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
-    runs: Annotated[Path, path(RUNS)] = Path("runs/reproduce"),
-    results: Annotated[Path, path(RESULTS)] = Path("results"),
-    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
-    measure_only: Annotated[bool, flag("--measure-only", MEASURE)] = False,
-    list: Annotated[bool, flag("--list", LIST)] = False,
-) -> None:
-    """The words of the Penn Treebank."""
-    _run(**locals(), group="words")
+for group, (help, example) in GROUPS.items():
+    reproduce_app.command(
+        group, cls=Command, help=help, epilog=f"Example: deep-rnn reproduce {group} {example}"
+    )(reproduce)
 
 
 @reproduce_app.command(
@@ -97,38 +102,7 @@ def report(
 ) -> None:
     """Writes the page of results, published and measured side by side, from the records."""
     start_backend()
-    from ..experiments import results_page as page
+    from ..experiments import results_page
 
-    for written in page.write(results, out):
-        typer.echo(f"Wrote {written}")
-
-
-def _run(
-    group: str,
-    task: str | None = None,
-    network: str | None = None,
-    recipe: str | None = None,
-    seed: tuple[int, ...] | None = None,
-    *,
-    list: bool,
-    data_path: Path | None,
-    data_dir: Path | None,
-    results: Path,
-    **options: Any,
-) -> None:
-    start_backend()
-    from ..experiments import experiment, runner
-    from ..experiments import results_page as page
-
-    chosen = experiment.select(group, task=task, network=network, recipe=recipe)
-    if not list:
-        runner.reproduce(
-            chosen,
-            results=results,
-            seeds=seed,
-            places={"data_path": data_path, "data_dir": data_dir},
-            log=typer.echo,
-            **options,
-        )
-    columns, rows = page.overview(results, chosen)
-    show_table("", columns, rows)
+    for written in results_page.write(results, out):
+        say(f"Wrote {written}")

@@ -13,7 +13,10 @@ import typer
 
 from ..training.config import RENAMED, Settings
 from ..utils.fields import FieldInfo, base, fields_of
-from .options import PARSERS
+from .options import PARSERS, data_sets, networks
+
+# Of settings that are names.
+COMPLETIONS = {"data": data_sets, "network": networks}
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -51,8 +54,10 @@ def with_settings(command: Command) -> Command:
 def _parameter(name: str, field: FieldInfo, renamed: str | None = None) -> inspect.Parameter:
     kind = base(field.type)
     parser, metavar = PARSERS.get(kind, (None, None))
-    unsaid = (None, False, dataclasses.MISSING)
-    default = "" if field.default in unsaid else f" \\[default: {field.default}]"
+    if field.default is dataclasses.MISSING:
+        default = " \\[required unless --resume]"
+    else:
+        default = "" if field.default in (None, False) else f" \\[default: {field.default}]"
     option = typer.Option(
         f"--{_dashed(name)}",
         help=renamed or field.help + default,
@@ -60,6 +65,7 @@ def _parameter(name: str, field: FieldInfo, renamed: str | None = None) -> inspe
         rich_help_panel=str(field.extra["group"]),
         parser=parser,
         metavar=metavar,
+        autocompletion=COMPLETIONS.get(name),
     )
     return inspect.Parameter(
         name,

@@ -2,15 +2,16 @@
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from ..training.config import RUN
+from ..training.config import RUN, Settings
 from ..utils.backend import start_backend
 from ..utils.errors import UserError
-from .console import progress, show_results
+from ..utils.files import one_line
+from ..utils.text import with_tilde
+from .console import progress, say, show_results
 from .options import flag, path
 from .settings_options import with_settings
 
@@ -22,7 +23,15 @@ EXAMPLE = (
 
 @with_settings
 def train(
-    out: Annotated[Path | None, path("Run folder to make; else runs/DATA.", RUN)] = None,
+    out: Annotated[
+        Path | None,
+        path(
+            "Run folder to make. The default is numbered, runs/DATA-NETWORK-2, where it is taken "
+            "and --overwrite is not given.",
+            RUN,
+            default="runs/DATA-NETWORK",
+        ),
+    ] = None,
     resume: Annotated[
         bool, flag("--resume", "Go on with the interrupted run in --out.", RUN)
     ] = False,
@@ -32,23 +41,43 @@ def train(
     """Trains a network and measures it. What is not given has the data set's default."""
     start_backend()
     from ..training import train as training
-    from ..training.config import Settings
 
     how = {
         "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
-        "log": typer.echo,
+        "log": say,
         "progress": progress,
     }
     if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other: pass one of them.")
+        raise UserError("--resume and --overwrite cannot be combined.")
     if resume:
         if out is None:
-            raise UserError("--out must be the folder of the run to resume, got nothing.")
+            raise UserError("Missing option --out: the folder of the run to resume.")
         metrics = training.resume(out, given=settings, **how)
     else:
         if "data" not in settings:
-            raise UserError("--data must be the name of a data set or a path, got nothing.")
-        out = out or Path("runs", Path(settings["data"]).stem)
-        metrics = training.train(Settings(**settings), out, overwrite=overwrite, **how)
+            raise UserError("Missing option --data: the name of a data set or a path.")
+        of_run = Settings(**settings)
+        if out is None:
+            out = _default_folder(of_run, overwrite)
+        try:
+            metrics = training.train(of_run, out, overwrite=overwrite, **how)
+        finally:
+            with suppress(OSError):  # which says that something was written
+                out.rmdir()
     show_results(metrics, "test")
-    typer.echo(f"Run folder: {out}")
+    say(f"Run folder: {with_tilde(out)}")
+
+
+def _default_folder(settings: Settings, overwrite: bool) -> Path:
+    """Makes runs/DATA-NETWORK or, where that is taken, the first free runs/DATA-NETWORK-N.
+
+    It is made at once, so that trainings that begin together do not take the same.
+    """
+    data = Path(settings.data).expanduser().resolve().stem
+    name, number = f"{data}-{settings.network}", 1
+    while True:
+        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+        with one_line(folder), suppress(FileExistsError):
+            folder.mkdir(parents=True, exist_ok=overwrite)
+            return folder
+        number += 1

@@ -10,8 +10,8 @@ import typer
 
 from ..utils.backend import start_backend
 from ..utils.errors import UserError, argument_is
-from .console import show_table
-from .options import Command, argument, flag, path, real, text, whole
+from .console import say, show_json, show_table
+from .options import JSON, Command, argument, flag, path, real, text, whole
 
 if TYPE_CHECKING:
     from ..tuning.job.job import Job
@@ -22,7 +22,7 @@ tune_app = typer.Typer(help="Searches for the network: which variant, how deep, 
 
 A_JOB = "Job file (.toml)."
 A_SEARCH = "Job file, or the project folder of its search."
-RESUME = "Go on with the search in the project folder."
+RESUME = "Continue the search in the project folder."
 OVERWRITE = "Replace the search in the project folder."
 # Exit code of a search that failures have ended, or that nothing came out of.
 FAILED = 3
@@ -31,7 +31,7 @@ FAILED = 3
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune run job.toml --workers 2")
 def run(
     job: Annotated[str, argument(A_JOB)],
-    workers: Annotated[int | None, whole("Processes on this machine; else the job's.")] = None,
+    workers: Annotated[int | None, whole("Processes on this machine.", default="the job's")] = None,
     resume: Annotated[bool, flag("--resume", RESUME)] = False,
     overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
 ) -> None:
@@ -46,42 +46,37 @@ def chief(
     job: Annotated[str, argument(A_JOB)],
     bind: Annotated[
         str, text("HOST:PORT to listen at; beyond this machine only in a network you trust.")
-    ] = ("127.0.0.1:8571"),
+    ] = "127.0.0.1:8571",
     resume: Annotated[bool, flag("--resume", RESUME)] = False,
     overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
-    lease: Annotated[
-        float | None, real("Seconds after which a silent worker is given up; else 30.")
-    ] = None,
+    lease: Annotated[float, real("Seconds after which a silent worker is given up.")] = 30.0,
 ) -> None:
     """Leads a search whose workers run elsewhere and share its project folder."""
     _check_positive("lease", lease)
-    more = {} if lease is None else {"lease": lease}
     with argument_is("address", "bind"):
-        _lead(job, workers=0, address=bind, resume=resume, overwrite=overwrite, **more)
+        _lead(job, workers=0, address=bind, resume=resume, overwrite=overwrite, lease=lease)
 
 
 @tune_app.command(
     cls=Command, epilog="Example: deep-rnn tune worker --connect node1:8571 --id worker-3"
 )
 def worker(
-    connect: Annotated[str | None, text("HOST:PORT of the chief.")] = None,
+    connect: Annotated[str, text("HOST:PORT of the chief.")],
     id: Annotated[
-        str | None, text("Name of this worker, the same when it comes back after an interruption.")
-    ] = None,
+        str, text("Name of this worker, the same when it comes back after an interruption.")
+    ],
     project: Annotated[
-        Path | None, path("The search's folder, if it has another path here than at the chief.")
+        Path | None, path("Folder of the search, seen from here.", default="as the chief sees it")
     ] = None,
     connect_timeout: Annotated[
         float, real("Seconds for which a chief that does not answer is waited for.")
     ] = 300.0,
-    cores: Annotated[str | None, text("Cores to run on, such as 0,1.")] = None,
-    parent: Annotated[int | None, whole("Process with which this one shall end.")] = None,
+    cores: Annotated[str | None, text("Cores to run on, such as 0,1.", default="all")] = None,
+    parent: Annotated[
+        int | None, whole("Process with which this one ends.", default="none")
+    ] = None,
 ) -> None:
     """Trains trials of a search, one after the other, until the chief has no more."""
-    if connect is None:
-        raise UserError("`connect` must be the HOST:PORT of the chief, got nothing.")
-    if id is None:
-        raise UserError("`id` must be a name that no other worker has, got nothing.")
     _check_positive("connect_timeout", connect_timeout)
     if cores is not None:
         _pin(cores)
@@ -97,42 +92,50 @@ def worker(
             restart=_restart,
             connect_timeout=connect_timeout,
             project=project,
-            log=typer.echo,
+            log=say,
         ).run()
-    typer.echo(reason)
+    say(reason)
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune status job.toml")
-def status(job: Annotated[str, argument(A_SEARCH)]) -> None:
+def status(
+    job: Annotated[str, argument(A_SEARCH)],
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
+) -> None:
     """Shows how far a search is, also while it runs."""
-    _show(job)
+    _, search, trials = _search(job)
+    _show(search, trials, as_json=as_json)
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune report job.toml")
 def report(
     job: Annotated[str, argument(A_SEARCH)],
     figures: Annotated[
-        Path | None, path("Folder for pictures and a table of Markdown, to show in a document.")
+        Path | None,
+        path("Folder for pictures and a table of Markdown to show in a document.", default="none"),
     ] = None,
+    as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
-    """Writes the report of a search anew: CSV, JSON, a page with charts, TensorBoard's HParams."""
+    """Writes the report of a search: CSV, JSON, a page with charts, TensorBoard's HParams."""
     project, search, trials = _search(job)
+    start_backend()
     from ..tuning.report.matplotlib_charts import write_pictures
     from ..tuning.report.report import write_report
 
     write_report(project.path, search, trials)
     if figures is not None:
         write_pictures(figures, search, trials)
-    _show(job)
+    _show(search, trials, as_json=as_json)
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune export job.toml --out served/best")
 def export(
     job: Annotated[str, argument(A_SEARCH)],
     out: Annotated[
-        Path | None, path("Folder in which a numbered version is made; else PROJECT/served.")
+        Path | None,
+        path("Folder in which a numbered version is made.", default="served in the project folder"),
     ] = None,
-    version: Annotated[int | None, whole("Its number; else the next free one.")] = None,
+    version: Annotated[int | None, whole("Its number.", default="the next free one")] = None,
 ) -> None:
     """Writes the best network as a SavedModel for TensorFlow Serving and checks it."""
     from ..tuning.search.trial import best_of
@@ -146,7 +149,7 @@ def export(
 
     with argument_is("path", "out"):
         written = export_run(project / str(best.folder), out or project / "served", version=version)
-    typer.echo(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
+    say(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
 
 
 def _lead(job: str, **arguments: Any) -> None:
@@ -155,16 +158,16 @@ def _lead(job: str, **arguments: Any) -> None:
     from ..tuning.run_search import run_search
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
-    found = run_search(Job.read(job), **arguments, log=typer.echo)
-    _show(job)
-    typer.echo(f"Search {found.over}")
+    found = run_search(Job.read(job), **arguments, log=say)
+    _, search, trials = _search(job)
+    _show(search, trials)
+    say(f"Search {found.over}")
     if found.failed:
         raise typer.Exit(FAILED)
 
 
 def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
     """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
-    start_backend()
     from ..tuning.job.job import Job
     from ..tuning.search.project import Project
 
@@ -174,18 +177,20 @@ def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
     return project, project.job(), project.trials()
 
 
-def _show(job: str) -> None:
-    from ..tuning.search.summary import table
+def _show(search: "Job", trials: "list[Trial]", *, as_json: bool = False) -> None:
+    from ..tuning.search.summary import records, table
 
-    _, search, trials = _search(job)
+    if as_json:
+        show_json(records(search, trials))
+        return
     title, columns, rows, notes = table(search, trials)
-    show_table(title, columns, rows)
+    show_table(title, columns, rows, drop=("seed", "seconds", "epochs", "parameters"))
     for note in notes:
-        typer.echo(note)
+        say(note)
 
 
-def _check_positive(name: str, seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:
+def _check_positive(name: str, seconds: float) -> None:
+    if not seconds > 0:
         raise UserError(f"`{name}` must be a number above 0, got {seconds:g}.")
 
 

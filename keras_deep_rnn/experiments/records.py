@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..training.config import Settings
-from ..training.evaluate import PRIMARY
 from ..training.models import build_network, table_1_size
+from ..training.results import PRIMARY
 from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
 from ..utils.files import replacing, write_json

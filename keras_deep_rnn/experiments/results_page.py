@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from ..training.evaluate import COLUMNS, COMMON, PRIMARY
+from ..training.results import COLUMNS, COMMON, PRIMARY
 from ..utils.files import one_line, replacing
 from ..utils.types import PathLike
 from . import published, records

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..recurrence import available_cores
-from ..training.callbacks import duration
 from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
+from ..utils.text import duration
 from ..utils.types import Log, PathLike
 from ..utils.validation import positive_integer
 from . import records

@@ -6,6 +6,7 @@ belong together; and on a full disk HDF5 ends the process with a segmentation fa
 here is a callback of its own, and the random numbers are a function of seed and epoch.
 """
 
+import collections
 import contextlib
 import json
 import math
@@ -19,11 +20,13 @@ import numpy as np
 
 from ..utils.errors import UserError
 from ..utils.files import replacing
-from ..utils.types import Log
+from ..utils.types import Log, ShowProgress, no_progress
 
 if TYPE_CHECKING:
     from ..data.batching import CarriedBatches, PieceBatches
 
+# Characters of the longest line of an epoch, for a terminal of 80 columns.
+LINE = 79
 # The attributes in which `EarlyStopping` keeps its state, next to its best weights.
 STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
@@ -73,38 +76,126 @@ class History(keras.callbacks.CSVLogger):
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch; adds its seconds and its learning rate to the logs.
+    """A line for each epoch and progress within it; adds seconds and learning rate to the logs.
 
     Args:
-        stopping: The `EarlyStopping` of the run, whose best result is shown.
-        log: Called with one line at a time.
+        stopping: The `EarlyStopping` of the run, before this one in the list of callbacks.
+        batches: Number of batches of an epoch, those of the validation split included.
+        log: Called with the line of an epoch, which has at most `LINE` characters.
+        progress: Wraps the numbers of the batches, for example to show a progress bar.
     """
 
-    def __init__(self, stopping: keras.callbacks.EarlyStopping, log: Log) -> None:
+    def __init__(
+        self,
+        stopping: keras.callbacks.EarlyStopping,
+        batches: int,
+        log: Log,
+        progress: ShowProgress = no_progress,
+    ) -> None:
         super().__init__()
         self.stopping = stopping
+        self.batches = batches
         self.log = log
+        self.progress = progress
         self.seconds: list[float] = []
+        self._steps: Iterator[int] = iter(())
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.began = time.perf_counter()
+        name = numbered(epoch + 1, self.params["epochs"])
+        self._steps = iter(self.progress(range(self.batches), name))
+        next(self._steps, None)  # visible while the first batch is compiled
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        next(self._steps, None)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        next(self._steps, None)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None  # Keras gives them at the end of an epoch
+        self.close()
         logs["seconds"] = time.perf_counter() - self.began
         logs["learning_rate"] = float(
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         )
         self.seconds.append(logs["seconds"])
         epochs = self.params["epochs"]
-        name = self.stopping.monitor
-        left = np.median(self.seconds) * (epochs - epoch - 1)
+        left = float(np.median(self.seconds)) * (epochs - epoch - 1)
         self.log(
-            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  loss {logs['loss']:.4f}  "
-            f"{name} {logs[name]:.4f} (best {self.stopping.best:.4f}, "
-            f"epoch {self.stopping.best_epoch + 1})  {logs['seconds']:.1f} s  "
-            f"at most {duration(left)} left"
+            epoch_line(
+                epoch + 1,
+                epochs,
+                logs["loss"],
+                logs[self.stopping.monitor],
+                (self.stopping.best, self.stopping.best_epoch + 1),
+                logs["seconds"],
+                left,
+            )
         )
+
+    def close(self) -> None:
+        """Ends what shows the progress, also of an epoch that was interrupted."""
+        collections.deque(self._steps, maxlen=0)
+
+
+def epoch_line(
+    epoch: int,
+    epochs: int,
+    loss: float,
+    result: float,
+    best: tuple[float, int],
+    seconds: float,
+    left: float,
+) -> str:
+    """The line of an epoch.
+
+    Args:
+        epoch: Its number, from 1.
+        epochs: The number of the last one.
+        loss: The training loss.
+        result: The validation result.
+        best: The best validation result so far, and its epoch.
+        seconds: How long the epoch took; the first to be left out of a line without room for it.
+        left: Seconds that the remaining epochs take; the second.
+
+    Example:
+
+    >>> epoch_line(12, 200, 8.39312, 8.48481, (8.41207, 9), 12.34, 2310)
+    'epoch  12/200  loss 8.3931  val 8.4848  best 8.4121 in 9  12.3 s  0:38:30 left'
+    """
+    parts = [
+        numbered(epoch, epochs),
+        f"loss {_five_digits(loss)}",
+        f"val {_five_digits(result)}",
+        f"best {_five_digits(best[0])} in {best[1]}",
+        f"{seconds:.1f} s",
+        f"{_clock(left)} left",
+    ]
+    while len("  ".join(parts)) > LINE and len(parts) > 4:
+        del parts[4]
+    return "  ".join(parts)
+
+
+def _five_digits(number: float) -> str:
+    return f"{number:.4f}" if abs(number) < 10 else f"{number:#.5g}"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds: 25:03:07."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def numbered(epoch: int, epochs: int) -> str:
+    """The name of an epoch, as wide for each of them.
+
+    Example:
+
+    >>> numbered(7, 120)
+    'epoch   7/120'
+    """
+    return f"epoch {epoch:{len(str(epochs))}}/{epochs}"
 
 
 class Backup(keras.callbacks.Callback):
@@ -173,19 +264,3 @@ class Backup(keras.callbacks.Callback):
             optimizer.build(self.model.trainable_variables)
         parts = {"model": self.model.variables, "optimizer": optimizer.variables}
         return {f"{part}_{i}": v for part, found in parts.items() for i, v in enumerate(found)}
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a reader.
-
-    Example:
-
-    >>> duration(8.2), duration(75), duration(3700)
-    ('8 s', '1 min 15 s', '1 h 1 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

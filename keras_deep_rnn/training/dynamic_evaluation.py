@@ -16,10 +16,10 @@ import numpy as np
 
 from ..data.batching import CarriedBatches
 from ..utils.errors import ArgumentError
-from ..utils.types import Log, ShowProgress
-from .evaluate import PRIMARY
+from ..utils.types import Log, ShowProgress, no_progress
 from .metrics import TokenLoss
 from .models import build_network
+from .results import PRIMARY
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -44,7 +44,7 @@ def measure(
     rates: Sequence[float] = RATES,
     steps: Sequence[int] = STEPS,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Measures a finished run of text by dynamic evaluation.
 
@@ -89,7 +89,7 @@ def read(
     split: str,
     rate: float,
     steps: int,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Reads a split once, learning from it.
 
@@ -117,7 +117,7 @@ def read(
     sequences, kind = dataset.splits[split], dataset.kind
     batches = CarriedBatches(sequences, 1, steps, kind=kind, start=dataset.start)
     nats = 0.0
-    for i in progress(range(len(batches))):
+    for i in progress(range(len(batches)), f"{split} split, dynamic"):
         inputs, y, sample_weight = batches[i]
         model.reset_metrics()
         # The loss is that of the logits from before the step, its mean over the part.

@@ -12,12 +12,13 @@ import keras
 from .. import data
 from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
 from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
-from ..utils.types import Log, PathLike, ShowProgress
+from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
 from .callbacks import Backup, EpochState, History, Progress
 from .config import Settings, network_arguments
+from .results import PRIMARY, definitions
 from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .setup import Prepared, check_lengths, prepare
 
@@ -29,7 +30,7 @@ def train(
     overwrite: bool = False,
     command: str | None = None,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Trains a network and measures it.
 
@@ -75,7 +76,7 @@ def resume(
     command: str | None = None,
     until_now: bool = False,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Goes on with a run that was interrupted, to the result that it would have had.
 
@@ -127,7 +128,7 @@ def measure(
     dynamic: bool = False,
     streaming: bool = False,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Measures the network of a finished run and adds the numbers to its metrics.json.
 
@@ -209,7 +210,7 @@ def fit_and_measure(
     splits: Sequence[str] = ("validation", "test"),
     keep_backup: bool = False,
     log: Log = print,
-    progress: ShowProgress = iter,
+    progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
     """Trains the network of a run that was started, from where its backup is, and measures it.
 
@@ -234,7 +235,7 @@ def fit_and_measure(
     """
     model, training, validation = prepared
     stopping = keras.callbacks.EarlyStopping(
-        f"val_{evaluation.PRIMARY[dataset.kind]}",
+        f"val_{PRIMARY[dataset.kind]}",
         patience=settings.patience,
         mode="min",
         restore_best_weights=True,
@@ -244,11 +245,12 @@ def fit_and_measure(
     state = backup.state()
     run.cut_history(state["epochs"])
     history = History(run / HISTORY)
+    shown = Progress(stopping, len(training) + len(validation), log, progress)
     callbacks = [
         EpochState(settings.seed, training),
         keras.callbacks.TerminateOnNaN(),
         stopping,
-        Progress(stopping, log),
+        shown,
         history,
         backup,
     ]
@@ -258,8 +260,12 @@ def fit_and_measure(
         f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
         f"{dataset.step}s an epoch in {len(training)} batches"
     )
-    # Keras ends the callbacks of a training that went through; this closes the file of any other.
-    with contextlib.closing(history), one_line(run / HISTORY):
+    log(
+        f"val: {PRIMARY[dataset.kind]} of the validation split (batches: {len(validation)}); "
+        f"patience: {settings.patience} epochs"
+    )
+    # Keras ends the callbacks of a training that went through; this closes those of any other.
+    with contextlib.closing(history), contextlib.closing(shown), one_line(run / HISTORY):
         model.fit(
             training,
             validation_data=validation,
@@ -320,10 +326,10 @@ def _measure(
     }
     config = run.config
     metrics = {
-        "primary": evaluation.PRIMARY[dataset.kind],
+        "primary": PRIMARY[dataset.kind],
         "splits": results,
         "floors": {split: evaluation.floors(dataset, split) for split in splits},
-        "definitions": evaluation.definitions(dataset.kind),
+        "definitions": definitions(dataset.kind),
         "network": settings.network,
         "weights": model.count_params(),
         "epochs": len(history),

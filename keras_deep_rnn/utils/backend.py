@@ -1,32 +1,74 @@
 """The start of Keras and its backend."""
 
+import contextlib
+import functools
 import logging
 import os
+import re
+import sys
 import tempfile
+from collections.abc import Iterator
 
 from .errors import UserError, first_line
+from .imports import around_import
+
+# What TensorFlow's libraries log as they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL, and
+# LiteRT's, which do not look at it.
+_LOG = re.compile(
+    r"WARNING: All log messages before absl|To enable the following instructions: "
+    r"|INFO: Created TensorFlow Lite "
+    r"|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
+)
 
 
 def start_backend() -> None:
-    """Imports Keras and its backend, without the lines that TensorFlow prints as it starts."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
-        try:
-            import keras
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"Keras's backend `{error.name}` is not installed: pip install "
-                "'keras-deep-rnn[tensorflow-cpu]', or set KERAS_BACKEND to jax or torch."
-            ) from None
-        except ValueError as error:
-            reason = first_line(error)
-            raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch: {reason}.") from None
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    """Imports Keras and its backend, without the log of TensorFlow on stderr.
+
+    Keras imports TensorFlow beside JAX and PyTorch too, at some later time. Whoever wants to see
+    its log sets TF_CPP_MIN_LOG_LEVEL to 0.
+
+    Raises:
+        UserError: KERAS_BACKEND names no backend that can train, or one that is not installed.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        _silence_tensorflow()
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"Keras's backend `{error.name}` is not installed: pip install "
+            "'keras-deep-rnn[tensorflow-cpu]', or set KERAS_BACKEND to jax or torch."
+        ) from None
+    except ValueError as error:
+        reason = first_line(error)
+        raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch: {reason}.") from None
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax", "torch"):
         raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch, got {backend}.")
+
+
+@functools.cache
+def _silence_tensorflow() -> None:
+    if "tensorflow" not in sys.modules:
+        around_import("tensorflow", without_log)
+
+
+@contextlib.contextmanager
+def without_log() -> Iterator[None]:
+    """Takes the lines of TensorFlow's log out of stderr; what else was written follows at the end.
+
+    The libraries write to the file descriptor, so that replacing `sys.stderr` would not do.
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written:
+                if not _LOG.match(line.decode(errors="replace")):
+                    os.write(2, line)

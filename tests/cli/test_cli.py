@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import typer
+from terminal import ESCAPE, Process, screen
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -69,6 +71,7 @@ def run(pieces, tmp_path_factory):
     assert (code, errors) == (0, "")
     assert "per-key Markov" in output
     assert "dots_rnn" in output
+    assert max(len(line) for line in output.splitlines() if line.startswith("epoch")) < 80
     return out
 
 
@@ -133,10 +136,13 @@ MISTAKES = [
     ("train --unit 3", "No such option: --unit"),
     ("train --data jsb_chorale", "did you mean 'jsb_chorales'?"),
     ("train --data no/such.npz", "--data must be a data set or an existing path"),
-    ("train --resume --overwrite", "exclude each other"),
+    ("train --resume --overwrite", "--resume and --overwrite cannot be combined."),
     ("train --resume --out nowhere", "--out must be a run folder with config.json, got 'nowhere'."),
     ("evaluate nowhere", "RUN must be the folder of a finished run"),
-    ("evaluate", "Missing argument"),
+    ("evaluate", "Missing argument RUN: Folder of a finished run."),
+    ("tune worker --id a", "Missing option --connect: HOST:PORT of the chief."),
+    ("tune worker --connect a:1", "Missing option --id: Name of this worker"),
+    ("train --resume", "Missing option --out: the folder of the run to resume."),
     ("generate nowhere", "RUN must be a run folder"),
     ("data prepare jsb", "NAME must be a data set"),
     ("trian", "No such command 'trian'."),
@@ -213,6 +219,150 @@ def test_only_ctrl_c_is_an_interrupt(pieces, tmp_path, monkeypatch):
     assert (code, line.startswith("Error: interrupted; ")) == (130, True)
     with pytest.raises(typer.Abort):
         called(*arguments)
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_help_fits_80_columns_and_has_one_convention_for_defaults(words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    output = CliRunner().invoke(cli.app, [*words, "--help"]).output
+    assert all(len(line) <= 80 for line in output.splitlines())
+    if words not in NOT_YET:
+        assert "; else " not in " ".join(re.sub("[│─]", " ", output).split())
+
+
+# Their options say their defaults in words still.
+NOT_YET = (["export"], ["serve"])
+
+
+def test_required_options_are_marked():
+    output = CliRunner().invoke(cli.app, ["tune", "worker", "--help"]).output
+    assert output.count("[required]") == 2
+    assert "required unless --resume" in " ".join(
+        CliRunner().invoke(cli.app, ["train", "--help"], env={"COLUMNS": "200"}).output.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("data prepare jsb", ["jsb_chorales"]),
+        ("train --data ptb", ["ptb_char", "ptb_word"]),
+        ("reproduce music --network dots", ["dots_rnn", "dots_rnn_lp"]),
+        ("evaluate ru", ["runs/bach"]),
+        ("generate r", ["r2", "runs/bach"]),
+    ],
+)
+def test_names_and_run_folders_are_completed(words, found, tmp_path):
+    for folder in ("runs/bach", "r2", "runs/empty"):
+        (tmp_path / folder).mkdir(parents=True)
+        if folder != "runs/empty":
+            (tmp_path / folder / "config.json").touch()
+    asked = {
+        "_DEEP_RNN_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"deep-rnn {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    result = deep_rnn(cwd=tmp_path, env={**os.environ, **asked})
+    assert (result.stdout.split(), result.stderr) == (found, "")
+
+
+@pytest.mark.parametrize("name", ["networks", "rows", "data_sets"])
+def test_what_is_completed_is_known_without_a_backend(name):
+    module = "reproduce" if name == "rows" else "options"
+    code = (
+        f"import sys; from keras_deep_rnn.cli.{module} import {name}; assert len({name}('')) > 5\n"
+        "print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def trained(monkeypatch, fail=None):
+    """Lets `train` note the run folders that it is given, and write a file or fail."""
+    folders = []
+
+    def train(settings, out, **options):
+        folders.append(str(out))
+        if fail is not None:
+            raise fail
+        pathlib.Path(out, "config.json").touch()
+        return {}
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr("keras_deep_rnn.cli.train.show_results", lambda *_: None)
+    return folders
+
+
+def test_the_default_run_folder_is_never_another_runs(pieces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = trained(monkeypatch)
+    for more in ([], [], ["--network", "rnn"], ["--overwrite"], []):
+        assert called("train", "--data", pieces, *more)[0] == 0
+    assert folders == [
+        "runs/pieces-dots_rnn",
+        "runs/pieces-dots_rnn-2",
+        "runs/pieces-rnn",
+        "runs/pieces-dots_rnn",  # as --overwrite says
+        "runs/pieces-dots_rnn-3",
+    ]
+    monkeypatch.chdir(pieces.parent)
+    assert called("train", "--data", ".", "--overwrite", "--network", "gru")[0] == 0
+    assert folders[-1] == f"runs/{pieces.parent.name}-gru"
+
+
+def test_no_default_run_folder_is_left_by_a_mistake(pieces, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained(monkeypatch, fail=UserError("`units` is wrong."))
+    assert called("train", "--data", pieces)[0] == 2
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_json_alone_is_on_stdout(run, tmp_path):
+    code, output, _ = called("evaluate", run, "--streaming", "--json")
+    assert code == 0
+    assert json.loads(output) == json.loads((run / "metrics.json").read_text())
+    code, output, _ = called("data", "list", "--json", "--data-dir", tmp_path)
+    found = {entry["name"]: entry for entry in json.loads(output)}
+    assert found["ptb_word"]["sizes"] == {"train": 929_589, "validation": 73_760, "test": 82_430}
+    assert found["jsb_chorales"]["folder"].startswith(str(tmp_path))
+    assert found["jsb_chorales"]["prepared"] is False
+    root = pathlib.Path(__file__).parents[2]
+    arguments = ["reproduce", "words", "--list", "--json", "--results", root / "results"]
+    code, output, _ = called(*arguments, "--network", "dots_rnn")
+    (paper, modern) = json.loads(output)
+    assert paper["experiment"] == "ptb_word/dots_rnn-paper"
+    assert (paper["published"], paper["record"]) == (107.5, None)
+    kept = root / "results" / "ptb_word" / "dots_rnn-modern.json"
+    assert modern["record"] == json.loads(kept.read_text())
+
+
+def test_data_prepare_gives_its_numbers_as_numbers(pieces):
+    code, output, _ = called("data", "prepare", pieces, "--json")
+    assert code == 0
+    found = json.loads(output)
+    assert (found["kind"], found["splits"]["train"]) == (
+        "piano_roll",
+        {"sequences": 6, "steps": 48},
+    )
+
+
+def test_data_list_says_size_licence_and_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # stands for a terminal
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "some where" / ("long_" * 15) / "nottingham" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").touch()
+    code, output, _ = called("data", "list", "--data-dir", folder.parents[1])
+    assert code == 0
+    place = f"~/some where/{'long_' * 15}/nottingham/1.0.0"
+    text = " ".join(output.split())
+    assert "694 + 173 + 170 pieces (train + validation + test), time step: eighth note" in text
+    assert f"prepared in {place} musedata" in text
+    assert text.count("licence: ") == 7
+    assert text.count("not prepared; needs") == 6
+    long = [line for line in output.splitlines() if len(line) > 80]
+    assert [line.strip() for line in long] == [place.partition(" ")[2]]
 
 
 @pytest.mark.parametrize("words", ["list", "prepare"])
@@ -406,3 +556,27 @@ def test_folder_that_cannot_be_made(pieces):
     code, _, errors = called("train", "--data", pieces, "--out", "/proc/run", *TINY)
     assert code == 2
     assert errors == "Error: Cannot write '/proc/run': No such file or directory.\n"
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_training_in_a_terminal_of_80_columns(interrupted, pieces, tmp_path):
+    """A bar within each epoch, of which nothing stays, also after Ctrl-C; no log of a backend."""
+    arguments = [COMMAND, "train", "--data", pieces, "--epochs", 500 if interrupted else 3, *TINY]
+    terminal = Process([*map(str, arguments), "--out", str(tmp_path / "run")])
+    assert terminal.read_until("epoch   3/500" if interrupted else "epoch 3/3")
+    if interrupted:
+        terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == (130 if interrupted else 0)
+    assert "0/3" in re.sub(ESCAPE, "", terminal.written)  # two batches to train, one to validate
+    lines = screen(terminal.written)
+    assert all(len(line) <= 80 for line in lines)
+    assert not any("━" in line for line in lines)
+    epochs = [line for line in lines if line.startswith("epoch")]
+    if interrupted:
+        assert any(line.startswith("Error: interrupted; ") for line in lines[-2:])
+        assert len(epochs) >= 2
+    else:
+        assert [line.split()[1] for line in epochs] == ["1/3", "2/3", "3/3"]
+        starts = ("dots_rnn, ", "val: frame_nll ", "epoch", "epoch", "epoch", "pieces.npz, test")
+        assert all(map(str.startswith, lines, starts))
+        assert any(line.startswith("Run folder:") for line in lines[-2:])

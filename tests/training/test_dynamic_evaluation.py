@@ -10,8 +10,9 @@ from keras_deep_rnn.data.batching import input_target_pairs
 from keras_deep_rnn.training import dynamic_evaluation as dynamic
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.config import Settings
-from keras_deep_rnn.training.evaluate import evaluate, table
+from keras_deep_rnn.training.evaluate import evaluate
 from keras_deep_rnn.training.models import build_network
+from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 

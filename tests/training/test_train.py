@@ -15,9 +15,10 @@ from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.callbacks import Backup, seed_states
 from keras_deep_rnn.training.config import Settings, network_arguments
-from keras_deep_rnn.training.evaluate import evaluate, table
+from keras_deep_rnn.training.evaluate import evaluate
 from keras_deep_rnn.training.metrics import frame_nll, token_nll
 from keras_deep_rnn.training.models import build_network
+from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import DivergedError, UserError
 
@@ -118,7 +119,7 @@ def test_run_folder(kind, more, tmp_path, quiet):
     assert set(metrics["splits"]["test"]) == {*metrics["definitions"], "count"}
     rows = Run(out).history()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert len(quiet["lines"]) == 4
+    assert len(quiet["lines"]) == 2 + 3
     assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     best = min(row[f"val_{metrics['primary']}"] for row in rows)
     if kind == "piano_roll":

@@ -108,7 +108,7 @@ def test_a_search_is_there(project, job):
     assert line in refused(project, job)
     with pytest.raises(UserError, match=line):
         project.check()
-    assert "exclude each other" in refused(project, job, resume=True, overwrite=True)
+    assert "cannot be combined" in refused(project, job, resume=True, overwrite=True)
     other = dataclasses.replace(job, seed=5, trials=9)
     assert refused(project, other, resume=True) == (
         f"`job` must be the one that began the search in {str(project.path)!r}: `seed` was 1, is 5."

@@ -23,7 +23,6 @@ from keras_deep_rnn.tuning.search.analysis import (
     window,
 )
 from keras_deep_rnn.tuning.search.summary import (
-    finite,
     progress_line,
     table,
     train_command,
@@ -32,6 +31,7 @@ from keras_deep_rnn.tuning.search.summary import (
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
 from keras_deep_rnn.tuning.space.budget import count_parameters
 from keras_deep_rnn.utils.errors import UserError
+from keras_deep_rnn.utils.files import finite
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("plotly")
@@ -160,7 +160,7 @@ def test_numbers_that_are_none(tmp_path):
     assert content["trials"][0]["metrics"] == {"frame_nll": None}
     assert content["trials"][0]["error"] == "The loss is nan in epoch 1."
     assert strict(tmp_path / "best.json")["id"] == "0002"
-    assert table(job, trials)[2][0][0] == "0002"
+    assert table(job, trials)[2][0][0] == "0002*"
     assert finite((1, {"a": -math.inf})) == [1, {"a": None}]
 
 
@@ -244,37 +244,39 @@ def test_table():
     title, columns, rows, notes = table(job, trials)
     assert title == ("jsb_chorales, 6 of 9 trials: 3 completed, 1 failed, 1 running, 1 waiting")
     done = sorted(trials[2:5], key=lambda trial: trial.score)
-    expected = [trial.id for trial in (*done, trials[0], trials[1], trials[5])]
-    assert [row[0] for row in rows] == expected
+    others = (*done[1:], trials[0], trials[1], trials[5])
+    assert [row[0] for row in rows] == [f"{done[0].id}*", *(trial.id for trial in others)]
     assert all(isinstance(cell, str) for row in rows for cell in row)
     best = dict(zip(columns, rows[0]))
-    assert best["score"].strip() == f"{done[0].score:.4f}*"
-    assert sum("*" in row[columns.index("score")] for row in rows) == 1
+    assert best["score"] == f"{done[0].score:.4f}"
     assert best["parameters"] == f"{done[0].parameters:,}"
     assert "," in best["parameters"]
-    assert best["epochs"].strip() == f"{done[0].best_epoch}/20"
+    assert best["epochs"] == f"{done[0].best_epoch}/20"
     assert best["seed"] == str(done[0].seed)
     assert f"units {done[0].settings['units']}" in best["network"]
-    assert "first line" in rows[-1][2]
-    assert "second line" not in rows[-1][2]
+    failed = dict(zip(columns, rows[-1]))
+    assert "first line" in failed["network"]
+    assert "second line" not in failed["network"]
     assert any("frame_nll on the validation split" in note for note in notes)
     assert any("batch_size 8" in note for note in notes)
     assert table(job, [])[2] == []
 
 
-def test_one_line_of_progress():
+def test_progress_is_a_line_on_the_search_and_one_on_the_network():
     job, trials = job_of(), trials_of(job_of(), 4, failed=1)
     trials[0].score, trials[1].score, trials[2].score = 9.12344, 8.5, 8.75
-    line = progress_line(job, trials[2], trials, 75.2)
+    line, network = progress_line(job, trials[2], trials, 75.2).splitlines()
     assert line.split("  ") == [
-        *(" 4/40", "trial 0002", describe(job, trials[2]), "frame_nll 8.7500"),
-        *("best 8.5000 of 0001", "32 s", "1 failed", "about 1 min 15 s left"),
+        *(" 4/40", "0002", "score 8.7500", "best 8.5000 (0001)", "32 s", "1 failed"),
+        "1 min 15 s left",
     ]
+    assert len(line) < 80
+    assert network == f"       {describe(job, trials[2])}"
     assert "the best so far" in progress_line(job, trials[1], trials[:2])
     trials[3].error, trials[3].seconds = "The loss is nan.", None
-    line = progress_line(job, trials[3], trials[3:], None)
-    assert line.split("  ")[-2:] == ["failed: The loss is nan.", "1 failed"]
-    assert line.startswith(" 1/40")
+    line, _, reason = progress_line(job, trials[3], trials[3:], None).splitlines()
+    assert line.split("  ") == [" 1/40", "0003", "failed", "1 failed"]
+    assert reason.strip() == "The loss is nan."
 
 
 def test_description_has_what_differs():

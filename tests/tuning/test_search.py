@@ -191,8 +191,8 @@ def test_interrupted(tmp_path):
     code, output = search.end(30)
     assert code == 130
     assert output.splitlines()[-1] == (
-        "Error: interrupted; a training or a search goes on with --resume, "
-        "experiments with the same command."
+        "Error: interrupted; --resume continues a training or a search, "
+        "the same command continues experiments."
     )
     assert not workers_of(project)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...training.callbacks import duration
-from ...training.evaluate import COLUMNS
+from ...training.results import COLUMNS
+from ...utils.text import duration
 from ..search.analysis import (
     brief,
     compared,

@@ -7,13 +7,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...utils.files import one_line, replacing, write_json
-from ..search.analysis import count, measured, solved
+from ...utils.files import finite, one_line, replacing, write_json
+from ..search.analysis import solved
 from ..search.project import REPORT
-from ..search.summary import finite, write_best
-from ..search.trial import Trial, best_of
+from ..search.summary import records, write_best
+from ..search.trial import Trial
 
 if TYPE_CHECKING:
     from ..job.job import Job
@@ -40,7 +40,7 @@ def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tria
     with one_line(report):
         report.mkdir(parents=True, exist_ok=True)
     _write_table(report / TABLE, job, trials)
-    write_json(report / RECORDS, _records(job, trials))
+    write_json(report / RECORDS, records(job, trials))
     write_best(folder, job, trials)
 
     from .event_logs import write_event_logs
@@ -62,15 +62,3 @@ def _write_table(path: Path, job: Job, trials: Sequence[Trial]) -> None:
         for trial in trials:
             record = {**dataclasses.asdict(trial), "seed": trial.seed}
             writer.writerow(finite({**record, **trial.values, **solved(job, trial)}))
-
-
-def _records(job: Job, trials: Sequence[Trial]) -> Any:
-    best = best_of(measured(trials))
-    content = {
-        "job": job.get_config(),
-        "objective": job.objective,
-        "counts": count(trials),
-        "best": None if best is None else best.id,
-        "trials": [{**dataclasses.asdict(trial), "seed": trial.seed} for trial in trials],
-    }
-    return finite(content)

@@ -84,7 +84,7 @@ class Project:
         """
         where = repr(str(self.path))
         if resume and overwrite:
-            raise UserError("--resume and --overwrite exclude each other: pass one of them.")
+            raise UserError("--resume and --overwrite cannot be combined.")
         self._check_place()
         if resume and not self.exists():
             raise ArgumentError("project", "a search to go on with", Words(where), verb="hold")

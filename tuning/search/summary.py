@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ...training.callbacks import duration
-from ...training.evaluate import COLUMNS
-from ...training.run_folder import Run, versions
+from ...training.results import COLUMNS
 from ...utils.errors import UserError
-from ...utils.files import write_json
+from ...utils.files import finite, write_json
+from ...utils.text import duration
 from .analysis import count, describe, dropouts, measured, rank, varies
 from .project import BEST
 from .trial import ENDED, FAILED, Trial, best_of
@@ -31,6 +30,8 @@ def write_best(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]
         job: Complete `Job`.
         trials: List of `Trial`; without a completed one nothing is written.
     """
+    from ...training.run_folder import Run, versions  # Keras, whose import takes seconds
+
     folder, best = Path(folder), best_of(measured(trials))
     if best is None:
         return
@@ -93,6 +94,19 @@ def train_command(settings: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
+def records(job: Job, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The search and every trial as plain values; numbers that are not finite are None."""
+    best = best_of(measured(trials))
+    content = {
+        "job": job.get_config(),
+        "objective": job.objective,
+        "counts": count(trials),
+        "best": None if best is None else best.id,
+        "trials": [{**dataclasses.asdict(trial), "seed": trial.seed} for trial in trials],
+    }
+    return finite(content)
+
+
 def table(job: Job, trials: Sequence[Trial]) -> tuple[str, list[str], list[list[str]], list[str]]:
     """The trials as a table, the best first, then those that run, wait and failed.
 
@@ -107,17 +121,16 @@ def table(job: Job, trials: Sequence[Trial]) -> tuple[str, list[str], list[list[
     told = [f"{number} {status.lower()}" for status, number in counts.items() if number]
     title = f"{Path(job.data).name}, {len(trials)}{f' of {size}' if size else ''} trials"
     title += f": {', '.join(told)}" if told else ""
-    columns = ["id", "status", "network", "parameters", "epochs", "seconds", "score", "seed"]
-    width = max((len(_score(trial)) for trial in trials), default=0)
+    columns = ["id", "status", "score", "network", "parameters", "epochs", "seconds", "seed"]
     rows = [
         [
-            trial.id,
-            trial.status,
+            trial.id + ("*" if trial is best else ""),
+            trial.status.lower(),
+            _score(trial),
             "\n".join([describe(job, trial), *(trial.error or "").splitlines()[:1]]),
             f"{trial.parameters:,}",
-            "" if trial.epochs is None else f"{trial.best_epoch or '-':>3}/{trial.epochs}",
+            "" if trial.epochs is None else f"{trial.best_epoch or '-'}/{trial.epochs}",
             "" if trial.seconds is None else f"{trial.seconds:,.1f}",
-            _score(trial).rjust(width) + ("*" if trial is best else ""),
             str(trial.seed),
         ]
         for trial in sorted(trials, key=rank)
@@ -140,7 +153,7 @@ def table(job: Job, trials: Sequence[Trial]) -> tuple[str, list[str], list[list[
 def progress_line(
     job: Job, trial: Trial, trials: Sequence[Trial], left: float | None = None
 ) -> str:
-    """The line that is shown when a trial has ended.
+    """What is shown when a trial has ended: a line on the search, and one on the network.
 
     Args:
         job: Complete `Job`.
@@ -151,36 +164,24 @@ def progress_line(
     counts, best, size = count(trials), best_of(measured(trials)), job.size()
     ended = str(sum(counts[status] for status in ENDED))
     done = ended if size is None else f"{ended:>{len(str(size))}}/{size}"
-    parts = [done, f"trial {trial.id}", describe(job, trial)]
+    told = [describe(job, trial)]
     if trial.status == FAILED:
-        parts.append(f"failed: {trial.error}")
+        parts = [done, trial.id, "failed"]
+        told.append(trial.error or "")
     else:
-        parts.append(f"{job.objective} {_score(trial)}")
+        parts = [done, trial.id, f"score {_score(trial)}"]
     if trial is best:
         parts.append("the best so far")
     elif best is not None:
-        parts.append(f"best {_score(best)} of {best.id}")
+        parts.append(f"best {_score(best)} ({best.id})")
     if trial.seconds is not None:
         parts.append(duration(trial.seconds))
-    parts.append(f"{counts[FAILED]} failed")
+    if counts[FAILED]:
+        parts.append(f"{counts[FAILED]} failed")
     if left:
-        parts.append(f"about {duration(left)} left")
-    return "  ".join(parts)
-
-
-def finite(value: Any) -> Any:
-    """What JSON can hold: None in place of numbers that are not finite.
-
-    Example:
-
-    >>> finite({"loss": [1.5, float("nan")]})
-    {'loss': [1.5, None]}
-    """
-    if isinstance(value, dict):
-        return {name: finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        parts.append(f"{duration(left)} left")
+    indent = " " * (len(done) + 2)
+    return "\n".join(["  ".join(parts), *(indent + line for line in told)])
 
 
 def _holds(path: Path, content: Any) -> bool:

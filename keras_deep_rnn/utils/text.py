@@ -1,0 +1,35 @@
+"""Values as a reader sees them."""
+
+from pathlib import Path
+
+from .types import PathLike
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a reader.
+
+    Example:
+
+    >>> duration(8.2), duration(75), duration(3700)
+    ('8 s', '1 min 15 s', '1 h 1 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def with_tilde(path: PathLike) -> str:
+    """A path with `~` for the home folder, as a shell takes it.
+
+    Example:
+
+    >>> with_tilde(Path.home() / "runs"), with_tilde("/srv/runs")
+    ('~/runs', '/srv/runs')
+    """
+    path = Path(path)
+    if path.is_relative_to(Path.home()):
+        return str(Path("~") / path.relative_to(Path.home()))
+    return str(path)

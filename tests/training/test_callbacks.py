@@ -1,0 +1,74 @@
+"""The line of an epoch, and progress within it."""
+
+import itertools
+import math
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from keras_deep_rnn.training.callbacks import LINE, Progress, epoch_line
+
+
+@pytest.mark.parametrize("epochs", [3, 60, 900, 1000])
+def test_a_line_has_room_in_80_columns(epochs):
+    numbers = (0.1234567, 8.4848, 123.456789, 9999.99, 54321.0, 1e-9, 1234567.0, math.nan, math.inf)
+    times = (0.04, 59.96, 1234.5, 90_000.0)
+    for loss, result, seconds, left in itertools.product(numbers, numbers, times, times):
+        line = epoch_line(epochs, epochs, loss, result, (result, epochs), seconds, left)
+        assert len(line) <= LINE
+        assert line.endswith(" left") or 1234567.0 in (loss, result)
+
+
+def test_only_where_there_is_no_room_the_seconds_are_left_out():
+    short = epoch_line(1, 9, 1.0, 1.0, (1.0, 1), 12.3, 60)
+    assert short == "epoch 1/9  loss 1.0000  val 1.0000  best 1.0000 in 1  12.3 s  0:01:00 left"
+    assert epoch_line(100, 900, 0.123456, 0.123456, (0.123456, 99), 1234.5, 900_000) == (
+        "epoch 100/900  loss 0.1235  val 0.1235  best 0.1235 in 99  250:00:00 left"
+    )
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_every_batch_of_training_and_validation_is_a_step(error):
+    """The progress of an epoch is over before its line is shown, and when it is interrupted."""
+    shown = []
+
+    def progress(steps, what):
+        shown.append(what)
+        for step in steps:
+            shown.append(step)
+            yield step
+        shown.append("over")
+
+    stopping = keras.callbacks.EarlyStopping("val_loss", mode="min")
+    callback = Progress(stopping, 4 + 2, shown.append, progress)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+
+    def stop(batch, logs):
+        if error is not None and batch == 2:
+            raise error
+
+    x, y = np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
+    options = {"batch_size": 2, "epochs": 2, "verbose": 0, "validation_data": (x[:4], y[:4])}
+    callbacks = [stopping, callback, keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
+    if error is None:
+        model.fit(x, y, callbacks=callbacks, **options)
+        steps = [*range(6), "over"]
+        assert shown[:8] == ["epoch 1/2", *steps]
+        assert shown[8].startswith("epoch 1/2  loss ")
+        assert shown[9:17] == ["epoch 2/2", *steps]
+        assert len(shown) == 18
+    else:
+        with pytest.raises(error):
+            model.fit(x, y, callbacks=callbacks, **options)
+        assert shown == ["epoch 1/2", 0, 1, 2, 3]
+        callback.close()
+        assert shown[-1] == "over"
+
+
+def test_without_an_epoch_there_is_nothing_to_close():
+    shown = []
+    Progress(types.SimpleNamespace(), 3, shown.append).close()
+    assert shown == []
