@@ -16,7 +16,9 @@ import keras
 from keras import ops
 
 from ..recurrence import DEFAULT_LOOP, Affine, Loop, backend, persistent, run
-from ..recurrence.fast_loop import AffineMap, Apart, Structure, affine_of, fast_loop, over_rows
+from ..recurrence.affine import AffineMap, SplitMaps, affine_of
+from ..recurrence.fast_loop import Structure, make_fast_loop
+from ..recurrence.fast_loop.weight_gradients import time_distributed
 from ..utils.errors import UserError
 from ..utils.keras_compat import autocast, sublayers
 from ..utils.validation import CHECKS, layer_sizes, positive_integer
@@ -335,13 +337,13 @@ class Operator(Configured):
                 variables = self._step_variables()
                 learned = [tensor(v) for v in variables]
                 maps, of_step = self.maps, step
-                if any(part.pieces > 1 for part in maps) and backend().cuts_slowly():
-                    apart = Apart(maps)
-                    maps, of_step = apart.maps, apart.step(step)
+                if any(part.pieces > 1 for part in maps) and backend().splits_slowly():
+                    split = SplitMaps(maps)
+                    maps, of_step = split.maps, split.step(step)
                     fed = iter(projections)
                     of_maps = [[next(fed)] if part.x else [] for part in self.maps]
-                    projections = [p for found in apart.cut(of_maps) for p in found]
-                    kernels, biases = apart.cut(kernels), apart.cut(biases)
+                    projections = [p for found in split.to_pieces(of_maps) for p in found]
+                    kernels, biases = split.to_pieces(kernels), split.to_pieces(biases)
                 xla = loop.compiled(states[0].shape[0])
                 paths = tuple(variable.path for variable in variables)
                 key = loop, xla, loop.parts(), loop.one_product(), zoneout, paths
@@ -349,7 +351,7 @@ class Operator(Configured):
                     structure = self.structure
                     if zoneout or maps is not self.maps:
                         structure = self._structure_of(of_step, maps)
-                    self._loops[key] = fast_loop(
+                    self._loops[key] = make_fast_loop(
                         maps, of_step, structure, variables, self.compute_dtype, loop, xla
                     )
                 weights = [kernels, biases, learned]
@@ -419,7 +421,7 @@ def zoned_out(new: list, states: list, rate: float) -> list:
 def in_rows(function: Callable, x: Any) -> Any:
     """`function` at all steps of x at once: a layer sees (B, n), as it does in a single step."""
     plain = len(x.shape) == 2 or not isinstance(function, keras.layers.Layer)
-    return function(x) if plain else over_rows(function, x)
+    return function(x) if plain else time_distributed(function, x)
 
 
 def _after(first: Any, second: Any) -> Any:

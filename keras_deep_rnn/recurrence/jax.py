@@ -13,7 +13,7 @@ import numpy as np
 
 from ..utils.errors import UserError
 from . import persistent
-from .loop import number_of_parts
+from .loop import split_with
 
 # A GPU waits for the host between the steps of a loop; that many steps are one.
 STEPS_TOGETHER = 8
@@ -39,11 +39,11 @@ def with_gradient(
     """See `tensorflow.with_gradient`."""
     function = jax.custom_vjp(lambda *arguments: result(*arguments))
 
-    def keep(*arguments: Any) -> tuple:
+    def with_residuals(*arguments: Any) -> tuple:
         value, residuals = forward(*arguments)
         return value, (residuals, list(arguments))
 
-    function.defvjp(keep, lambda kept, gradients: tuple(backward(gradients, kept[0], kept[1])))
+    function.defvjp(with_residuals, lambda saved, gradients: tuple(backward(gradients, *saved)))
     return function
 
 
@@ -103,10 +103,7 @@ def parts_side_by_side() -> int:
 
 def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
     """See `tensorflow.split`."""
-    parts = number_of_parts(tensors[0].shape[axis], parts, least)
-    if parts == 1:
-        return [list(tensors)]
-    return list(zip(*(jnp.array_split(tensor, parts, axis) for tensor in tensors)))
+    return split_with(jnp.array_split, tensors, parts, least, axis)
 
 
 def accelerated() -> bool:
@@ -155,8 +152,8 @@ def launch(
     )
 
 
-def cuts_slowly() -> bool:
-    """Whether to cut no tensor in a loop.
+def splits_slowly() -> bool:
+    """Whether to split no tensor in a loop.
 
     On a processor XLA reads a part of the columns of a tensor in as much time as a product takes.
     """

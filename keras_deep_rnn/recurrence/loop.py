@@ -121,6 +121,14 @@ def number_of_parts(rows: Any, parts: int, least: int) -> int:
     return max(min(parts, rows // least), 1) if isinstance(rows, int) else 1
 
 
+def split_with(array_split: Callable, tensors: list, parts: int, least: int, axis: int) -> list:
+    """The tensors in parts along an axis, see `tensorflow.split`, by a framework's own function."""
+    parts = number_of_parts(tensors[0].shape[axis], parts, least)
+    if parts == 1:
+        return [list(tensors)]
+    return list(zip(*(array_split(tensor, parts, axis) for tensor in tensors)))
+
+
 def run(
     step: Callable,
     inputs: Sequence,

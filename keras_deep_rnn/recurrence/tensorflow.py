@@ -1,19 +1,17 @@
 """The loop primitive on TensorFlow, and how a function gets a custom gradient."""
 
 import contextlib
-import contextvars
 import functools
-import sys
-import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import record  # no public name says whether a tape records
 
 from ..utils.errors import UserError
 from .loop import available_cores, number_of_parts
+from .tensorflow_tracing import as_exported as as_exported
+from .tensorflow_tracing import compiled_whole, exporting
 
 # Steps of the program that XLA compiles where the length is unknown: one for all lengths. Longer
 # chunks gain nothing, shorter ones start programs too often.
@@ -62,7 +60,7 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
         carry = [tf.convert_to_tensor(value) for value in carry]
         # In a graph a known length is that of every call.
         known = inputs[0].shape[0] is not None and not tf.executing_eagerly()
-        if xla and not known and not _compiled_whole():
+        if xla and not known and not compiled_whole():
             return _by_chunks(steps_of_chunk, carry, inputs, constants, elements(carry), reverse)
         return all_steps(carry, list(inputs), constants)
 
@@ -260,59 +258,14 @@ def accelerated() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
-def _callers() -> Iterator[types.FrameType]:
-    """The functions that are running: TensorFlow and Keras say no other way what they trace for."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _compiled_whole() -> bool:
-    """Whether XLA compiles the whole function that is being traced, so that it knows the length."""
-    functions = (frame.f_locals.get("self") for frame in _callers())
-    return any(getattr(function, "_jit_compile", None) is True for function in functions)
-
-
-_as_exported = contextvars.ContextVar("as_exported", default=False)
-
-
-@contextlib.contextmanager
-def as_exported() -> Iterator[None]:
-    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part."""
-    token = _as_exported.set(True)
-    try:
-        yield
-    finally:
-        _as_exported.reset(token)
-
-
 def processors() -> tuple[int, bool]:
     """See `torch.processors`; the persistent kernel is not for TensorFlow."""
     return 0, True
 
 
-def cuts_slowly() -> bool:
-    """See `jax.cuts_slowly`."""
+def splits_slowly() -> bool:
+    """See `jax.splits_slowly`."""
     return False
-
-
-def exporting(batch: int | None = 1) -> bool:
-    """Whether the graph that is being traced is one for a SavedModel.
-
-    A function may be traced before it is saved, too. Such a one takes a batch of any size; where
-    neither a trainer of Keras runs nor a tape records, it is taken for one.
-    """
-    if _as_exported.get():
-        return True
-    if tf.executing_eagerly():
-        return False
-    names = {frame.f_globals.get("__name__", "") for frame in _callers()}
-    if any("saved_model" in name for name in names):
-        return True
-    if batch is not None or record.could_possibly_record():
-        return False
-    return not any(name.startswith("keras.src.backend.tensorflow.trainer") for name in names)
 
 
 @contextlib.contextmanager
