@@ -138,9 +138,11 @@ def keras_options(
     return {"name": name, "dtype": dtype, "trainable": trainable}
 
 
-def options_of(kind: type, options: typing.Mapping) -> Any:
-    """Those of the options that are of a kind, such as `CellOptions`."""
-    return {name: options[name] for name in typing.get_type_hints(kind) if name in options}
+def cell_options(**options: Any) -> Any:
+    """The options of a cell among those of a layer, which names it "cell"."""
+    names = typing.get_type_hints(CellOptions)
+    own = {name: value for name, value in options.items() if name in names}
+    return {**own, "name": "cell"}  # a path that is the same in every process
 
 
 class Configured(keras.layers.Layer):
@@ -211,7 +213,7 @@ class Configured(keras.layers.Layer):
         return keras.layers.Layer.from_config.__func__(cls, config)
 
 
-def keep_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:
+def set_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:
     """Sets an attribute past the tracking of Keras and PyTorch.
 
     An activation with weights is a description, copied for each map that uses it.
