@@ -9,8 +9,8 @@ import keras
 class CarriedState(keras.layers.Layer):
     """The states that a stateful layer carries from batch to batch.
 
-    They are variables of a layer of their own, so that the JAX trainer keeps them, but not
-    weights: they are neither saved nor counted, as in Keras.
+    They are variables of a layer, so that the JAX trainer keeps them, but not weights: they are
+    neither saved nor counted, as in Keras.
     """
 
     def __init__(self, shapes: Sequence, **kwargs: Any) -> None:

@@ -37,7 +37,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         plus: ⊕: an `Operator`, such as `Plus`, or any Keras layer called with `[x, h]`, see
             `DeepRNNCell`. Instead a cell of this package, with its ⊕, ▷ and options.
         predict: ▷, a Keras layer called with h; None returns h itself.
-        state_size: H; None takes `plus.state_size` or `plus.units`.
+        state_size: H; None: `plus.state_size` or `plus.units`.
         dropout: Dropout rate of x; one mask for the whole sequence. With tokens all occurrences of
             a token in a row are dropped, or none.
         recurrent_dropout: Recurrent dropout rate: of h(t-1) where it enters an affine map; one mask

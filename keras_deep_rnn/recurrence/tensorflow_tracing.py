@@ -1,4 +1,4 @@
-"""For what TensorFlow traces a function: for XLA as a whole, for an export, or for neither."""
+"""Whether TensorFlow is tracing a function for XLA or for an export."""
 
 import contextlib
 import contextvars
@@ -11,7 +11,7 @@ from tensorflow.python.eager import record  # no public name says whether a tape
 
 
 def _callers() -> Iterator[types.FrameType]:
-    """The functions that are running: TensorFlow and Keras say no other way what they trace for."""
+    """The frames of the call stack, the only place that tells what is being traced for."""
     frame = sys._getframe(1)
     while frame is not None:
         yield frame
@@ -40,8 +40,8 @@ def as_exported() -> Iterator[None]:
 def exporting(batch: int | None = 1) -> bool:
     """Whether the graph that is being traced is one for a SavedModel.
 
-    A function may be traced before it is saved, too. Such a one takes a batch of any size; where
-    neither a trainer of Keras runs nor a tape records, it is taken for one.
+    A function may also be traced before it is saved. It then takes a batch of any size: so counts a
+    function of unknown batch size where neither a Keras trainer runs nor a tape records.
     """
     if _as_exported.get():
         return True

@@ -11,7 +11,7 @@ import torch
 
 from . import persistent
 from .loop import split_with
-from .loop import unrolled as looped  # noqa: F401  (PyTorch runs step by step anyway)
+from .loop import unrolled as looped  # noqa: F401  (PyTorch runs eagerly)
 
 
 def with_gradient(
@@ -27,7 +27,7 @@ def with_gradient(
             flat = keras.tree.flatten(residuals)
             context.count = len(flat)
             context.save_for_backward(*flat, *arguments)
-            # PyTorch lets nobody write into a result that is a view or saved.
+            # PyTorch forbids in-place changes of a result that is a view or saved.
             return tuple(value.clone() for value in values)
 
         @staticmethod
@@ -40,7 +40,8 @@ def with_gradient(
             return tuple(backward(list(gradients), residuals, arguments))
 
     def call(*arguments: Any) -> list:
-        # What torch.func transforms, a custom gradient cannot follow; no public name says so.
+        # No public name says whether torch.func transforms the call, which a custom gradient
+        # cannot follow.
         functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
         if functorch.peek_interpreter_stack() is not None:
             return plain(*arguments)
@@ -54,7 +55,7 @@ def with_gradient(
 def _differentiable(
     plain: Callable, arguments: list, gradients: Sequence, needed: Sequence
 ) -> tuple:
-    """The gradients of the arguments by the plain loop, which can be differentiated once more."""
+    """The gradients of the arguments by the plain loop, which are differentiable themselves."""
     sources = [x for x, asked in zip(arguments, needed) if asked]
     values = plain(*arguments)
     found = torch.autograd.grad(
@@ -96,7 +97,7 @@ def vjp(function: Callable, inputs: list, gradients: list) -> list:
 
 
 def compiled(function: Callable) -> Callable:
-    """`function` as it is: compiling a loop of PyTorch takes longer than it gains."""
+    """See `tensorflow.compiled`; compiling a loop of PyTorch takes longer than it gains."""
     return function
 
 
@@ -110,8 +111,8 @@ def from_numpy(values: Any, dtype: str) -> Any:
     return keras.ops.convert_to_tensor(values, dtype)
 
 
-def parts_side_by_side() -> int:
-    """Into how many parts a batch is split: PyTorch runs one operation after the other."""
+def default_parts() -> int:
+    """See `tensorflow.default_parts`; PyTorch runs one operation after the other."""
     return 1
 
 
@@ -134,8 +135,8 @@ def _processors() -> int:
 
 
 def processors() -> tuple[int, bool]:
-    """How many multiprocessors a GPU has for the persistent kernel, and whether products of 32-bit
-    numbers shall have 32 bits."""
+    """The number of GPU multiprocessors for the persistent kernel, and whether products of float32
+    are in float32."""
     return _processors(), torch.get_float32_matmul_precision() == "highest"
 
 
@@ -144,30 +145,35 @@ def launch(
     inputs: list,
     outputs: list,
     sizes: tuple,
-    on_chip: persistent.Layout,
+    layout: persistent.Layout,
     constants: dict,
 ) -> list:
     """Runs a kernel of `kernels`.
 
     Args:
         kernel: Its name.
-        inputs: What it reads.
-        outputs: What it writes, as it is before.
+        inputs: The tensors that it reads.
+        outputs: The tensors that it writes, with their initial values.
         sizes: T and B.
-        on_chip: How the kernel lies on the chip.
+        layout: How the kernel lies on the chip.
         constants: Its other constants.
 
     Returns:
-        The outputs after it.
+        The outputs.
     """
     from . import kernels  # needs Triton
 
-    grid, constants = persistent.constants_of(sizes[1], on_chip, constants)
+    grid, constants = persistent.constants_of(sizes[1], layout, constants)
     # Programs wait for each other: they start together or not at all.
-    together = {} if kernels.INTERPRETED else {"launch_cooperative_grid": True}
+    cooperative = {} if kernels.INTERPRETED else {"launch_cooperative_grid": True}
     with torch.cuda.device(inputs[0].device) if inputs[0].is_cuda else contextlib.nullcontext():
         getattr(kernels, kernel)[grid](
-            *(x.contiguous() for x in inputs), *outputs, *sizes, *outputs, **constants, **together
+            *(x.contiguous() for x in inputs),
+            *outputs,
+            *sizes,
+            *outputs,
+            **constants,
+            **cooperative,
         )
     return outputs
 
@@ -178,11 +184,11 @@ def splits_slowly() -> bool:
 
 
 def exporting(batch: int | None = 1) -> bool:
-    """See `tensorflow.exporting`; here nothing depends on it."""
+    """See `tensorflow_tracing.exporting`; only TensorFlow exports."""
     return False
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    """See `jax.explained`."""
     yield

@@ -281,7 +281,7 @@ def test_forward_mode_of_jax():
     x = jax.numpy.asarray(sequences())
     layer = kdr.DeepTransitionRNN(H)
     layer(x)
-    with pytest.raises(UserError, match="forward-mode .* needs a layer with `unroll=True`"):
+    with pytest.raises(UserError, match="forward-mode .* is only supported with `unroll=True`"):
         jax.jvp(layer, (x,), (x,))
     unrolled = kdr.DeepTransitionRNN(H, unroll=True)
     unrolled(x)

@@ -1,6 +1,6 @@
 """The cells: one step of each network, as Keras's `RNN(cell)` takes it. In reading order:
 
-- `base`: what every cell has in common.
+- `base`: the base of the cells, and functions for any cell.
 - `deep_rnn`: `DeepRNNCell`, a choice of ⊕ and ▷, with dropout, zoneout and a first state.
 - `paper`, `stacked`: the networks of the paper.
 - `sequence`: any cell over a whole sequence.

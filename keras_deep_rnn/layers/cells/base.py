@@ -1,4 +1,4 @@
-"""What every cell has in common, and how a cell of Keras or of the user's own is read."""
+"""The base of the cells, and functions for any cell: of this package, of Keras, user-defined."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ..options import Configured
 
 
 class Cell(KerasDropoutCell, Configured):
-    """What Keras expects of every cell, for states that are a flat list."""
+    """Base of the cells: the interface of a Keras cell, with states that are a flat list."""
 
     # Whether the states before the first step are weights.
     learn_initial_state = False

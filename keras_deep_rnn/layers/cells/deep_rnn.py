@@ -28,8 +28,8 @@ class DeepRNNCell(Cell):
 
     Args:
         plus: ⊕, a Keras layer: `[x, h]` of shapes (B, D) and (B, H) to (B, H).
-        predict: ▷, a Keras layer: h of shape (B, H) to y; None gives out h itself.
-        state_size: H. None takes `plus.state_size` or `plus.units`.
+        predict: ▷, a Keras layer: h of shape (B, H) to y; None returns h itself.
+        state_size: H. None: `plus.state_size` or `plus.units`.
         dropout: Dropout rate of x; one mask for the whole sequence. With tokens all occurrences of
             a token in a row are dropped, or none.
         recurrent_dropout: Recurrent dropout rate: of h(t-1) where it enters an affine map; one mask
@@ -51,7 +51,7 @@ class DeepRNNCell(Cell):
         y(t) and the list of h(t).
 
     Raises:
-        UserError: An argument is of the wrong kind, or ⊕ does not give back the shape of h.
+        UserError: An argument is of the wrong kind, or ⊕ does not return the shape of h.
 
     Example:
 

@@ -15,7 +15,7 @@ from .deep_rnn import DeepRNNCell
 def deep_output(
     plus: Plus, output_units: Sequence[int], output_activation: Described = None
 ) -> Predict:
-    """▷ with the options of the weights of ⊕."""
+    """▷ with the weight options of ⊕."""
     shared = {
         name: getattr(plus, name)
         for name in Predict.arguments()
@@ -37,7 +37,7 @@ def deep_output(
 class DeepTransitionRNNCell(DeepRNNCell):
     """One step of the DT-RNN or DT(S)-RNN; see `DeepTransitionRNN`.
 
-        h(t) = x(t) ⊕ h(t-1), ⊕ as deep as `transition_units` says;   y(t) = h(t)
+        h(t) = x(t) ⊕ h(t-1), ⊕ deep by `transition_units`;   y(t) = h(t)
 
     Arguments and weight order: see `DeepTransitionRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.

@@ -2,7 +2,7 @@
 
 - `highway`: recurrent highway networks.
 - `gru`, `lstm`: deep-transition GRU and LSTM.
-- `base`: what their operators have in common.
+- `base`: the base of their operators.
 """
 
 from .gru import DeepTransitionGRU, DeepTransitionGRUCell, GRUPlus

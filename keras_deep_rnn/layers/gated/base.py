@@ -1,4 +1,4 @@
-"""What the gated operators have in common."""
+"""The base of the gated operators."""
 
 from collections.abc import Callable
 from typing import Any, Unpack

@@ -1,4 +1,4 @@
-"""A Keras operation that has no NumPy function, called with arrays; and what a program copies."""
+"""Keras operations and layers on arrays, for those that have no NumPy function."""
 
 import functools
 from typing import Any
@@ -10,8 +10,8 @@ from keras import ops
 from ...utils.errors import UserError
 
 
-class ArrayPlace:
-    """Where an array stands among the arguments of an operation."""
+class Placeholder:
+    """Stands for an array among the arguments of an operation."""
 
 
 class KerasCall:
@@ -23,19 +23,19 @@ class KerasCall:
     def __call__(self, *arrays: Any) -> list[np.ndarray]:
         given = iter([ops.convert_to_tensor(array) for array in arrays])
         args, kwargs = keras.tree.map_structure(
-            lambda leaf: next(given) if leaf is ArrayPlace else leaf, self.arguments
+            lambda leaf: next(given) if leaf is Placeholder else leaf, self.arguments
         )
         return [freeze(y) for y in keras.tree.flatten(self.operation(*args, **kwargs))]
 
     def __reduce__(self) -> tuple:
-        # Keras writes out layers; an operation is its class and the arguments of its constructor.
+        # Keras pickles layers; an operation is its class and the arguments of its constructor.
         made = self.operation
         if not isinstance(made, keras.layers.Layer):
             made = functools.partial(type(made), **made.get_config())
-        return _restored, (made, self.arguments)
+        return _restore, (made, self.arguments)
 
 
-def _restored(made: Any, arguments: tuple) -> KerasCall:
+def _restore(made: Any, arguments: tuple) -> KerasCall:
     return KerasCall(made() if isinstance(made, functools.partial) else made, arguments)
 
 
@@ -45,7 +45,7 @@ def is_array(value: Any) -> bool:
 
 
 def freeze(value: Any) -> Any:
-    """A copy as an array, float32 where it is of floats; what is no tensor as it is."""
+    """A tensor as a NumPy copy, floats as float32; any other value as it is."""
     if not is_array(value):
         return value
     floats = "float" in keras.backend.standardize_dtype(value.dtype)

@@ -18,38 +18,45 @@ from ...utils.errors import UserError
 from ...utils.keras_compat import calls_before, without_autocast, without_new_calls
 from ..cells import StackedRNNCell
 from ..operators import Operator
-from .keras_call import ArrayPlace, KerasCall, freeze, is_array, refusal
+from .keras_call import KerasCall, Placeholder, freeze, is_array, refusal
 from .numpy_functions import FUNCTIONS
 
 
 class Program:
-    """The straight-line program of the step of a cell: `(function, slots in, slot out)` each."""
+    """The straight-line program of the step of a cell.
+
+    Attributes:
+        slots: Constants, and None where a value is computed.
+        steps: (function, numbers of the slots of its arguments, number of that of its result).
+        results: The slots of y(t) and of the states.
+    """
 
     def __init__(self, cell: keras.layers.Layer, inputs: list[keras.KerasTensor]) -> None:
         self.slots: list = [None] * len(inputs)
         self.steps: list[tuple] = []
-        self._place = {id(x): (k, x) for k, x in enumerate(inputs)}  # the tensor, so that it lives
+        # With each slot its tensor, which keeps the id valid.
+        self._slots_of = {id(x): (k, x) for k, x in enumerate(inputs)}
         self._products: dict[int, list] = {}
         with without_new_calls(cell):
-            y, states = self._traced(cell, (inputs[0], inputs[1:]), {})
+            y, states = self._trace(cell, (inputs[0], inputs[1:]), {})
         self.results = [self._slot(value) for value in (y, *states)]
-        self._join_products()
+        self._merge_products()
 
     def _slot(self, value: Any) -> int:
-        if id(value) in self._place:
-            return self._place[id(value)][0]
+        if id(value) in self._slots_of:
+            return self._slots_of[id(value)][0]
         self.slots.append(None if isinstance(value, keras.KerasTensor) else freeze(value))
         if is_array(value):
-            self._place[id(value)] = len(self.slots) - 1, value
+            self._slots_of[id(value)] = len(self.slots) - 1, value
         return len(self.slots) - 1
 
-    def _traced(self, layer: keras.layers.Layer, args: tuple, kwargs: dict) -> Any:
+    def _trace(self, layer: keras.layers.Layer, args: tuple, kwargs: dict) -> Any:
         """The symbolic results of a layer's call, whose operations become steps."""
         if "training" in inspect.signature(layer.call).parameters:
             kwargs = {**kwargs, "training": False}
         call = layer.call
         if isinstance(layer, Operator) and type(layer).call is Operator.call:
-            # `Operator.call` without its types of computation.
+            # `Operator.call` without its autocast.
             call = lambda inputs: layer.new_states(inputs[0], list(inputs[1:]))  # noqa: E731
         if isinstance(layer, StackedRNNCell):
             call = functools.partial(self._levels, layer)
@@ -59,26 +66,26 @@ class Program:
         if updated:
             raise refusal(layer, f"its step updates {updated[0]}")
         for node in calls_before([r for r in keras.tree.flatten(results) if is_array(r)]):
-            if id(node.outputs[0]) not in self._place:
+            if id(node.outputs[0]) not in self._slots_of:
                 self._add(node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
         return results
 
     def _levels(self, stack: StackedRNNCell, x: Any, states: list, training: bool) -> tuple:
-        return stack.run_levels(lambda cell, x, own: self._traced(cell, (x, own), {}), x, states)
+        return stack.run_levels(lambda cell, x, own: self._trace(cell, (x, own), {}), x, states)
 
     def _add(self, operation: Any, args: tuple, kwargs: dict, outputs: list) -> None:
         """The steps of one call of an operation or a layer."""
         if isinstance(operation, keras.layers.Layer):
-            # In float32, whatever the layer computes in.
-            inner = keras.tree.map_structure(self._renewed, (args, kwargs))
+            # In float32, whatever the compute type of the layer.
+            inner = keras.tree.map_structure(self._renew, (args, kwargs))
             try:
-                results = keras.tree.flatten(self._traced(operation, *inner))
+                results = keras.tree.flatten(self._trace(operation, *inner))
                 for output, result in zip(outputs, results, strict=True):
-                    self._place[id(output)] = self._slot(result), output
+                    self._slots_of[id(output)] = self._slot(result), output
                 return
             except UserError:
                 raise
-            except Exception as error:  # code that symbolic tensors cannot go through
+            except Exception as error:  # code that symbolic tensors cannot run
                 try:
                     operation = pickle.loads(pickle.dumps(operation))
                 except Exception:
@@ -87,7 +94,7 @@ class Program:
         rank = len(getattr(first, "shape", ()))
         floats = all("float" in str(getattr(x, "dtype", "")) for x in (first, *outputs))
         if name == "StopGradient" or (name == "Cast" and floats):
-            self._place[id(outputs[0])] = self._slot(first), outputs[0]
+            self._slots_of[id(outputs[0])] = self._slot(first), outputs[0]
         elif name == "Matmul" and rank == 2 and not isinstance(args[1], keras.KerasTensor):
             source = self._products.setdefault(self._slot(first), [])
             source.append((freeze(args[1]), self._slot(outputs[0])))
@@ -109,26 +116,26 @@ class Program:
         else:
             leaves = [leaf for leaf in keras.tree.flatten((args, kwargs)) if is_array(leaf)]
             marked = keras.tree.map_structure(
-                lambda leaf: ArrayPlace if is_array(leaf) else leaf, (args, kwargs)
+                lambda leaf: Placeholder if is_array(leaf) else leaf, (args, kwargs)
             )
             found = keras.KerasTensor(())
             self._step(KerasCall(operation, marked), leaves, found)
             for k, output in enumerate(outputs):
                 self._step(operator.itemgetter(k), [found], output)
 
-    def _renewed(self, value: Any) -> Any:
-        """A symbolic tensor without a history, float32 where it is of floats."""
+    def _renew(self, value: Any) -> Any:
+        """A symbolic tensor without its history, floats as float32."""
         if not isinstance(value, keras.KerasTensor):
             return value
         new = keras.KerasTensor(value.shape, "float32" if "float" in value.dtype else value.dtype)
-        self._place[id(new)] = self._slot(value), new
+        self._slots_of[id(new)] = self._slot(value), new
         return new
 
     def _step(self, function: Callable, inputs: list, output: Any) -> None:
         self.steps.append((function, tuple(self._slot(x) for x in inputs), self._slot(output)))
 
-    def _join_products(self) -> None:
-        """Makes the products of the same rows one, with the kernels side by side."""
+    def _merge_products(self) -> None:
+        """Merges the products of the same rows into one, with the kernels side by side."""
         steps, joined = self.steps, set()
         self.steps = []
         for step in steps:
@@ -148,13 +155,13 @@ class Program:
 
 
 def compile_program(count: int, steps: list, slots: list, results: list) -> Callable:
-    """The program as a function of its `count` inputs: a loop over it costs more."""
+    """The program as a function of its `count` inputs; a loop over its steps would cost more."""
     names: dict[str, Any] = {f"s{k}": value for k, value in enumerate(slots)}
     lines = [f"def run({', '.join(f's{k}' for k in range(count))}):"]
     for number, (function, inputs, out) in enumerate(steps):
         names[f"f{number}"] = function
         lines.append(f" s{out} = f{number}({', '.join(f's{k}' for k in inputs)})")
-    # A view, an input, and what is returned already must be copied.
+    # Views, inputs, and results that are returned twice must be copied.
     new = {out for function, _, out in steps if isinstance(function, np.ufunc)}
     owned = [k in new and k not in results[:number] for number, k in enumerate(results)]
     returned = [f"s{k}" if own else f"s{k}.copy()" for k, own in zip(results, owned)]

@@ -14,7 +14,7 @@ from .program import Program, compile_program
 
 
 def _check(cell: Any) -> None:
-    """Raises a `UserError` for a cell whose step is not an equation of this package's kind."""
+    """Raises a `UserError` for a cell whose step is not that of an `Operator`."""
     if isinstance(cell, StackedRNNCell) and type(cell).call is StackedRNNCell.call:
         for level in cell.cells:
             _check(level)
@@ -29,24 +29,24 @@ def _check(cell: Any) -> None:
 class Stepper:
     """A frozen snapshot of a recurrent layer that computes one time step in NumPy.
 
-    `layer.stepper()` makes it. It computes what `layer.step` does, in float32 whatever the policy
-    of the layer, from the weights as they are; no later change of the layer reaches it. It can be
-    pickled, and called by several threads at once.
+    Made by `layer.stepper()`. It computes what `layer.step` does, in float32 whatever the dtype
+    policy of the layer, from a copy of the weights. It can be pickled, and called by several
+    threads at once.
 
     Args:
         layer: A built `DeepRNN`.
 
     Call arguments:
-        x_t: x(t), shape (B, D), or tokens of shape (B, 1). B may be another at each call.
+        x_t: x(t), shape (B, D), or tokens of shape (B, 1). B may change from call to call.
         states: List of the states at t-1, (B, H) each; None for the initial ones.
 
     Returns:
         y(t), shape (B, units of y), and the list of the states at t: new arrays of float32.
 
     Raises:
-        UserError: An input has not the shape described here. When made: the layer is not built or
-            reads backwards, or its step is not one of affine maps: ⊕ is no `Operator`, a level of a
-            stack no cell of this package, or one of them has a `call` of its own.
+        UserError: An input has not the shape described here. On construction: the layer is not
+            built or reads backwards, or its step cannot be frozen: ⊕ is no `Operator`, a level of a
+            stack is no cell of this package, or one of them has a `call` of its own.
 
     Example:
 

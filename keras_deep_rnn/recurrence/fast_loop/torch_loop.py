@@ -12,7 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ..loop import for_each
 from .fast_loop import FastLoop
 
-# Operations in place of the activations whose slope follows from their value.
+# In-place operations of the activations whose slope follows from their value.
 IN_PLACE = [
     (activations.tanh, torch.Tensor.tanh_),
     (activations.sigmoid, torch.Tensor.sigmoid_),
@@ -21,15 +21,15 @@ IN_PLACE = [
 
 
 def in_place(activation: Any) -> Callable:
-    """The operation in place of an activation whose slope follows from its value."""
+    """The in-place operation of an activation whose slope follows from its value."""
     return next(operation for phi, operation in IN_PLACE if phi is activation)
 
 
 def simplify(graph: torch.fx.Graph) -> None:
-    """Takes out of a traced step what only costs time: starting an operation is most of its cost.
+    """Removes needless operations from a traced step: most of their cost is the launch.
 
-    Nothing is differentiated, so nothing need be detached; adding zeros changes nothing; and what a
-    product is added to can be the start of its sum.
+    Nothing is differentiated, so `detach` is not needed; neither is adding zeros; and the sum of a
+    product and another term is one `addmm`.
     """
     aten = torch.ops.aten
 
@@ -58,10 +58,10 @@ def simplify(graph: torch.fx.Graph) -> None:
 
 
 def traced_loop(body: Callable, reverse: bool = False) -> Callable:
-    """See `loop`: the body is traced once for each set of shapes, into PyTorch's own operations.
+    """See `loop`; the body is traced once for each set of shapes into PyTorch's operations.
 
-    Where code stands between the affine maps, autograd and the calls of Keras's operations would
-    take several times as long in every step as what they compute.
+    Otherwise autograd and the overhead of Keras's operations would take several times as long as
+    the computation itself.
     """
     programs: dict[tuple, Callable] = {}
 
