@@ -12,66 +12,33 @@ A network is two operators (`operators`): ⊕ makes the new h of x and h, ▷ ma
 - `stepper`: one step in plain NumPy.
 """
 
-from .activations import LpUnit, Maxout
-from .cells import (
-    DeepInputRNNCell,
-    DeepOutputRNNCell,
-    DeepOutputTransitionRNNCell,
-    DeepRNNCell,
-    DeepTransitionRNNCell,
-    StackedRNNCell,
-)
-from .fast_dropout import FastDropoutDense, FastDropoutRNN, FastDropoutRNNCell
-from .gated import (
-    DeepTransitionGRU,
-    DeepTransitionGRUCell,
-    DeepTransitionLSTM,
-    DeepTransitionLSTMCell,
-    RecurrentHighway,
-    RecurrentHighwayCell,
-)
-from .initializers import SparseInitializer
-from .operators import Affine, Operator, Plus, Predict
-from .paper import (
-    DeepInputRNN,
-    DeepOutputRNN,
-    DeepOutputTransitionRNN,
-    DeepTransitionRNN,
-    StackedRNN,
-)
-from .rnn import DeepRNN
-from .schedules import InverseDecay
-from .weight_noise import WeightNoise
-
-__all__ = [
-    "Affine",
-    "DeepInputRNN",
-    "DeepInputRNNCell",
-    "DeepOutputRNN",
-    "DeepOutputRNNCell",
-    "DeepOutputTransitionRNN",
-    "DeepOutputTransitionRNNCell",
-    "DeepRNN",
-    "DeepRNNCell",
-    "DeepTransitionGRU",
-    "DeepTransitionGRUCell",
-    "DeepTransitionLSTM",
-    "DeepTransitionLSTMCell",
-    "DeepTransitionRNN",
-    "DeepTransitionRNNCell",
-    "FastDropoutDense",
-    "FastDropoutRNN",
-    "FastDropoutRNNCell",
-    "InverseDecay",
-    "LpUnit",
-    "Maxout",
-    "Operator",
-    "Plus",
-    "Predict",
-    "RecurrentHighway",
-    "RecurrentHighwayCell",
-    "SparseInitializer",
-    "StackedRNN",
-    "StackedRNNCell",
-    "WeightNoise",
-]
+from .activations import LpUnit as LpUnit
+from .activations import Maxout as Maxout
+from .cells import DeepInputRNNCell as DeepInputRNNCell
+from .cells import DeepOutputRNNCell as DeepOutputRNNCell
+from .cells import DeepOutputTransitionRNNCell as DeepOutputTransitionRNNCell
+from .cells import DeepRNNCell as DeepRNNCell
+from .cells import DeepTransitionRNNCell as DeepTransitionRNNCell
+from .cells import StackedRNNCell as StackedRNNCell
+from .fast_dropout import FastDropoutDense as FastDropoutDense
+from .fast_dropout import FastDropoutRNN as FastDropoutRNN
+from .fast_dropout import FastDropoutRNNCell as FastDropoutRNNCell
+from .gated import DeepTransitionGRU as DeepTransitionGRU
+from .gated import DeepTransitionGRUCell as DeepTransitionGRUCell
+from .gated import DeepTransitionLSTM as DeepTransitionLSTM
+from .gated import DeepTransitionLSTMCell as DeepTransitionLSTMCell
+from .gated import RecurrentHighway as RecurrentHighway
+from .gated import RecurrentHighwayCell as RecurrentHighwayCell
+from .initializers import SparseInitializer as SparseInitializer
+from .operators import Affine as Affine
+from .operators import Operator as Operator
+from .operators import Plus as Plus
+from .operators import Predict as Predict
+from .paper import DeepInputRNN as DeepInputRNN
+from .paper import DeepOutputRNN as DeepOutputRNN
+from .paper import DeepOutputTransitionRNN as DeepOutputTransitionRNN
+from .paper import DeepTransitionRNN as DeepTransitionRNN
+from .paper import StackedRNN as StackedRNN
+from .rnn import DeepRNN as DeepRNN
+from .schedules import InverseDecay as InverseDecay
+from .weight_noise import WeightNoise as WeightNoise

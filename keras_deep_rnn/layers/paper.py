@@ -41,10 +41,7 @@ class DeepTransitionRNN(DeepRNN):
         shortcut_initializer: Initializer of every S_l; see `Plus`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -66,9 +63,8 @@ class DeepTransitionRNN(DeepRNN):
         input_to: str = "first",
         **options: Unpack[LayerOptions],
     ) -> None:
-        cell = DeepTransitionRNNCell(
-            units, transition_units, shortcut, input_to, **cell_options(**options)
-        )
+        own = cell_options(**options)
+        cell = DeepTransitionRNNCell(units, transition_units, shortcut, input_to, **own)
         super().__init__(cell, **options)
 
 
@@ -85,10 +81,7 @@ class DeepInputRNN(DeepRNN):
         input_activation: phi of these layers; None takes `activation`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -127,10 +120,7 @@ class DeepOutputRNN(DeepRNN):
         output_dropout: Dropout rate of h(t) before the output layers.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -173,10 +163,7 @@ class DeepOutputTransitionRNN(DeepRNN):
         shortcut_initializer: Initializer of every S_l; see `Plus`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -233,10 +220,7 @@ class StackedRNN(DeepRNN):
         transition_units, shortcut, input_to: Of each level; see `DeepTransitionRNN`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -260,15 +244,9 @@ class StackedRNN(DeepRNN):
         input_to: str = "first",
         **options: Unpack[LayerOptions],
     ) -> None:
+        own = cell_options(**options)
         cell = StackedRNNCell(
-            units,
-            cells,
-            skip,
-            level_dropout,
-            transition_units,
-            shortcut,
-            input_to,
-            **cell_options(**options),
+            units, cells, skip, level_dropout, transition_units, shortcut, input_to, **own
         )
         super().__init__(cell, **options)
 

@@ -42,10 +42,12 @@ class DeepRNN(Configured, keras.layers.RNN):
             a token in a row are dropped, or none.
         recurrent_dropout: Recurrent dropout rate: of h(t-1) where it enters an affine map; one mask
             for the whole sequence.
-        output_dropout: Dropout rate of h(t) before ▷; one mask for the whole sequence.
+        output_dropout: Dropout rate of h(t) before ▷; one mask for the whole sequence. h(t) itself
+            is carried without it.
         zoneout: Zoneout rate (arXiv:1606.01305): the probability with which each unit of a state
             keeps its value at a step of training; inference takes the expected value.
-        learn_initial_state: Whether the states before the first step are weights.
+        learn_initial_state: Whether the states before the first step are weights, initially zero;
+            else they are zero.
         seed: Int, makes the masks reproducible; None for a random one.
         return_sequences: Whether to return y at every step, (B, T, units of y), or at the last.
         return_state: Whether to return the last states too, (B, H) each.

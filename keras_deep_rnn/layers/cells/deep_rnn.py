@@ -30,17 +30,8 @@ class DeepRNNCell(Cell):
         plus: ⊕, a Keras layer: `[x, h]` of shapes (B, D) and (B, H) to (B, H).
         predict: ▷, a Keras layer: h of shape (B, H) to y; None returns h itself.
         state_size: H. None: `plus.state_size` or `plus.units`.
-        dropout: Dropout rate of x; one mask for the whole sequence. With tokens all occurrences of
-            a token in a row are dropped, or none.
-        recurrent_dropout: Recurrent dropout rate: of h(t-1) where it enters an affine map; one mask
-            for the whole sequence.
-        output_dropout: Dropout rate of h(t) before ▷; one mask for the whole sequence. h(t) itself
-            is carried without it.
-        zoneout: Zoneout rate (arXiv:1606.01305): the probability with which each unit of a state
-            keeps its value at a step of training; inference takes the expected value.
-        learn_initial_state: Whether the states before the first step are weights, initially zero;
-            else they are zero.
-        seed: Int, makes the masks reproducible; None for a random one.
+        dropout, recurrent_dropout, output_dropout, zoneout: Rates; see `DeepRNN`.
+        learn_initial_state, seed: See `DeepRNN`.
 
     Call arguments:
         inputs: x(t), shape (B, D).

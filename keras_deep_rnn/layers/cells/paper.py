@@ -37,18 +37,8 @@ def deep_output(
 class DeepTransitionRNNCell(DeepRNNCell):
     """One step of the DT-RNN or DT(S)-RNN; see `DeepTransitionRNN`.
 
-        h(t) = x(t) ⊕ h(t-1), ⊕ deep by `transition_units`;   y(t) = h(t)
-
     Arguments and weight order: see `DeepTransitionRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = DeepTransitionRNNCell(4, transition_units=(8,), shortcut=True)
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 4)
     """
 
     def __init__(
@@ -67,18 +57,8 @@ class DeepTransitionRNNCell(DeepRNNCell):
 class DeepInputRNNCell(DeepRNNCell):
     """One step of the recurrent network with a deep input; see `DeepInputRNN`.
 
-        h(t) = phi(h(t-1) W + MLP(x(t)) U + b);   y(t) = h(t)
-
     Arguments and weight order: see `DeepInputRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = DeepInputRNNCell(4, input_units=(8,))
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 4)
     """
 
     def __init__(
@@ -101,18 +81,8 @@ class DeepInputRNNCell(DeepRNNCell):
 class DeepOutputRNNCell(DeepRNNCell):
     """One step of the DO-RNN; see `DeepOutputRNN`.
 
-        h(t) = phi(h(t-1) W + x(t) U + b);   y(t) = ▷ h(t)
-
     Arguments and weight order: see `DeepOutputRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = DeepOutputRNNCell(4, output_units=(8,))
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 8)
     """
 
     def __init__(
@@ -130,18 +100,8 @@ class DeepOutputRNNCell(DeepRNNCell):
 class DeepOutputTransitionRNNCell(DeepRNNCell):
     """One step of the DOT-RNN or DOT(S)-RNN; see `DeepOutputTransitionRNN`.
 
-        h(t) = x(t) ⊕ h(t-1);   y(t) = ▷ h(t);   both deep
-
     Arguments and weight order: see `DeepOutputTransitionRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = DeepOutputTransitionRNNCell(4, transition_units=(8,), output_units=(6,))
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 6)
     """
 
     def __init__(

@@ -29,18 +29,8 @@ from .sequence import recurrence_of, run_sequence
 class StackedRNNCell(Cell):
     """One step of the sRNN, level upon level; see `StackedRNN`.
 
-        h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
-
     Arguments and weight order: see `StackedRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = StackedRNNCell(units=(4, 4), skip="all_to_output")
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 8)
     """
 
     def __init__(

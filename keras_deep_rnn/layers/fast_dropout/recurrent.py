@@ -81,25 +81,11 @@ class FastDropoutPlus(Operator):
 class FastDropoutRNNCell(DeepRNNCell):
     """One step of the recurrent network with fast dropout; see `FastDropoutRNN`.
 
-        m(t), v(t) = mean and variance of phi(a(t)),   a(t) Gaussian;   y(t) = m(t)
-
     Arguments and weight order: see `FastDropoutRNN` (sequence options excepted).
     Call arguments: see `DeepRNNCell`. A negative variance v counts as 0.
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> cell = FastDropoutRNNCell(4, dropout=0.2, recurrent_dropout=0.5)
-    >>> tuple(keras.layers.RNN(cell)(np.ones((2, 5, 3))).shape)
-    (2, 4)
     """
 
-    def __init__(
-        self,
-        units: int,
-        **options: Unpack[CellOptions],
-    ) -> None:
+    def __init__(self, units: int, **options: Unpack[CellOptions]) -> None:
         rates = options.get("dropout", 0.0), options.get("recurrent_dropout", 0.0)
         super().__init__(FastDropoutPlus(units, *rates, **weights_of(**options)), **options)
 
@@ -138,10 +124,7 @@ class FastDropoutRNN(DeepRNN):
         **options: `dropout` is p_x, `recurrent_dropout` is p_h. Weight options: see `Plus`;
             sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -157,9 +140,5 @@ class FastDropoutRNN(DeepRNN):
         `fast_dropout.activated_moments`.
     """
 
-    def __init__(
-        self,
-        units: int,
-        **options: Unpack[LayerOptions],
-    ) -> None:
+    def __init__(self, units: int, **options: Unpack[LayerOptions]) -> None:
         super().__init__(FastDropoutRNNCell(units, **cell_options(**options)), **options)

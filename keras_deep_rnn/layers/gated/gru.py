@@ -22,15 +22,7 @@ from .base import GatedPlus, interpolate
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class GRUPlus(GatedPlus):
-    """⊕ of a deep-transition GRU; see `DeepTransitionGRU` for equation and arguments.
-
-    Example:
-
-    >>> import numpy as np
-    >>> h = GRUPlus(4, depth=2)([np.ones((2, 3)), np.zeros((2, 4))])
-    >>> tuple(h.shape)
-    (2, 4)
-    """
+    """⊕ of a deep-transition GRU; see `DeepTransitionGRU` for equation and arguments."""
 
     def __init__(
         self,
@@ -68,13 +60,7 @@ class DeepTransitionGRUCell(DeepRNNCell):
     """One step of a deep-transition GRU; see `DeepTransitionGRU`.
 
     Arguments and weight order: see `DeepTransitionGRU` (sequence options excepted).
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> tuple(keras.layers.RNN(DeepTransitionGRUCell(4, depth=2))(np.ones((2, 5, 3))).shape)
-    (2, 4)
+    Call arguments: see `DeepRNNCell`.
     """
 
     def __init__(
@@ -85,8 +71,8 @@ class DeepTransitionGRUCell(DeepRNNCell):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[CellOptions],
     ) -> None:
-        plus = GRUPlus(units, depth, reset_after, recurrent_activation, **weights_of(**options))
-        super().__init__(plus, **options)
+        own = depth, reset_after, recurrent_activation
+        super().__init__(GRUPlus(units, *own, **weights_of(**options)), **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -112,10 +98,7 @@ class DeepTransitionGRU(DeepRNN):
             options: see `DeepRNN`. Recurrent dropout drops the same units of h in every
             step of the transition.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -139,11 +122,5 @@ class DeepTransitionGRU(DeepRNN):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[LayerOptions],
     ) -> None:
-        cell = DeepTransitionGRUCell(
-            units,
-            depth,
-            reset_after,
-            recurrent_activation,
-            **cell_options(**options),
-        )
-        super().__init__(cell, **options)
+        own = depth, reset_after, recurrent_activation
+        super().__init__(DeepTransitionGRUCell(units, *own, **cell_options(**options)), **options)

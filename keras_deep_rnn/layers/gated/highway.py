@@ -22,14 +22,7 @@ from .base import GatedPlus, interpolate
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class HighwayPlus(GatedPlus):
-    """⊕ of a recurrent highway network; see `RecurrentHighway` for equation and arguments.
-
-    Example:
-
-    >>> import numpy as np
-    >>> tuple(HighwayPlus(4, depth=2)([np.ones((2, 3)), np.zeros((2, 4))]).shape)
-    (2, 4)
-    """
+    """⊕ of a recurrent highway network; see `RecurrentHighway` for equation and arguments."""
 
     def __init__(
         self,
@@ -71,13 +64,7 @@ class RecurrentHighwayCell(DeepRNNCell):
     """One step of a recurrent highway network; see `RecurrentHighway`.
 
     Arguments and weight order: see `RecurrentHighway` (sequence options excepted).
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> tuple(keras.layers.RNN(RecurrentHighwayCell(4, depth=2))(np.ones((2, 5, 3))).shape)
-    (2, 4)
+    Call arguments: see `DeepRNNCell`.
     """
 
     def __init__(
@@ -90,16 +77,8 @@ class RecurrentHighwayCell(DeepRNNCell):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[CellOptions],
     ) -> None:
-        plus = HighwayPlus(
-            units,
-            depth,
-            coupled_gates,
-            input_to,
-            gate_bias,
-            recurrent_activation,
-            **weights_of(**options),
-        )
-        super().__init__(plus, **options)
+        own = depth, coupled_gates, input_to, gate_bias, recurrent_activation
+        super().__init__(HighwayPlus(units, *own, **weights_of(**options)), **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -124,10 +103,7 @@ class RecurrentHighway(DeepRNN):
             options: see `DeepRNN`. Recurrent dropout drops the same units of s_{l-1} in every
             layer.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -152,13 +128,5 @@ class RecurrentHighway(DeepRNN):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[LayerOptions],
     ) -> None:
-        cell = RecurrentHighwayCell(
-            units,
-            depth,
-            coupled_gates,
-            input_to,
-            gate_bias,
-            recurrent_activation,
-            **cell_options(**options),
-        )
-        super().__init__(cell, **options)
+        own = depth, coupled_gates, input_to, gate_bias, recurrent_activation
+        super().__init__(RecurrentHighwayCell(units, *own, **cell_options(**options)), **options)

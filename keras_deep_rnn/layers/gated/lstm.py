@@ -22,15 +22,7 @@ from .base import GatedPlus
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class LSTMPlus(GatedPlus):
-    """⊕ of a deep-transition LSTM; see `DeepTransitionLSTM` for equation and arguments.
-
-    Example:
-
-    >>> import numpy as np
-    >>> _, c = LSTMPlus(4, depth=2)([np.ones((2, 3)), np.zeros((2, 4)), np.zeros((2, 4))])
-    >>> tuple(c.shape)
-    (2, 4)
-    """
+    """⊕ of a deep-transition LSTM; see `DeepTransitionLSTM` for equation and arguments."""
 
     def __init__(
         self,
@@ -69,13 +61,7 @@ class DeepTransitionLSTMCell(DeepRNNCell):
     """One step of a deep-transition LSTM; see `DeepTransitionLSTM`.
 
     Arguments and weight order: see `DeepTransitionLSTM` (sequence options excepted).
-
-    Example:
-
-    >>> import keras
-    >>> import numpy as np
-    >>> tuple(keras.layers.RNN(DeepTransitionLSTMCell(4, depth=2))(np.ones((2, 5, 3))).shape)
-    (2, 4)
+    Call arguments: see `DeepRNNCell`.
     """
 
     def __init__(
@@ -86,14 +72,8 @@ class DeepTransitionLSTMCell(DeepRNNCell):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[CellOptions],
     ) -> None:
-        plus = LSTMPlus(
-            units,
-            depth,
-            unit_forget_bias,
-            recurrent_activation,
-            **weights_of(**options),
-        )
-        super().__init__(plus, **options)
+        own = depth, unit_forget_bias, recurrent_activation
+        super().__init__(LSTMPlus(units, *own, **weights_of(**options)), **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -118,10 +98,7 @@ class DeepTransitionLSTM(DeepRNN):
             options: see `DeepRNN`. Recurrent dropout drops the same units of h in every
             step of the transition.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -145,11 +122,5 @@ class DeepTransitionLSTM(DeepRNN):
         recurrent_activation: Described = "sigmoid",
         **options: Unpack[LayerOptions],
     ) -> None:
-        cell = DeepTransitionLSTMCell(
-            units,
-            depth,
-            unit_forget_bias,
-            recurrent_activation,
-            **cell_options(**options),
-        )
-        super().__init__(cell, **options)
+        own = depth, unit_forget_bias, recurrent_activation
+        super().__init__(DeepTransitionLSTMCell(units, *own, **cell_options(**options)), **options)
