@@ -12,7 +12,7 @@ In reading order:
 
 from .affine import Affine
 from .fast_loop import FastLoop
-from .loop import DEFAULT_LOOP, Loop, available_cores, backend, on_jax, run, warn_if_slow
+from .loop import DEFAULT_LOOP, Loop, available_cores, backend, run, warn_if_slow
 
 __all__ = [
     "DEFAULT_LOOP",
@@ -21,7 +21,6 @@ __all__ = [
     "Loop",
     "available_cores",
     "backend",
-    "on_jax",
     "run",
     "warn_if_slow",
 ]

@@ -38,11 +38,6 @@ def backend() -> types.ModuleType:
     return importlib.import_module(f".{name}", __package__)
 
 
-def on_jax() -> bool:
-    """Whether Keras runs on JAX."""
-    return keras.backend.backend() == "jax"
-
-
 # A part of fewer rows reads all weights for too little work. Measured on two cores: the loops of
 # both halves of a batch are 1.0 to 2 times as fast as one loop from 8 rows on, slower with fewer.
 LEAST_ROWS = 4
@@ -153,7 +148,7 @@ def run(
         List of the states at every step, (T, B, H) each.
     """
     # Only JAX's loop must carry what its body updates.
-    variables = list(variables) if on_jax() and not unroll else []
+    variables = list(variables) if keras.backend.backend() == "jax" and not unroll else []
     count = len(states)
 
     def body(carry: list, inputs: list, constants: list) -> tuple[list, list]:

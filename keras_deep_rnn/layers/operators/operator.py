@@ -230,8 +230,11 @@ class Operator(AffineWeights):
 
         with autocast(self.compute_dtype):
             projections = self.project(x, keep_mask)
+            kernels = self.loop_kernels()
+            biases = [[ops.convert_to_tensor(b) for b in own] for own in self.loop_biases()]
+            weights = [projections, kernels, biases]
             run = run_plain if self.fallback_reason(loop, training) else run_fast
-            return run(self, step, zoneout, projections, states, masks, recurrent_mask, loop)
+            return run(self, step, zoneout, weights, states, masks, recurrent_mask, loop)
 
     @property
     def structure(self) -> Structure:

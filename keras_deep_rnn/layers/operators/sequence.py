@@ -1,4 +1,8 @@
-"""An operator over a whole sequence, by the fast or by the plain loop."""
+"""An operator over a whole sequence, by the fast or by the plain loop.
+
+Both functions take: the `Operator`; its step with zoneout, and the rate of that; the projections,
+kernels and biases of its maps, see `affine_of`; and the arguments of `Operator.run_sequence`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,28 +15,11 @@ from ...recurrence.fast_loop import make_fast_loop
 
 
 def run_fast(
-    operator: Any,
-    step: Callable,
-    zoneout: float,
-    projections: list,
-    states: list,
-    masks: Sequence,
-    recurrent_mask: Any,
-    loop: Loop,
-) -> list:
-    """The states at every step by the fast loop, which is made once for each way to run.
-
-    Args:
-        operator: The `Operator`.
-        step: Its step, with zoneout.
-        zoneout: The rate of that.
-        projections: See `Operator.project`.
-        states: See `Operator.run_sequence`, as for the next ones.
-        masks: Of the states.
-        recurrent_mask: Of recurrent dropout.
-        loop: How to run.
-    """
-    kernels, biases = operator.loop_kernels(), _as_tensors(operator.loop_biases())
+    operator: Any, step: Callable, zoneout: float, weights: list,
+    states: list, masks: Sequence, recurrent_mask: Any, loop: Loop,
+) -> list:  # fmt: skip
+    """The states at every step by the fast loop, which is made once for each way to run."""
+    projections, kernels, biases = weights
     variables = operator.step_variables()
     learned = [ops.convert_to_tensor(v) for v in variables]
     maps = operator.maps
@@ -53,29 +40,20 @@ def run_fast(
         operator._loops[key] = make_fast_loop(
             maps, step, structure, variables, operator.compute_dtype, loop, xla
         )
-    weights = [kernels, biases, learned]
-    return operator._loops[key](projections, states, masks, recurrent_mask, weights)
+    return operator._loops[key](
+        projections, states, masks, recurrent_mask, [kernels, biases, learned]
+    )
 
 
 def run_plain(
-    operator: Any,
-    step: Callable,
-    zoneout: float,
-    projections: list,
-    states: list,
-    masks: Sequence,
-    recurrent_mask: Any,
-    loop: Loop,
-) -> list:
-    """The states at every step by the plain loop; the arguments are those of `run_fast`."""
-    kernels, biases = operator.loop_kernels(), _as_tensors(operator.loop_biases())
+    operator: Any, step: Callable, zoneout: float, weights: list,
+    states: list, masks: Sequence, recurrent_mask: Any, loop: Loop,
+) -> list:  # fmt: skip
+    """The states at every step by the plain loop."""
+    projections, kernels, biases = weights
 
     def one_step(projections: list, states: list) -> list:
         return step(affine_of(operator.maps, projections, kernels, biases, recurrent_mask), states)
 
     updated = operator.non_trainable_variables
     return run(one_step, projections, states, masks, loop.unroll, updated)
-
-
-def _as_tensors(biases: list[list]) -> list[list]:
-    return [[ops.convert_to_tensor(b) for b in own] for own in biases]

@@ -190,8 +190,9 @@ class FastLoop:
             )
             d_states, d_learned = [d_first], []
         else:
+            sequences = [gradient, before, residuals, masks]
             d_states, d_learned, dz = self.deltas(
-                zeros_like(states), gradient, before, residuals, masks, recurrent_mask, weights
+                zeros_like(states), sequences, recurrent_mask, weights
             )
         d_kernels, d_biases = weight_gradients(
             self.program, dz, before, residuals, recurrent_mask, weights
@@ -200,24 +201,24 @@ class FastLoop:
         return d_projections, d_states, [d_kernels, d_biases, d_learned]
 
     def deltas(
-        self,
-        d_states: list,
-        gradient: list,
-        before: list,
-        residuals: list,
-        masks: list,
-        recurrent_mask: list,
-        weights: list,
+        self, d_states: list, sequences: list, recurrent_mask: list, weights: list
     ) -> tuple[list, list, list]:
-        """The backward loop, from the gradient after the last step.
+        """The backward loop.
+
+        Args:
+            d_states: The gradients of the states after the last step, (B, H) each.
+            sequences: Four lists of tensors (T, B, n): the gradients of the states from outside the
+                loop, the states at t-1, the residuals, and the masks.
+            recurrent_mask: See `per_row` of the class.
+            weights: See the class.
 
         Returns:
             The gradients of the states before the first step, of the variables, and dz_i of every
             step.
         """
-        inputs = [*gradient, *before, *residuals, *masks]
         carry = [*d_states, *zeros_like(weights[2])]
         constants = self.program.backward_constants(weights, recurrent_mask)
+        inputs = [x for tensors in sequences for x in tensors]
         carry, dz = self._loop_backward(carry, inputs, constants)
         return carry[: len(d_states)], carry[len(d_states) :], dz
 

@@ -72,9 +72,8 @@ def backward_in_chunks(
             own = ops.cast(own, states[0].dtype)
             ones = ops.ones((1, rows, 1), own.dtype)
             chunk_masks = [own * mask for mask in chunk_masks or [ones]]
-        d_states, d_learned, dz = loop.deltas(
-            d_states, d_chunk, before, residuals, chunk_masks, recurrent_mask, weights
-        )
+        sequences = [d_chunk, before, residuals, chunk_masks]
+        d_states, d_learned, dz = loop.deltas(d_states, sequences, recurrent_mask, weights)
         more = weight_gradients(program, dz, before, residuals, recurrent_mask, weights)
         sums = [a + b for a, b in zip(sums, keras.tree.flatten([*more, d_learned]))]
         return [*d_states, *sums], [dz[i] for i in program.input_maps]

@@ -172,20 +172,12 @@ class TorchLoop(FastLoop):
         return [*after, *(stored[i] for i in program.stored if residuals)]
 
     def deltas(
-        self,
-        d_states: list,
-        gradient: list,
-        before: list,
-        residuals: list,
-        masks: list,
-        recurrent_mask: list,
-        weights: list,
+        self, d_states: list, sequences: list, recurrent_mask: list, weights: list
     ) -> tuple[list, list, list]:
         if not self._affine_only:
-            return super().deltas(
-                d_states, gradient, before, residuals, masks, recurrent_mask, weights
-            )
+            return super().deltas(d_states, sequences, recurrent_mask, weights)
         # A step without code between its maps: each dz is da phi'(z).
+        gradient, _, residuals, masks = sequences
         maps, structure = self.program.maps, self.program.structure
         transposed = [[w.t().contiguous() for w in ws] for ws in weights[0]]
         slopes = [part.slope(x) for part, x in zip(maps, residuals) if part.slope]
