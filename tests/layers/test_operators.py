@@ -100,6 +100,9 @@ MAKE = {
         for name, activation in ACTIVATIONS.items()
     },
     "layer norm": lambda **o: kdr.DeepTransitionRNN(H, (4,), True, normalization="layer", **o),
+    "gated prelu": lambda **o: kdr.DeepTransitionGRU(
+        H, depth=2, activation=keras.layers.PReLU(), **o
+    ),
 }
 
 

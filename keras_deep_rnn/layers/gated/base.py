@@ -1,6 +1,6 @@
 """The base of the gated operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -34,6 +34,10 @@ class GatedPlus(Operator):
         for name in ("activation", "recurrent_activation"):
             if hasattr(getattr(self, name), "pieces"):
                 raise UserError(f"`{name}` must keep the width of a gated unit, got maxout or Lp.")
+
+    def build(self, input_shape: Sequence) -> None:
+        super().build(input_shape)
+        self._track_activation("recurrent_activation")
 
     @property
     def receives_input(self) -> list[bool]:

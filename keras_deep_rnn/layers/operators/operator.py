@@ -41,11 +41,12 @@ class Operator(AffineWeights):
     Args:
         units: Positive int, H: the width of h, and of each state unless `state_size` is overridden.
         **options: `activation`: phi: a name, a function, or a layer such as `LpUnit`, copied for
-            each map that declares it. `use_bias`: whether each map has a bias. `num_tokens`: D
-            where x(t) is a token, an integer below D that stands for its unit vector, so that
-            x(t) U is a row of U, looked up. `normalization`: of each z_i before phi: `"layer"`
-            (arXiv:1607.06450), a Keras layer that is copied for each map, or None. Initializers,
-            regularizers and constraints: see `Plus`; `name`, `dtype`, `trainable`.
+            each map that declares it; a step that applies it itself has one copy, of `units` units.
+            `use_bias`: whether each map has a bias. `num_tokens`: D where x(t) is a token, an
+            integer below D that stands for its unit vector, so that x(t) U is a row of U, looked
+            up. `normalization`: of each z_i before phi: `"layer"` (arXiv:1607.06450), a Keras layer
+            that is copied for each map, or None. Initializers, regularizers and constraints: see
+            `Plus`; `name`, `dtype`, `trainable`.
 
     Call arguments:
         inputs: The list `[x, h]`: x of shape (B, D), tokens of shape (B, 1), and h of shape (B, H);
@@ -140,6 +141,8 @@ class Operator(AffineWeights):
                 raise UserError(f"`x` must be one token a step with `num_tokens`, got {features}.")
             features = self.num_tokens
         self._build_maps(self.build_input(features))
+        if all(part.activation is not self.activation for part in self.affine_maps()):
+            self._track_activation("activation")
 
     @property
     def _widths(self) -> list[int]:

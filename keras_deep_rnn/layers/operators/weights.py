@@ -91,6 +91,10 @@ class AffineWeights(Configured):
         self._activations.append(made)
         return made, width
 
+    def _track_activation(self, name: str) -> None:
+        """Replaces an activation that the step itself applies by a copy, where it is a layer."""
+        set_untracked(self, name, self._copy_activation(getattr(self, name), self.units)[0])
+
     def _copy_normalization(self, width: int) -> keras.layers.Layer | None:
         if self.normalization is None:
             return None
@@ -99,8 +103,8 @@ class AffineWeights(Configured):
         return self._normalizations[-1]
 
     def _copy(self, layer: keras.layers.Layer, name: str, width: int) -> keras.layers.Layer:
-        config = {**layer.get_config(), "name": name, "dtype": self.dtype_policy}
-        made = type(layer).from_config(config)
+        dtype = keras.saving.serialize_keras_object(self.dtype_policy)
+        made = type(layer).from_config({**layer.get_config(), "name": name, "dtype": dtype})
         made.build((None, width))
         setattr(self, name, made)  # TensorFlow's checkpoints do not look into lists
         return made
