@@ -1,9 +1,9 @@
 """Units that pool several linear pieces: maxout and Lp units.
 
-Both read `units * pieces` pre-activations and give `units` outputs; unit j owns the pieces
+Both take `units * pieces` pre-activations and return `units` outputs; unit j owns the pieces
 `j * pieces ... (j + 1) * pieces - 1`. They work as a layer of their own, after a
-`keras.layers.Dense` without activation, and as the `activation` of ⊕ and ▷ layers, which make
-the wider pre-activations themselves when an activation has the attribute `pieces`.
+`keras.layers.Dense` without activation, and as the `activation` of ⊕ and ▷: an activation with the
+attribute `pieces` gets the wider pre-activations.
 """
 
 import functools
@@ -18,12 +18,12 @@ from ..utils.errors import UserError
 from ..utils.validation import number, positive_integer
 from .options import KerasOptions
 
-# Magnitudes below count as this in the logarithm of Lp units.
-LEAST = 1e-30
+# Lower bound of the magnitudes in the logarithm of Lp units.
+EPSILON = 1e-30
 
 
 class _Pieces(keras.layers.Layer):
-    """What maxout and Lp units share: the last axis is cut into units of `pieces` each."""
+    """Base of maxout and Lp units: the last axis is split into units of `pieces` each."""
 
     def __init__(self, pieces: int = 2, **kwargs: Unpack[KerasOptions]) -> None:
         super().__init__(**kwargs)
@@ -31,7 +31,7 @@ class _Pieces(keras.layers.Layer):
         self.supports_masking = True
 
     def units(self, width: int | None) -> int:
-        """The number of units that `width` pre-activations make."""
+        """The number of units of `width` pre-activations."""
         if width is None or width % self.pieces:
             raise UserError(
                 f"`inputs` of {type(self).__name__} must have a last axis that is a multiple of "
@@ -39,7 +39,7 @@ class _Pieces(keras.layers.Layer):
             )
         return width // self.pieces
 
-    def by_piece(self, z: Any) -> list:
+    def split_pieces(self, z: Any) -> list:
         """z_1j, z_2j, ... of all units, a tensor (..., units) each."""
         z = ops.reshape(z, (*ops.shape(z)[:-1], self.units(z.shape[-1]), self.pieces))
         return [z[..., i] for i in range(self.pieces)]
@@ -76,7 +76,7 @@ class Maxout(_Pieces):
     """
 
     def call(self, inputs: Any) -> Any:
-        return functools.reduce(ops.maximum, self.by_piece(inputs))
+        return functools.reduce(ops.maximum, self.split_pieces(inputs))
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -84,15 +84,15 @@ class LpUnit(_Pieces):
     """Lp units with a learned order: y_j = (mean_i |z_ji - c_ji|^p_j)^(1/p_j).
 
     The order p_j = 1 + log(1 + exp(rho_j)) is learned for each unit and stays above 1; the
-    centres c_ji are learned for each piece and start at 0. Order 1 averages magnitudes, order 2
-    is a root mean square, a large order approaches the largest magnitude.
+    centres c_ji are learned for each piece, initially 0. Order 1 is the mean magnitude, order 2
+    the root mean square; a large order approaches the largest magnitude.
 
     Input: z (..., units * pieces). Output: y (..., units), never negative.
     Weights: `rho` (units,), `centers` (units * pieces,).
 
     Args:
         pieces: Number of linear pieces of each unit, at least 1.
-        order: The order that every unit starts with, above 1.
+        order: Initial order of every unit, above 1.
         **kwargs: Arguments of `keras.layers.Layer`: `name`, `dtype`.
 
     Raises:
@@ -109,10 +109,9 @@ class LpUnit(_Pieces):
     Networks", arXiv:1311.1780.
 
     Notes:
-        The powers are taken as a log-sum-exp, so that no power of a large or small magnitude
-        leaves the range of floats, and magnitudes below 1e-30 count as 1e-30, where the
-        gradient is 0: outputs and gradients are finite everywhere. Half-precision inputs are
-        pooled in the precision of the weights.
+        Computed as a log-sum-exp with magnitudes of at least 1e-30, where the gradient is 0, so
+        that outputs and gradients are finite everywhere. Half-precision inputs are pooled in the
+        precision of the weights.
     """
 
     def __init__(self, pieces: int = 2, order: float = 2.0, **kwargs: Unpack[KerasOptions]) -> None:
@@ -129,7 +128,7 @@ class LpUnit(_Pieces):
             initializer=keras.initializers.Constant(rho),
             autocast=False,
         )
-        # One axis, as a bias: what treats kernels specially leaves the centres alone.
+        # One axis, as a bias, so that weight noise leaves the centres alone.
         self.centers = self.add_weight(
             name="centers",
             shape=(units * self.pieces,),
@@ -142,12 +141,12 @@ class LpUnit(_Pieces):
         return 1 + ops.softplus(self.rho)
 
     def call(self, inputs: Any) -> Any:
-        # All of it in logarithms, m_i = log |z_i - c_i|, so that no power leaves the range.
-        p, centers = self.orders(), self.by_piece(ops.convert_to_tensor(self.centers))
+        # A log-sum-exp of p log |z_i - c_i|, so that no power leaves the range of floats.
+        p, centers = self.orders(), self.split_pieces(ops.convert_to_tensor(self.centers))
         powers = []
-        for z, center in zip(self.by_piece(inputs), centers):
+        for z, center in zip(self.split_pieces(inputs), centers):
             distance = ops.abs(ops.cast(z, p.dtype) - center)
-            powers.append(ops.log(ops.maximum(distance, LEAST)) * p)
+            powers.append(ops.log(ops.maximum(distance, EPSILON)) * p)
         largest = ops.stop_gradient(functools.reduce(ops.maximum, powers))
         total = sum(ops.exp(power - largest) for power in powers)
         pooled = ops.exp((largest + ops.log(total / self.pieces)) / p)

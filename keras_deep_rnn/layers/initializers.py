@@ -1,4 +1,4 @@
-"""The sparse initializer of the paper's recipe, and initializers that several weights share."""
+"""The sparse initializer of the paper's recipe; initializers shared by several weights."""
 
 import random
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from ..utils.validation import seed as check_seed
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class SparseInitializer(keras.initializers.Initializer):
-    """Gives every unit the same few nonzero incoming weights, at a chosen largest singular value.
+    """Initializes a kernel with few nonzero weights a unit and a given largest singular value.
 
-    Every column of the kernel (inputs, units) gets `nonzeros` Gaussian entries at random rows
-    and is scaled to norm 1; then the whole kernel is scaled so that its largest singular value
-    is `singular_value`. A unit with fewer than `nonzeros` inputs is connected to all of them.
+    Every column of the kernel (inputs, units) gets `nonzeros` normal entries at random rows and
+    is scaled to norm 1; then the whole kernel is scaled so that its largest singular value is
+    `singular_value`. A unit with fewer than `nonzeros` inputs is connected to all of them.
 
     Args:
         nonzeros: Number of nonzero incoming weights of each unit, at least 1.
         singular_value: Largest singular value of the kernel, above 0. None leaves the columns at
             norm 1.
-        seed: Integer that fixes the values; None draws one, which `keras.utils.set_random_seed`
-            fixes. One initializer gives the same values at every call with the same shape, on
-            every backend.
+        seed: Integer that makes the values reproducible; None draws one, which
+            `keras.utils.set_random_seed` fixes. One initializer gives the same values at every
+            call with the same shape, on every backend.
 
     Raises:
         UserError: An argument is out of range, or the shape to fill does not have two axes.
@@ -76,11 +76,11 @@ class SparseInitializer(keras.initializers.Initializer):
 
 
 def numbered(initializer: Any, number: int) -> Any:
-    """The initializer for the weight `number` of those that share it.
+    """The initializer of weight `number` among those that share it.
 
-    A Keras initializer returns the same values each time it is called, so two weights that
-    share one would start equal. The first weight takes it as it is; every later one takes a copy
-    whose seed is moved on by `number`.
+    A Keras initializer returns the same values each time it is called, so that two weights would
+    start equal. The first takes it as it is, every later one a copy with `number` added to the
+    seed.
     """
     if number == 0 or not isinstance(initializer, keras.initializers.Initializer):
         return initializer
@@ -88,5 +88,5 @@ def numbered(initializer: Any, number: int) -> Any:
     if isinstance(config.get("seed"), int):
         config["seed"] += number
     elif config.get("seed") is not None:
-        return initializer  # a seed generator, which moves on by itself
+        return initializer  # a seed generator, which advances by itself
     return type(initializer).from_config(config)

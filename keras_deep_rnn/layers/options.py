@@ -1,7 +1,7 @@
 """The options that many constructors share, and how a constructor's arguments become a config.
 
-Each argument lives with the part that uses it: an option of the weights with ⊕, one of dropout with
-the cell, one of the loop with the layer. Whoever makes a part hands its options on.
+Each option belongs to the part that uses it: of the weights to ⊕, of dropout to the cell, of the
+sequence to the layer. A constructor passes on the options of the parts that it makes.
 """
 
 import functools
@@ -14,7 +14,7 @@ import keras
 
 from ..utils.errors import UserError, nearest
 
-# What Keras takes for an initializer, an activation, ...: a name, a config, a function, an object.
+# How Keras describes an initializer, an activation, ...: a name, a config, a function, an object.
 Described = str | dict | Callable | None
 
 
@@ -62,7 +62,7 @@ class DropoutOptions(KerasOptions, total=False):
 
 
 class LoopOptions(TypedDict, total=False):
-    """Options of a recurrent layer over time; see `DeepRNN`."""
+    """Sequence options of a recurrent layer; see `DeepRNN`."""
 
     return_sequences: bool
     return_state: bool
@@ -108,7 +108,7 @@ def weights_of(
 ) -> OperatorOptions:
     """The options of ⊕ among those of a cell or a layer, with their defaults.
 
-    All of them are named in this signature, which is where editors find them.
+    Editors read them from this signature.
     """
     return {
         "activation": activation,
@@ -138,9 +138,11 @@ def keras_options(
     return {"name": name, "dtype": dtype, "trainable": trainable}
 
 
-def options_of(kind: type, options: typing.Mapping) -> Any:
-    """Those of the options that are of a kind, such as `CellOptions`."""
-    return {name: options[name] for name in typing.get_type_hints(kind) if name in options}
+def cell_options(**options: Any) -> Any:
+    """The options of a cell among those of a layer, which names it "cell"."""
+    names = typing.get_type_hints(CellOptions)
+    own = {name: value for name, value in options.items() if name in names}
+    return {**own, "name": "cell"}  # a path that is the same in every process
 
 
 class Configured(keras.layers.Layer):
@@ -149,13 +151,13 @@ class Configured(keras.layers.Layer):
     Each argument is an attribute of the same name, of the layer or of one of its `parts`.
     """
 
-    # Attributes that hold the parts to which a constructor hands its arguments on.
+    # Attributes that hold the parts to which a constructor passes its arguments on.
     parts: tuple[str, ...] = ()
 
     @classmethod
     @functools.cache
     def arguments(cls) -> tuple[str, ...]:
-        """The names of the constructor's arguments, without Keras's own."""
+        """Names of the constructor's arguments, without `name`, `dtype` and `trainable`."""
         names: dict[str, None] = {}
         for parent in cls.__mro__:
             if parent is Configured:
@@ -167,7 +169,7 @@ class Configured(keras.layers.Layer):
             if last.kind != last.VAR_KEYWORD:
                 break
             if typing.get_origin(last.annotation) is typing.Unpack:
-                # A name with an underscore takes what is handed on to other parts.
+                # Options named `_` are passed on to other parts.
                 options = () if last.name == "_" else typing.get_args(last.annotation)
                 names |= {name: None for kind in options for name in typing.get_type_hints(kind)}
                 break
@@ -211,9 +213,9 @@ class Configured(keras.layers.Layer):
         return keras.layers.Layer.from_config.__func__(cls, config)
 
 
-def keep_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:
-    """Sets an attribute past the tracking of Keras and PyTorch.
+def set_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:
+    """Sets an attribute that Keras and PyTorch do not track.
 
-    An activation with weights is a description, copied for each map that uses it.
+    An activation with weights is a template: each map that uses it has a copy, which is tracked.
     """
     object.__setattr__(layer, name, value)

@@ -8,13 +8,15 @@ from typing import Any, Unpack
 
 import keras
 
-from ..utils.validation import layer_sizes
-from .cells import deep_output
-from .fast_dropout import FastDropoutRNNCell
-from .operators import Plus
-from .options import CellOptions, Described, LayerOptions, options_of, weights_of
+from .cells import (
+    DeepInputRNNCell,
+    DeepOutputRNNCell,
+    DeepOutputTransitionRNNCell,
+    DeepTransitionRNNCell,
+    StackedRNNCell,
+)
+from .options import Described, LayerOptions, cell_options
 from .rnn import DeepRNN
-from .stacked import StackedRNNCell
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -36,16 +38,10 @@ class DeepTransitionRNN(DeepRNN):
         shortcut: Whether every later layer of the transition also sees h(t-1).
         input_to: `"first"` or `"all"`: the layers of the transition that x(t) feeds. The sizes in
             the paper's Table 1 are those of `"all"`.
-        shortcut_initializer: For every S_l. None: as `recurrent_initializer`, with S_l and the W_l
-            beside it scaled by 1/sqrt(2), which keeps the gain of the two paths together at one.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+        shortcut_initializer: Initializer of every S_l; see `Plus`.
+        **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -55,8 +51,8 @@ class DeepTransitionRNN(DeepRNN):
     (2, 5, 4)
 
     Notes:
-        The weights come transition layer by transition layer: U_l, W_l, S_l, b_l, as far as the
-        layer has them.
+        Weight order: transition layer by transition layer U_l, W_l, S_l, b_l, as far as the layer
+        has them.
     """
 
     def __init__(
@@ -67,8 +63,9 @@ class DeepTransitionRNN(DeepRNN):
         input_to: str = "first",
         **options: Unpack[LayerOptions],
     ) -> None:
-        plus = Plus(units, transition_units, shortcut, input_to, **weights_of(**options))
-        super().__init__(plus, **options)
+        own = cell_options(**options)
+        cell = DeepTransitionRNNCell(units, transition_units, shortcut, input_to, **own)
+        super().__init__(cell, **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -82,14 +79,9 @@ class DeepInputRNN(DeepRNN):
         units: Positive int, H: the width of h.
         input_units: Widths of the layers that x(t) goes through, for example `(400,)`.
         input_activation: phi of these layers; None takes `activation`.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+        **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -98,7 +90,7 @@ class DeepInputRNN(DeepRNN):
     (2, 4)
 
     Notes:
-        The weights come input layer by input layer (kernel, bias), then U, W, b.
+        Weight order: input layer by input layer (kernel, bias), then U, W, b.
     """
 
     def __init__(
@@ -108,13 +100,8 @@ class DeepInputRNN(DeepRNN):
         input_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        plus = Plus(
-            units,
-            input_units=layer_sizes("input_units", input_units),
-            input_activation=input_activation,
-            **weights_of(**options),
-        )
-        super().__init__(plus, **options)
+        cell = DeepInputRNNCell(units, input_units, input_activation, **cell_options(**options))
+        super().__init__(cell, **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -124,21 +111,16 @@ class DeepOutputRNN(DeepRNN):
         h(t) = phi(h(t-1) W + x(t) U + b)
         y_0 = h(t),   y_l = phi(y_{l-1} V_l + c_l)
 
-    The layer to the classes is the user's own `keras.layers.Dense` after it.
+    The layer to the logits is the user's own `keras.layers.Dense` after it.
 
     Args:
         units: Positive int, H: the width of h.
         output_units: Widths of the output layers, for example `(400,)`.
         output_activation: phi of these layers; None takes `activation`.
-        output_dropout: Share of the units of h(t) to drop before the output layers.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+        output_dropout: Dropout rate of h(t) before the output layers.
+        **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -147,7 +129,7 @@ class DeepOutputRNN(DeepRNN):
     (2, 8)
 
     Notes:
-        The weights come as U, W, b, then output layer by output layer (kernel, bias).
+        Weight order: U, W, b, then output layer by output layer (kernel, bias).
     """
 
     def __init__(
@@ -157,8 +139,8 @@ class DeepOutputRNN(DeepRNN):
         output_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        plus = Plus(units, **weights_of(**options))
-        super().__init__(plus, deep_output(plus, output_units, output_activation), **options)
+        cell = DeepOutputRNNCell(units, output_units, output_activation, **cell_options(**options))
+        super().__init__(cell, **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -177,16 +159,11 @@ class DeepOutputTransitionRNN(DeepRNN):
         input_units: Widths of the layers that x(t) goes through first; None for none.
         input_activation: phi of the input layers; None takes `activation`.
         output_activation: phi of the output layers; None takes `activation`.
-        output_dropout: Share of the units of h(t) to drop before the output layers.
-        shortcut_initializer: For every S_l; see `DeepTransitionRNN`.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+        output_dropout: Dropout rate of h(t) before the output layers.
+        shortcut_initializer: Initializer of every S_l; see `Plus`.
+        **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -196,7 +173,7 @@ class DeepOutputTransitionRNN(DeepRNN):
     (2, 6)
 
     Notes:
-        The weights come in the order input layers, transition layers, output layers.
+        Weight order: input layers, transition layers, output layers.
     """
 
     def __init__(
@@ -211,43 +188,39 @@ class DeepOutputTransitionRNN(DeepRNN):
         output_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        plus = Plus(
+        cell = DeepOutputTransitionRNNCell(
             units,
-            layer_sizes("transition_units", transition_units),
+            transition_units,
+            output_units,
             shortcut,
             input_to,
             input_units,
             input_activation,
-            **weights_of(**options),
+            output_activation,
+            **cell_options(**options),
         )
-        super().__init__(plus, deep_output(plus, output_units, output_activation), **options)
+        super().__init__(cell, **options)
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class StackedRNN(DeepRNN):
-    """The sRNN: recurrent levels one upon the other (section 3.3.3, figure 2 d).
+    """The sRNN: a stack of recurrent levels (section 3.3.3, figure 2 d).
 
         h_l(t) = f_l(h_l(t-1), h_{l-1}(t)),   h_0(t) = x(t)
 
     Args:
         units: Widths of the levels: each is then a `DeepTransitionRNNCell`, which takes the
-            options. A list of cells is taken for `cells`.
+            options. A list of cells is taken as `cells`.
         cells: List of cells instead, one a level, from below: cells of this package, gated ones
-            among them, or of Keras.
+            included, or of Keras.
         skip: None: y(t) is the output of the top level. `"residual"`: from the second level on, a
-            level's input is added to its output. `"all_to_output"`: y(t) is the outputs of all
-            levels side by side.
-        level_dropout: Dropout rate of the input of every level but the first, which drops units of
-            x at the rate `dropout`; None: that of `dropout` too.
-        transition_units, shortcut, input_to: Of each level, as in `DeepTransitionRNN`.
-        **options: The options of the weights (`activation`, `use_bias`, `num_tokens`,
-            `normalization`, initializers, regularizers and constraints) are those of `Plus`; those
-            of dropout and of the loop over time are those of `DeepRNN`.
+            level's input is added to its output. `"all_to_output"`: y(t) is the concatenated
+            outputs of all levels.
+        level_dropout: Dropout rate of the input of every level but the first; None: `dropout`.
+        transition_units, shortcut, input_to: Of each level; see `DeepTransitionRNN`.
+        **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
+    Call arguments, returned tensors, masks and errors: see `DeepRNN`.
 
     Example:
 
@@ -256,8 +229,8 @@ class StackedRNN(DeepRNN):
     (2, 8)
 
     Notes:
-        The states of all levels come as one flat list, from below; so do the weights. Each level
-        drops units of its own input and state.
+        States and weights of all levels come as one flat list, from below. Each level applies
+        dropout to its own input and state.
     """
 
     def __init__(
@@ -271,62 +244,11 @@ class StackedRNN(DeepRNN):
         input_to: str = "first",
         **options: Unpack[LayerOptions],
     ) -> None:
-        of_cells = {**options_of(CellOptions, options), "name": "cell"}
+        own = cell_options(**options)
         cell = StackedRNNCell(
-            units, cells, skip, level_dropout, transition_units, shortcut, input_to, **of_cells
+            units, cells, skip, level_dropout, transition_units, shortcut, input_to, **own
         )
         super().__init__(cell, **options)
 
     def get_config(self) -> dict[str, Any]:
         return {**self.cell.get_config(), **self._config_of_loop()}
-
-
-@keras.saving.register_keras_serializable(package="keras_deep_rnn")
-class FastDropoutRNN(DeepRNN):
-    """A plain recurrent network that computes the effect of dropout (Bayer et al. 2013).
-
-    Every unit of x(t) is dropped with probability p_x, every unit of h(t-1) with p_h, at each step
-    anew. The pre-activation a(t) is then nearly Gaussian, and what the next step needs of h(t) are
-    its mean m(t) and variance v(t), each unit's on its own; q = 1 - p, squares elementwise:
-
-        E[a(t)] = q_h m(t-1) W + q_x x(t) U + b
-        V[a(t)] = (q_h v(t-1) + q_h p_h m(t-1)^2) W^2 + q_x p_x x(t)^2 U^2
-        m(t), v(t) = mean and variance of phi(a(t))
-        y(t) = m(t)
-
-    Nothing is drawn, and the same is computed in training and after it. With both rates 0 it is the
-    plain recurrent network, with v(t) = 0. Follow it by a `FastDropoutDense`, fed with the two
-    sequences that `return_state_sequences` gives.
-
-    Args:
-        units: Positive int, H: the width of h.
-        **options: `dropout` is p_x, `recurrent_dropout` is p_h. The options of the weights
-            (`activation`, `use_bias`, initializers, regularizers and constraints) are those of
-            `Plus`; those of the loop over time are those of `DeepRNN`.
-
-    Call arguments, returned tensors and masks: see `DeepRNN`.
-
-    Raises:
-        UserError: An argument, or the shape of an input, is not as described.
-
-    Example:
-
-    >>> import numpy as np
-    >>> layer = FastDropoutRNN(4, dropout=0.2, recurrent_dropout=0.5, return_state_sequences=True)
-    >>> y, mean, variance = layer(np.ones((2, 5, 3)))
-    >>> tuple(y.shape), tuple(mean.shape), tuple(variance.shape)
-    ((2, 4), (2, 5, 4), (2, 5, 4))
-
-    Notes:
-        arXiv:1311.0701, after Wang and Manning, "Fast dropout training" (2013). The states are
-        m and v. The weights come as U, W, b. Of the activation's mean and variance see
-        `fast_dropout.activated_moments`.
-    """
-
-    def __init__(
-        self,
-        units: int,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        of_cell = {**options_of(CellOptions, options), "name": "cell"}
-        super().__init__(FastDropoutRNNCell(units, **of_cell), **options)

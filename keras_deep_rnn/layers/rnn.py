@@ -1,11 +1,9 @@
-"""The recurrent layer of Keras that every network of the package is, with a cell of its own.
+"""`DeepRNN`: the recurrent layer that every network of the package is, with a cell of its own.
 
 Shapes: B batch, T time steps, D input features, H units of h.
 """
 
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack, get_type_hints
 
 import keras
@@ -14,39 +12,16 @@ from keras import ops
 
 from ..recurrence import Loop, backend, warn_if_slow
 from ..utils.errors import UserError
-from ..utils.keras_compat import autocast, sublayers
+from ..utils.keras_compat import autocast
 from ..utils.validation import CHECKS, flag
-from .cells import Cell, DeepRNNCell, as_list
-from .operators import Programs
+from .carried_state import CarriedState
+from .cells import Cell, DeepRNNCell
+from .cells.sequence import recurrence_of, run_sequence
+from .inference import inference_of
+from .operators.operator import Programs
 from .options import Configured, LoopOptions, OperatorOptions, keras_options
-from .stacked import StackedRNNCell, recurrence_of, run_sequence
+from .shape_checks import check_call, check_sequences, check_states, shape_of
 from .stepper import Stepper
-
-
-class CarriedState(keras.layers.Layer):
-    """The states that a stateful layer carries from batch to batch.
-
-    They are variables of a layer of their own, so that the JAX trainer keeps them, but not
-    weights: they are neither saved nor counted, as in Keras.
-    """
-
-    def __init__(self, shapes: Sequence, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.states = [
-            self.add_weight(name=f"state_{i}", shape=shape, initializer="zeros", trainable=False)
-            for i, shape in enumerate(shapes)
-        ]
-        self.built = True
-
-    @property
-    def weights(self) -> list:
-        return []
-
-    def save_own_variables(self, store: Any) -> None:
-        pass
-
-    def load_own_variables(self, store: Any) -> None:
-        pass
 
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
@@ -60,37 +35,38 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     Args:
         plus: ⊕: an `Operator`, such as `Plus`, or any Keras layer called with `[x, h]`, see
-            `DeepRNNCell`. A cell of this package stands for its ⊕, ▷ and options.
+            `DeepRNNCell`. Instead a cell of this package, with its ⊕, ▷ and options.
         predict: ▷, a Keras layer called with h; None returns h itself.
-        state_size: H; None takes `plus.state_size` or `plus.units`.
-        dropout: Dropout rate of x; one mask for the whole sequence. Of tokens, the units that they
-            stand for: all occurrences of a token in a row, or none.
+        state_size: H; None: `plus.state_size` or `plus.units`.
+        dropout: Dropout rate of x; one mask for the whole sequence. With tokens all occurrences of
+            a token in a row are dropped, or none.
         recurrent_dropout: Recurrent dropout rate: of h(t-1) where it enters an affine map; one mask
             for the whole sequence.
-        output_dropout: Dropout rate of h(t) before ▷; one mask for the whole sequence.
-        zoneout: Probability with which each unit of a state keeps its value at a step of training;
-            in inference it keeps that share of it (arXiv:1606.01305).
-        learn_initial_state: Whether the states before the first step are weights.
+        output_dropout: Dropout rate of h(t) before ▷; one mask for the whole sequence. h(t) itself
+            is carried without it.
+        zoneout: Zoneout rate (arXiv:1606.01305): the probability with which each unit of a state
+            keeps its value at a step of training; inference takes the expected value.
+        learn_initial_state: Whether the states before the first step are weights, initially zero;
+            else they are zero.
         seed: Int, makes the masks reproducible; None for a random one.
         return_sequences: Whether to return y at every step, (B, T, units of y), or at the last.
         return_state: Whether to return the last states too, (B, H) each.
         return_state_sequences: Whether to return the states of every step too, (B, T, H) each.
-            `Bidirectional` takes it only beside `return_state`, and leaves those of the backward
-            layer in their order of reading.
-        go_backwards: Whether to read the sequence from its end; outputs come in the order of
-            reading, and so does the mask that is handed on.
-        stateful: Whether each batch starts from the states that the one before ended with.
-        unroll: Whether to write the steps out instead of looping; T must be known.
-        zero_output_for_mask: Whether the output at a masked step is zero, or the one before it.
+            `Bidirectional` takes it only together with `return_state`, and does not reverse those
+            of the backward layer.
+        go_backwards: Whether to read the sequence from its end; outputs and mask are reversed too.
+        stateful: Whether each batch starts from the last states of the batch before it.
+        unroll: Whether to unroll the loop; T must be known.
+        zero_output_for_mask: Whether the output at a masked step is zero, or the previous output.
         jit_compile: Whether XLA compiles the recurrence on TensorFlow; None: yes, unless the
             environment variable KERAS_DEEP_RNN_XLA is 0. An export never contains such code.
-        batch_parts: Into how many parts the batch is split, whose loops run side by side; None: on
-            TensorFlow without a GPU one for each core, of at least 4 rows, else 1.
+        batch_parts: Number of parts of the batch whose loops run in parallel; None: on TensorFlow
+            without a GPU one for each core, of at least 4 rows, else 1.
         remat: Gradient checkpointing: store only the states and recompute the affine maps in
             chunks of this many steps during the backward pass. None stores them all.
         persistent: Whether one kernel that keeps the weights on the chip runs all steps, on JAX and
-            PyTorch with an NVIDIA GPU of Hopper's kind or newer, where the network is a deep
-            transition and fits; see docs/accelerator.md.
+            PyTorch with an NVIDIA GPU of the Hopper generation or newer, where the network is a
+            deep transition and fits; see docs/accelerator.md.
         activity_regularizer, name, dtype, trainable: As for every Keras layer.
 
     Call arguments:
@@ -98,7 +74,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         initial_state: The states before the first step, (B, H) each; None for the initial or the
             carried ones.
         mask: Boolean, (B, T). At a masked step h stays as it is, and x may be anything; the output
-            is the one before it, and zero where there is none.
+            is the previous one, or zero where there is none.
         training: Whether to drop units.
         reset: (B,) or (B, 1), 1 for each row that starts from the initial state in this batch,
             else 0.
@@ -165,11 +141,11 @@ class DeepRNN(Configured, keras.layers.RNN):
         if isinstance(plus, Cell):
             cell = plus
             # Layers with arguments of their own have given these to the cell that they made.
-            beside = [n for n, v in of_cell.items() if v] if "plus" in self.arguments() else []
-            if beside:
+            extra = [n for n, v in of_cell.items() if v] if "plus" in self.arguments() else []
+            if extra:
                 raise UserError(
-                    f"`{beside[0]}` must be given to the {type(cell).__name__}, got "
-                    f"{of_cell[beside[0]]!r} beside it."
+                    f"`{extra[0]}` must be given to the {type(cell).__name__}, got "
+                    f"{of_cell[extra[0]]!r} beside it."
                 )
         else:
             # A path that is the same in every process.
@@ -194,7 +170,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         object.__setattr__(self, "_steps", Programs())
 
     def build(self, sequences_shape: Sequence, initial_state_shape: Any = None) -> None:
-        self._check_shapes(sequences_shape)
+        check_sequences(self, sequences_shape)
         self._features = sequences_shape[-1]
         warn_if_slow(self.compute_dtype)
         if not self.cell.built:
@@ -215,29 +191,9 @@ class DeepRNN(Configured, keras.layers.RNN):
             object.__setattr__(self, "states", self.carried.states)
 
     def __call__(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
-        # Checked here, because Keras wraps what `call` raises into a message of many lines.
         given = dict(zip(("initial_state", "mask"), args)) | kwargs
-        if isinstance(sequences, (list, tuple)) and any(hasattr(x, "shape") for x in sequences):
-            raise UserError(
-                "`sequences` must be one tensor of shape (B, T, D), got a list: pass the first "
-                "states as `initial_state=`."
-            )
-        shape = _shape(sequences)
-        self._check_shapes(shape, given.get("mask"), given.get("initial_state"))
-        if self.stateful and self.states is not None and given.get("initial_state") is None:
-            batch = self.states[0].shape[0]
-            if _unequal(batch, shape[0]):
-                raise UserError(
-                    f"`sequences` must have the batch size of the carried states, {batch}, got "
-                    f"{shape[0]}."
-                )
-        reset = given.get("reset")
-        if reset is not None and (
-            _unequal(_shape(reset)[0], shape[0]) or _shape(reset)[1:] not in ((), (1,))
-        ):
-            raise UserError(
-                f"`reset` must have shape (B, 1) or (B,), B = {shape[0]}, got {_shape(reset)}."
-            )
+        names = ("initial_state", "mask", "reset")
+        check_call(self, sequences, **{name: given.get(name) for name in names})
         if not hasattr(sequences, "shape"):
             sequences = ops.convert_to_tensor(sequences)
         with backend().explained():
@@ -264,7 +220,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         sequences = ops.swapaxes(sequences, 0, 1)
         if mask is not None:
             mask = ops.expand_dims(ops.cast(ops.transpose(mask), "bool"), -1)
-            # What is masked may be anything, and takes no part in a gradient.
+            # A masked step may hold anything, and takes no part in a gradient.
             sequences = ops.where(mask, sequences, ops.zeros_like(sequences))
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=0)
@@ -279,7 +235,7 @@ class DeepRNN(Configured, keras.layers.RNN):
             for variable, state in zip(self.states, last_states):
                 variable.assign(ops.cast(ops.stop_gradient(state), variable.dtype))
         if mask is not None:
-            y = ops.where(self._shown(mask), y, ops.zeros_like(y))
+            y = ops.where(self._has_output(mask), y, ops.zeros_like(y))
 
         result = [ops.swapaxes(y, 0, 1) if self.return_sequences else y[-1]]
         if self.return_state:
@@ -292,7 +248,7 @@ class DeepRNN(Configured, keras.layers.RNN):
     def recurrence(self) -> str | list[str]:
         """Which loop over time runs: "fast", "persistent", or "plain" and why.
 
-        For a stack, the list of those of its levels.
+        A list for a stack, with an entry a level.
         """
         return recurrence_of(self.cell, self._loop)
 
@@ -303,7 +259,7 @@ class DeepRNN(Configured, keras.layers.RNN):
     def step(self, x_t: Any, states: Sequence | None = None) -> tuple[Any, list]:
         """One time step for online inference, by a function that is compiled once for the layer.
 
-        Nothing is dropped and nothing carried: what comes back as states goes in with the next x.
+        There is no dropout, and the layer keeps no state: pass the returned states with the next x.
 
         Args:
             x_t: x(t), shape (B, D).
@@ -327,7 +283,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         """
         if self.go_backwards:
             raise UserError("`step` goes forwards, but the layer has `go_backwards=True`.")
-        shape = _shape(x_t)
+        shape = shape_of(x_t)
         if len(shape) != 2:
             raise UserError(f"`x_t` must have shape (B, D), got {shape}.")
         if not self.built and self.stateful:
@@ -340,7 +296,7 @@ class DeepRNN(Configured, keras.layers.RNN):
             x_t = backend().from_numpy(x_t, self.compute_dtype)
         if states is None:
             states = list(self.get_initial_state(ops.shape(x_t)[0]))
-        self._check_states("states", states, shape[0])
+        check_states("states", states, self.state_size, shape[0])
         xla = self._loop.compiled()
         if xla not in self._steps:
             self._steps[xla] = backend().single_step(inference_of(self.cell), self.cell, xla)
@@ -349,7 +305,7 @@ class DeepRNN(Configured, keras.layers.RNN):
     def stepper(self) -> Stepper:
         """A frozen snapshot of the weights that computes one time step in NumPy; see `Stepper`.
 
-        Its overhead is a small part of that of `step`, for online inference of small batches.
+        Its overhead is a small fraction of that of `step`, for online inference of small batches.
 
         Returns:
             A function of x(t), shape (B, D), and the list of the states at t-1, (B, H) each, to
@@ -372,13 +328,13 @@ class DeepRNN(Configured, keras.layers.RNN):
         """
         return Stepper(self)
 
-    def _shown(self, mask: Any) -> Any:
-        """Where an output is given, (T, B, 1): a masked step repeats the last one before it."""
+    def _has_output(self, mask: Any) -> Any:
+        """Where the output is not zero, (T, B, 1): a masked step repeats the one before it."""
         return mask if self.zero_output_for_mask else ops.cumsum(ops.cast(mask, "int32"), 0) > 0
 
     def _first_states(self, sequences: Any, initial_state: Any, reset: Any) -> list:
         if initial_state is None and self.stateful:
-            # Copies: PyTorch writes the new states over the old, which the gradient needs.
+            # Copies: PyTorch overwrites the old states in place, which the gradient needs.
             initial_state = [ops.copy(state) for state in self.states]
         elif initial_state is None:
             initial_state = self.get_initial_state(ops.shape(sequences)[0])
@@ -391,35 +347,6 @@ class DeepRNN(Configured, keras.layers.RNN):
         fresh = ops.cast(ops.reshape(reset, (-1, 1)), self.cell.compute_dtype)
         first = self.get_initial_state(ops.shape(sequences)[0])
         return [(1 - fresh) * state + fresh * start for state, start in zip(states, first)]
-
-    def _check_shapes(self, shape: Sequence, mask: Any = None, initial_state: Any = None) -> None:
-        shape = tuple(shape)
-        if len(shape) != 3:
-            raise UserError(f"`sequences` must have shape (B, T, D), got {shape}.")
-        if shape[1] == 0:
-            raise UserError(f"`sequences` must have at least one time step, got shape {shape}.")
-        if shape[2] is None:
-            raise UserError(f"`sequences` must have a known number of features D, got {shape}.")
-        if self.unroll and shape[1] is None:
-            raise UserError(
-                "`unroll=True` needs a known number of time steps: give it in the model's input, "
-                f"got a shape of {shape}."
-            )
-        if mask is not None and (
-            len(_shape(mask)) != 2 or any(_unequal(a, b) for a, b in zip(_shape(mask), shape))
-        ):
-            raise UserError(f"`mask` must have shape (B, T) = {shape[:2]}, got {_shape(mask)}.")
-        if initial_state is not None:
-            self._check_states("initial_state", keras.tree.flatten(initial_state), shape[0])
-
-    def _check_states(self, name: str, states: Any, batch: int | None) -> None:
-        if not isinstance(states, (list, tuple)) or len(states) != len(self.state_size):
-            got = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
-            raise UserError(f"`{name}` must have {len(self.state_size)} tensor(s), got {got}.")
-        for state, width in zip(states, self.state_size):
-            expected, got = (batch, width), _shape(state)
-            if len(got) != 2 or any(_unequal(*sizes) for sizes in zip(got, expected)):
-                raise UserError(f"`{name}` must have shape (B, H) = {expected}, got {got}.")
 
     def compute_output_shape(
         self, sequences_shape: Sequence, initial_state_shape: Any = None
@@ -450,51 +377,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         return config
 
     def _config_of_loop(self) -> dict[str, Any]:
-        """What is to be said beside the cell."""
+        """The configuration of the layer without its cell."""
         names = (*get_type_hints(LoopOptions), "activity_regularizer")
         of_loop = {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in names}
         return {**keras.layers.Layer.get_config(self), **of_loop}
-
-
-def inference_of(cell: Any) -> Callable:
-    """A cell in inference, as a function of x(t) and the list of states.
-
-    What Keras does around a `call` takes several times as long as a small step. It is passed over
-    where the cell and ⊕ are of this package, so that it would do no more than cast their inputs.
-    """
-    if isinstance(cell, StackedRNNCell) and type(cell).call is StackedRNNCell.call:
-        if all(isinstance(level, DeepRNNCell) for level in cell.cells):
-            levels = {id(level): inference_of(level) for level in cell.cells}
-            run = functools.partial(_of_level, levels)
-            return lambda x, states: cell._upwards(run, x, states)
-    own = isinstance(cell, DeepRNNCell) and type(cell).call is DeepRNNCell.call and cell._has_maps
-    # Keras tells these that they do not train.
-    inner = [part for part in sublayers(cell) if part is not cell.plus] if own else []
-    if not own or any("training" in inspect.signature(part.call).parameters for part in inner):
-        return functools.partial(cell, training=False)
-
-    def cast(value: Any) -> Any:
-        value = value if ops.is_tensor(value) else ops.convert_to_tensor(value)
-        dtype = keras.backend.standardize_dtype(value.dtype)
-        fits = dtype == cell.compute_dtype or "float" not in dtype or not cell.autocast
-        return value if fits else ops.cast(value, cell.compute_dtype)
-
-    def step(x: Any, states: list) -> tuple[Any, list]:
-        x, *states = (cast(value) for value in (x, *states))
-        return cell.finished(as_list(cell.plus.call([x, *states])), states, False)
-
-    return step
-
-
-def _of_level(levels: dict, cell: Any, x: Any, states: list) -> tuple[Any, list]:
-    return levels[id(cell)](x, states)
-
-
-def _shape(value: Any) -> tuple:
-    """The shape of a tensor, or of what can become one."""
-    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
-
-
-def _unequal(a: int | None, b: int | None) -> bool:
-    """Whether two sizes differ, as far as both are known."""
-    return a is not None and b is not None and a != b

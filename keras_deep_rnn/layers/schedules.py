@@ -10,16 +10,16 @@ from ..utils.validation import number
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Holds the learning rate, then lets it fall as 1 / n.
+    """Holds the learning rate, then decays it as 1 / n.
 
         rate(n) = initial_learning_rate / (1 + max(0, n - start) / beta)
 
     n counts updates (batches), from 0.
 
     Args:
-        initial_learning_rate: The rate up to update `start`, above 0.
-        start: The update after which the rate begins to fall, at least 0.
-        beta: The number of updates after `start` that halves the rate, above 0.
+        initial_learning_rate: Learning rate up to update `start`, above 0.
+        start: Update after which the decay begins, at least 0.
+        beta: Number of updates after `start` that halves the rate, above 0.
 
     Raises:
         UserError: An argument is not a number in its range.
@@ -41,8 +41,8 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.beta = number("beta", beta, above=0)
 
     def __call__(self, step: Any) -> Any:
-        waited = ops.maximum(0.0, ops.cast(step, "float32") - self.start)
-        return self.initial_learning_rate / (1.0 + waited / self.beta)
+        decayed = ops.maximum(0.0, ops.cast(step, "float32") - self.start)
+        return self.initial_learning_rate / (1.0 + decayed / self.beta)
 
     def get_config(self) -> dict[str, Any]:
         return {

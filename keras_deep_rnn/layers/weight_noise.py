@@ -10,20 +10,20 @@ from ..utils.validation import seed as check_seed
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class WeightNoise(keras.layers.Wrapper):
-    """Runs a layer with noisy kernels in training, and with its own kernels in inference.
+    """Adds Gaussian noise to the kernels of a layer in training.
 
-    In training each call, so each batch, draws new noise: every trainable weight W of the layer
+    Each call in training, so each batch, draws new noise: every trainable weight W of the layer
     with two or more axes is replaced by W + `stddev` * N(0, 1), the same for all time steps.
-    Biases stay as they are. The gradient is the one at the noisy weights and is applied to the
-    clean ones. Everything that the layer itself updates (carried states, seeds of its dropout,
-    moving averages) is updated as without the wrapper.
+    Biases get no noise. The gradient is taken at the noisy weights and applied to the clean ones.
+    Non-trainable variables of the layer (carried states, seeds of its dropout, moving averages)
+    are updated as without the wrapper.
 
     Inputs, outputs, masks and other arguments of the call, such as `initial_state`, are those
     of the wrapped layer.
 
     Args:
         layer: The `keras.layers.Layer` whose kernels get noise.
-        stddev: Standard deviation of the noise, at least 0. The authors used 0.075.
+        stddev: Standard deviation of the noise, at least 0; 0.075 in the paper.
         seed: Integer that makes the noise reproducible, or None.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`. `dtype` is the wrapped
             layer's.
@@ -57,7 +57,7 @@ class WeightNoise(keras.layers.Wrapper):
         **kwargs: Any,
     ) -> None:
         layer = keras_layer("layer", layer)
-        # Weights are read here in full precision; the wrapped layer does the casting.
+        # Weights are read here in full precision; the wrapped layer casts them.
         kwargs["dtype"] = layer.variable_dtype
         super().__init__(layer, autocast=False, **kwargs)
         self.stddev = number("stddev", stddev, least=0)
@@ -73,7 +73,7 @@ class WeightNoise(keras.layers.Wrapper):
         states = [state for state in states if isinstance(state, keras.Variable)]
         variables = [*self.layer.variables, *states]
         values = [(variable, self._noisy(variable)) for variable in variables]
-        # Values assigned in a scope end with it, so what the layer updates is carried out.
+        # Values assigned in a scope end with it, so the updates of the layer are copied out.
         with keras.StatelessScope(values, collect_losses=True) as scope:
             outputs = self.layer(inputs, training=training, **kwargs)
         for variable in variables:
@@ -94,7 +94,7 @@ class WeightNoise(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, mask)
 
     def reset_state(self) -> None:
-        """Sets the carried state of a stateful recurrent layer to zero."""
+        """Resets the state of a stateful recurrent layer."""
         if hasattr(self.layer, "reset_state"):
             self.layer.reset_state()
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..utils.errors import UserError
 from . import persistent
-from .loop import number_of_parts
+from .loop import split_with
 
-# A GPU waits for the host between the steps of a loop; that many steps are one.
-STEPS_TOGETHER = 8
+# A GPU waits for the host between the steps of a loop: that many steps are one.
+UNROLL = 8
 
 
 def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = False) -> Callable:
@@ -27,7 +27,7 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
             carry, outputs = body(carry, inputs, constants)
             return list(carry), list(outputs)
 
-        unroll = STEPS_TOGETHER if accelerated() else 1
+        unroll = UNROLL if accelerated() else 1
         return jax.lax.scan(one_step, list(carry), list(inputs), reverse=reverse, unroll=unroll)
 
     return loop
@@ -39,11 +39,11 @@ def with_gradient(
     """See `tensorflow.with_gradient`."""
     function = jax.custom_vjp(lambda *arguments: result(*arguments))
 
-    def keep(*arguments: Any) -> tuple:
+    def with_residuals(*arguments: Any) -> tuple:
         value, residuals = forward(*arguments)
         return value, (residuals, list(arguments))
 
-    function.defvjp(keep, lambda kept, gradients: tuple(backward(gradients, kept[0], kept[1])))
+    function.defvjp(with_residuals, lambda saved, gradients: tuple(backward(gradients, *saved)))
     return function
 
 
@@ -68,15 +68,14 @@ def vjp(function: Callable, inputs: list, gradients: list) -> list:
 
 
 def compiled(function: Callable) -> Callable:
-    """`function`, compiled at the first call for each set of shapes."""
+    """See `tensorflow.compiled`; JAX compiles both loops with all around them."""
     return jax.jit(function)
 
 
 def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
     """See `tensorflow.single_step`."""
 
-    # Listing the variables of a layer takes longer than the step. Which of them are trainable may
-    # change, so they are not kept apart.
+    # Listing the variables of a layer takes longer than the step.
     variables = cell.variables
 
     def call(values: list, x: Any, states: list) -> tuple:
@@ -92,21 +91,18 @@ def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
 
 
 def from_numpy(values: Any, dtype: str) -> Any:
-    """See `tensorflow.from_numpy`; a compiled function is quick to take an array."""
+    """See `tensorflow.from_numpy`; a compiled function takes an array fastest."""
     return np.asarray(values, jnp.dtype(dtype))
 
 
-def parts_side_by_side() -> int:
-    """Into how many parts a batch is split: JAX runs the parts of a program one after the other."""
+def default_parts() -> int:
+    """See `tensorflow.default_parts`; JAX runs the parts of a program one after the other."""
     return 1
 
 
 def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
     """See `tensorflow.split`."""
-    parts = number_of_parts(tensors[0].shape[axis], parts, least)
-    if parts == 1:
-        return [list(tensors)]
-    return list(zip(*(jnp.array_split(tensor, parts, axis) for tensor in tensors)))
+    return split_with(jnp.array_split, tensors, parts, least, axis)
 
 
 def accelerated() -> bool:
@@ -124,7 +120,7 @@ def _processors() -> int:
 
 
 def processors() -> tuple[int, bool]:
-    """See `torch.processors`; JAX takes the fewer bits unless it is told otherwise."""
+    """See `torch.processors`; JAX computes in TF32 by default."""
     precision = jax.config.values["jax_default_matmul_precision"]
     return _processors(), precision in ("float32", "highest")
 
@@ -134,7 +130,7 @@ def launch(
     inputs: list,
     outputs: list,
     sizes: tuple,
-    on_chip: persistent.Layout,
+    layout: persistent.Layout,
     constants: dict,
 ) -> list:
     """See `torch.launch`."""
@@ -142,7 +138,7 @@ def launch(
 
     from . import kernels
 
-    grid, constants = persistent.constants_of(sizes[1], on_chip, constants)
+    grid, constants = persistent.constants_of(sizes[1], layout, constants)
     return jax_triton.triton_call(
         *inputs,
         *outputs,
@@ -155,8 +151,8 @@ def launch(
     )
 
 
-def cuts_slowly() -> bool:
-    """Whether to cut no tensor in a loop.
+def splits_slowly() -> bool:
+    """Whether to split no tensor in a loop.
 
     On a processor XLA reads a part of the columns of a tensor in as much time as a product takes.
     """
@@ -164,19 +160,19 @@ def cuts_slowly() -> bool:
 
 
 def exporting(batch: int | None = 1) -> bool:
-    """See `tensorflow.exporting`; here nothing depends on it."""
+    """See `tensorflow_tracing.exporting`; only TensorFlow exports."""
     return False
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    """In the block, an error of the backend about the custom gradient becomes a `UserError`."""
     try:
         yield
     except TypeError as error:
         if "custom_vjp" in str(error):
             raise UserError(
-                "forward-mode differentiation (jvp, jacfwd, linearize) needs a layer with "
-                "`unroll=True`"
+                "forward-mode differentiation (jvp, jacfwd, linearize) is only supported with "
+                "`unroll=True`."
             ) from error
         raise

@@ -1,10 +1,10 @@
-"""The kernel that keeps the weights on a GPU's chip: for which loops it is there, and its calls.
+"""The persistent kernel, which keeps the weights on a GPU's chip: where it fits, and its calls.
 
-It is for a step whose affine maps are a chain with nothing between them, as in the deep transition:
+It runs a step whose affine maps are a chain with nothing between them, as in the deep transition:
 
     a_1 = phi_1(h W_1 + p_1),    a_l = phi_l(a_(l-1) W_l + h S_l + p_l),    h = a_L
 
-See `kernels`, which needs Triton.
+The kernel itself is in `kernels`, which needs Triton.
 """
 
 import dataclasses
@@ -15,50 +15,50 @@ from typing import Any
 import keras
 from keras import activations, ops
 
-UNSET = -1  # every bit set, which is no number that a kernel stores
+UNSET = -1  # every bit set, which no kernel stores as a number
 NAMES = {activations.tanh: "tanh", activations.sigmoid: "sigmoid", activations.relu: "relu"}
 BITS = {"float32": "int32", "bfloat16": "int16"}
 LARGEST_WIDTH = 512
-CAPABILITY = 9  # the first compute capability with so much memory on the chip
-TILE = 16  # rows and columns of a program, the smallest that the chip's matrix units multiply
+CAPABILITY = 9  # the first major compute capability with enough shared memory
+TILE = 16  # rows and columns of a program, the smallest that tensor cores multiply
 WARPS = 4
-PARTS = 8  # of a product with K numbers, at most
-# Bytes of a number on the chip: of 16 bits, in one piece (TF32), or in pieces whose products are
-# together as exact as those of 32 bits.
+PARTS = 8  # of a product over K, at most
+# Bytes of a number on the chip: 16-bit types, TF32, and float32 as a sum of TF32 or bfloat16
+# numbers whose products are as exact as float32.
 BYTES = {"ieee": 2, "tf32": 4, "tf32x3": 8, "bf16x6": 6}
 EXACT = ("tf32x3", "bf16x6")  # the fastest first
 SHARED_MEMORY = 227 * 1024  # of a program, on the chips from compute capability 9.0 on
 
 
 def padded(width: int) -> int:
-    """A width at which all rows start at addresses that 16 bytes divide."""
+    """A width at which all rows are aligned to 16 bytes."""
     return width + -width % 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """The maps of a step that are a chain.
+    """The affine maps of a step that is a chain.
 
     Attributes:
         widths: n_l of each; the last is H.
         activations: Name of each phi_l.
-        fed: Whether x feeds each.
-        shortcut: Whether h enters all of them.
+        receives_input: Whether x feeds each.
+        shortcut: Whether h feeds all of them.
     """
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
-    fed: tuple[bool, ...]
+    receives_input: tuple[bool, ...]
     shortcut: bool
 
     @property
     def matrices(self) -> int:
-        """How many W_l and S_l there are."""
+        """The number of W_l and S_l."""
         return len(self.widths) * (1 + self.shortcut) - self.shortcut
 
 
 def chain_of(maps: Sequence, structure: Any, loop: Any) -> Chain | None:
-    """The chain that the affine maps of a step are; None if they are none, or none is asked for."""
+    """The chain of a step's affine maps; None if it is none, or `loop` asks for no kernel."""
     if not loop.persistent or loop.remat:
         return None
     last = len(maps) - 1
@@ -83,7 +83,7 @@ def chain_of(maps: Sequence, structure: Any, loop: Any) -> Chain | None:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How the kernels of a chain lie on the chip, see the constants of `kernels.forward`."""
+    """How a chain is laid out on the chip, see the constants of `kernels.forward`."""
 
     chain: Chain
     K: int
@@ -94,14 +94,14 @@ class Layout:
 
 
 def layout(chain: Chain, batch: int, dtype: str, processors: int, exact: bool) -> Layout | None:
-    """How the kernel lies on a chip of so many multiprocessors; None where it does not fit.
+    """The layout on a chip of so many multiprocessors; None where the kernel does not fit.
 
     Args:
         chain: The maps.
         batch: Rows.
         dtype: Type of the numbers.
-        processors: How many programs are on the chip at once: one each.
-        exact: Whether products of 32-bit numbers have 32 bits.
+        processors: Number of multiprocessors; each runs one program.
+        exact: Whether products of float32 are in float32.
     """
     if dtype not in BITS:
         return None
@@ -109,90 +109,90 @@ def layout(chain: Chain, batch: int, dtype: str, processors: int, exact: bool) -
     if math.ceil(batch / TILE) * (columns // TILE) > processors:
         return None
     K = max(TILE, 1 << (columns - 1).bit_length())
-    of_float32 = EXACT if exact else ("tf32",)
-    for precision in of_float32 if dtype == "float32" else ("ieee",):
+    precisions = EXACT if exact else ("tf32",)
+    for precision in precisions if dtype == "float32" else ("ieee",):
         if (chain.matrices + 1) * K * TILE * BYTES[precision] <= SHARED_MEMORY:
             return Layout(chain, K, min(PARTS, K // TILE), TILE, TILE, precision)
     return None
 
 
-def constants_of(batch: int, on_chip: Layout, constants: dict) -> tuple[tuple[int, int], dict]:
+def constants_of(batch: int, layout: Layout, constants: dict) -> tuple[tuple[int, int], dict]:
     """The grid and all constants of a kernel."""
-    chain = on_chip.chain
+    chain = layout.chain
     columns = padded(max(chain.widths))
-    grid = math.ceil(batch / on_chip.BM), math.ceil(columns / on_chip.BN)
+    grid = math.ceil(batch / layout.BM), math.ceil(columns / layout.BN)
     return grid, {
         **constants,
         "WIDTHS": chain.widths,
         "PHI": ",".join(chain.activations),
         "SHORTCUT": chain.shortcut,
-        "K": on_chip.K,
-        "P": on_chip.P,
-        "BM": on_chip.BM,
-        "BN": on_chip.BN,
-        "PRECISION": on_chip.PRECISION,
+        "K": layout.K,
+        "P": layout.P,
+        "BM": layout.BM,
+        "BN": layout.BN,
+        "PRECISION": layout.PRECISION,
         "num_warps": WARPS,
         "num_stages": 1,
     }
 
 
 def forward(
-    launch: Any, on_chip: Layout, projections: list, h: Any, keep: list, weights: list
+    launch: Any, layout: Layout, projections: list, h: Any, masks: list, weights: list
 ) -> list:
     """h(t) and the a_l(t) below it of all steps, (T, B, n) each.
 
     Args:
         launch: The backend's, see `torch.launch`.
-        on_chip: How the kernel lies on the chip.
+        layout: How the chain is laid out on the chip.
         projections: p_l, (T, B, n_l), of the maps that x feeds.
         h: That before the first step, (B, H).
-        keep: The mask (T, B, 1) in a list, or nothing.
+        masks: The mask (T, B, 1) in a list, or an empty one.
         weights: The kernels and the biases of each map.
     """
-    chain, (kernels, biases) = on_chip.chain, weights
+    chain, (kernels, biases) = layout.chain, weights
     length, batch = projections[0].shape[:2]
     dtype = keras.backend.standardize_dtype(h.dtype)
-    fed, p = iter(projections), []
-    for of_map, x, width in zip(biases, chain.fed, chain.widths):
-        p.append(next(fed) if x else (of_map[0] if of_map else ops.zeros((width,), dtype)))
+    by_map, p = iter(projections), []
+    for of_map, x, width in zip(biases, chain.receives_input, chain.widths):
+        p.append(next(by_map) if x else (of_map[0] if of_map else ops.zeros((width,), dtype)))
     first = ops.view(ops.pad(h, ((0, 0), (0, padded(h.shape[-1]) - h.shape[-1]))), BITS[dtype])
     steps = _unset((length, *first.shape), dtype)
     inner = [(length, batch, padded(n)) for n in chain.widths[:-1]]
     found = launch(
         "forward",
-        [_flat(p), _flat_weights(kernels), _mask(keep, h)],
+        [_flatten(p), _flatten_weights(kernels), _mask(masks, h)],
         [
             ops.concatenate([ops.expand_dims(first, 0), steps]),
             _unset((max(1, sum(math.prod(shape) for shape in inner)),), dtype),
         ],
         (length, batch),
-        on_chip,
-        {"FED": chain.fed, "MASKED": bool(keep)},
+        layout,
+        {"RECEIVES_INPUT": chain.receives_input, "MASKED": bool(masks)},
     )
     states, values = (ops.view(bits, dtype) for bits in found)
-    values = _cut(values, inner)
+    values = _unflatten(values, inner)
     return [states[1:, :, : h.shape[-1]], *(v[..., :n] for v, n in zip(values, chain.widths))]
 
 
 def backward(
     launch: Any,
-    on_chip: Layout,
+    layout: Layout,
     gradient: Any,
     values: list,
-    keep: list,
+    masks: list,
     kernels: list,
 ) -> tuple[Any, list]:
     """The gradients of h before the first step, (B, H), and of z_l of all steps, (T, B, n) each.
 
     Args:
         launch: The backend's, see `torch.launch`.
-        on_chip: How the kernel lies on the chip.
-        gradient: That of h(t) from outside, (T, B, H).
+        layout: How the chain is laid out on the chip.
+        gradient: That of h(t) from outside the loop, (T, B, H).
         values: a_l(t) of all maps; the last is h(t).
-        keep: The mask (T, B, 1) in a list, or nothing.
+        masks: The mask (T, B, 1) in a list, or an empty one.
         kernels: Those of each map.
     """
-    chain = on_chip.chain
+    chain = layout.chain
     length, batch, width = gradient.shape
     dtype = keras.backend.standardize_dtype(gradient.dtype)
     *below, h = values
@@ -201,20 +201,20 @@ def backward(
         "backward",
         [
             gradient,
-            _flat_weights(kernels),
-            _mask(keep, gradient),
+            _flatten_weights(kernels),
+            _mask(masks, gradient),
             h,
-            _flat(below) if below else gradient,
+            _flatten(below) if below else gradient,
         ],
         [
             _unset((sum(math.prod(shape) for shape in shapes),), dtype),
             ops.zeros((batch, width), dtype),
         ],
         (length, batch),
-        on_chip,
-        {"MASKED": bool(keep)},
+        layout,
+        {"MASKED": bool(masks)},
     )
-    found = _cut(ops.view(bits, dtype), shapes)
+    found = _unflatten(ops.view(bits, dtype), shapes)
     return d_first, [d[..., :n] for d, n in zip(found, chain.widths)]
 
 
@@ -222,23 +222,23 @@ def _unset(shape: tuple[int, ...], dtype: str) -> Any:
     return ops.full(shape, UNSET, BITS[dtype])
 
 
-def _flat(values: list) -> Any:
-    """All numbers one after the other."""
+def _flatten(values: list) -> Any:
+    """All tensors as one, flattened and concatenated."""
     flat = [ops.reshape(x, (-1,)) for x in values]
     return flat[0] if len(flat) == 1 else ops.concatenate(flat)
 
 
-def _flat_weights(kernels: list) -> Any:
-    return _flat([w for of_map in kernels for w in of_map])
+def _flatten_weights(kernels: list) -> Any:
+    return _flatten([w for of_map in kernels for w in of_map])
 
 
-def _mask(keep: list, other: Any) -> Any:
-    """The mask as (T, B), or anything where there is none."""
-    return ops.cast(ops.squeeze(keep[0], -1), "float32") if keep else other
+def _mask(masks: list, unused: Any) -> Any:
+    """The mask as (T, B); without one, a tensor that the kernel does not read."""
+    return ops.cast(ops.squeeze(masks[0], -1), "float32") if masks else unused
 
 
-def _cut(flat: Any, shapes: list) -> list:
-    """What lies one after the other, as tensors of their shapes."""
+def _unflatten(flat: Any, shapes: list) -> list:
+    """The tensors of these shapes that `flat` concatenates."""
     found, start = [], 0
     for shape in shapes:
         end = start + math.prod(shape)

@@ -1,22 +1,20 @@
 """The loop primitive on TensorFlow, and how a function gets a custom gradient."""
 
 import contextlib
-import contextvars
 import functools
-import sys
-import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import record  # no public name says whether a tape records
 
 from ..utils.errors import UserError
 from .loop import available_cores, number_of_parts
+from .tensorflow_tracing import as_exported as as_exported
+from .tensorflow_tracing import compiled_whole, exporting
 
-# Steps of the program that XLA compiles where the length is unknown: one for all lengths. Longer
-# chunks gain nothing, shorter ones start programs too often.
+# Steps of the program that XLA compiles where the length is unknown: one program for all lengths.
+# Longer chunks gain nothing, shorter ones start programs too often.
 CHUNK = 64
 
 
@@ -62,7 +60,7 @@ def looped(body: Callable, shapes: Sequence, reverse: bool = False, xla: bool = 
         carry = [tf.convert_to_tensor(value) for value in carry]
         # In a graph a known length is that of every call.
         known = inputs[0].shape[0] is not None and not tf.executing_eagerly()
-        if xla and not known and not _compiled_whole():
+        if xla and not known and not compiled_whole():
             return _by_chunks(steps_of_chunk, carry, inputs, constants, elements(carry), reverse)
         return all_steps(carry, list(inputs), constants)
 
@@ -103,15 +101,15 @@ def _by_chunks(
 def with_gradient(
     result: Callable, forward: Callable, backward: Callable, plain: Callable
 ) -> Callable:
-    """A function of tensors whose gradient is not found by tracing its loop.
+    """A function of tensors with a custom gradient.
 
     Args:
-        result: Function of tensors to its results, a list, for where no gradient is asked for.
+        result: Function of tensors to its results, a list, where no gradient is asked for.
             TensorFlow does not say where that is.
         forward: The same with the residuals that `backward` needs, in lists.
         backward: Function of the gradients of the results, the residuals and the arguments (as a
             list) to the gradients of the arguments.
-        plain: The same as `result`, differentiated as it is written.
+        plain: The same as `result`, differentiated by the backend.
 
     Returns:
         Function of the arguments to the results.
@@ -122,14 +120,14 @@ def with_gradient(
         values, residuals = forward(*arguments)
 
         def gradients(*found: Any) -> list:
-            # What gathers from a result hands back slices of a gradient.
+            # The gradient of a gather is `IndexedSlices`.
             return backward([tf.convert_to_tensor(g) for g in found], residuals, list(arguments))
 
         return values, gradients
 
-    # Read variables outside: what the function closes over would get no gradient.
+    # Variables are read outside: captured ones would get no gradient.
     def call(*arguments: Any) -> list:
-        if exporting():  # a model for a server has not even the operations of a gradient
+        if exporting():  # an export contains no operations of a gradient
             return result(*arguments)
         results = function(*(tf.convert_to_tensor(a) for a in arguments))
         return list(results) if isinstance(results, (list, tuple)) else [results]
@@ -165,29 +163,29 @@ def vjp(function: Callable, inputs: list, gradients: list) -> list:
 
 
 def compiled(function: Callable) -> Callable:
-    """`function` as it is; XLA compiles the loops alone, see `looped`."""
+    """The loop with all around it, compiled; on TensorFlow XLA compiles the loops alone."""
     return function
 
 
 def compiled_by_xla(function: Callable) -> Callable:
     """`function`, compiled by XLA at the first call for each set of shapes."""
-    # TensorFlow warns of much retracing by the code of a function, which all layers share; of a
-    # partial function it looks at the object.
+    # TensorFlow warns of much retracing of one code object, which all layers share; a partial
+    # function counts by itself.
     own = functools.partial(function)
     program = tf.function(own, jit_compile=True, reduce_retracing=True, autograph=False)
 
-    # A tape would look into what `with_gradient` has given a gradient, and not get past XLA.
+    # A tape would look inside the function that has a custom gradient, and fail at XLA's program.
     @tf.custom_gradient
     def outside_the_tape(*arguments: Any) -> tuple:
         def refuse(*_: Any) -> None:
             if exporting():
                 raise UserError(
-                    "a function that was traced before it is exported holds code of XLA: build the "
-                    "recurrent layers with `jit_compile=False`"
+                    "a function traced before its export contains code compiled by XLA: build the "
+                    "recurrent layers with `jit_compile=False`."
                 )
             raise UserError(
                 "second-order gradients are not supported where XLA compiles the recurrence: "
-                "give the layer `jit_compile=False`"
+                "build the layer with `jit_compile=False`."
             )
 
         return program(*tf.nest.map_structure(tf.stop_gradient, arguments)), refuse
@@ -212,14 +210,14 @@ def single_step(inference: Callable, cell: Any, xla: bool) -> Callable:
         key = tuple((*value.shape, value.dtype) for value in flat)
         if key not in traced:
             traced[key] = program.get_concrete_function(flat[0], flat[1:])
-        # The public call of a trace checks again what the key says already.
+        # The public call of a trace would check the arguments again.
         return traced[key]._call_flat(flat, traced[key].captured_inputs)
 
     return run
 
 
 def from_numpy(values: Any, dtype: str) -> Any:
-    """What `single_step` takes for an array, or for nested lists of numbers."""
+    """An array, or nested lists of numbers, as `single_step` takes it."""
     return tf.convert_to_tensor(np.asarray(values, tf.as_dtype(dtype).as_numpy_dtype))
 
 
@@ -227,8 +225,8 @@ def from_numpy(values: Any, dtype: str) -> Any:
 MOST_PARTS = 8
 
 
-def parts_side_by_side() -> int:
-    """Into how many parts a batch is split: one for each core, as far as they run side by side."""
+def default_parts() -> int:
+    """The default number of parts of a batch: one for each core, as they run in parallel."""
     if tf.executing_eagerly() or accelerated():
         return 1
     cores = tf.config.threading.get_inter_op_parallelism_threads() or available_cores()
@@ -240,7 +238,7 @@ def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
 
     There are at most `parts`, with at least `least` rows each. Where the number of rows is unknown,
     there are exactly `parts`, the last of them empty where there are too few rows. TensorFlow runs
-    side by side what does not depend on each other.
+    independent parts in parallel.
     """
     rows = tensors[0].shape[axis]
     if rows is not None:
@@ -256,70 +254,21 @@ def split(tensors: list, parts: int, least: int, axis: int = 0) -> list:
 
 
 def accelerated() -> bool:
-    """Whether there is a device that is faster than the processor."""
+    """Whether there is an accelerator."""
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
-def _callers() -> Iterator[types.FrameType]:
-    """The functions that are running: TensorFlow and Keras say no other way what they trace for."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _compiled_whole() -> bool:
-    """Whether XLA compiles the whole function that is being traced, so that it knows the length."""
-    functions = (frame.f_locals.get("self") for frame in _callers())
-    return any(getattr(function, "_jit_compile", None) is True for function in functions)
-
-
-_as_exported = contextvars.ContextVar("as_exported", default=False)
-
-
-@contextlib.contextmanager
-def as_exported() -> Iterator[None]:
-    """In the block, recurrences run as in a SavedModel: without XLA, the batch in one part.
-
-    TensorFlow has no public name for the context of `tf.saved_model.save`, and it would not do: the
-    same graphs are also traced before they are saved, for expected outputs and for converters.
-    """
-    token = _as_exported.set(True)
-    try:
-        yield
-    finally:
-        _as_exported.reset(token)
-
-
 def processors() -> tuple[int, bool]:
-    """See `torch.processors`; the persistent kernel is not for TensorFlow."""
+    """See `torch.processors`; TensorFlow has no persistent kernel."""
     return 0, True
 
 
-def cuts_slowly() -> bool:
-    """See `jax.cuts_slowly`."""
+def splits_slowly() -> bool:
+    """See `jax.splits_slowly`."""
     return False
-
-
-def exporting(batch: int | None = 1) -> bool:
-    """Whether the graph that is being traced is one for a SavedModel.
-
-    A function may be traced before it is saved, too. Such a one takes a batch of any size; where
-    neither a trainer of Keras runs nor a tape records, it is taken for one.
-    """
-    if _as_exported.get():
-        return True
-    if tf.executing_eagerly():
-        return False
-    names = {frame.f_globals.get("__name__", "") for frame in _callers()}
-    if any("saved_model" in name for name in names):
-        return True
-    if batch is not None or record.could_possibly_record():
-        return False
-    return not any(name.startswith("keras.src.backend.tensorflow.trainer") for name in names)
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """In the block, what the backend says of a custom gradient that it cannot use is explained."""
+    """See `jax.explained`."""
     yield

@@ -194,6 +194,27 @@ def test_normalized_step_does_not_depend_on_the_scale_of_its_kernels():
     same(*found, 1e-4)  # up to the small number beside the variance
 
 
+# Activations that are layers
+
+
+@pytest.mark.parametrize("family", FAMILY)
+def test_the_weights_of_activations_train_and_are_saved(family, tmp_path):
+    """One set for phi and one for the gates, whatever the depth."""
+    layer = FAMILY[family](
+        activation=keras.layers.PReLU("ones"), recurrent_activation=keras.layers.PReLU("ones")
+    )
+    model = keras.Sequential([keras.Input((None, D)), layer, keras.layers.Dense(1)])
+    before = [to_numpy(w) for w in layer.trainable_weights if w.path.endswith("alpha")]
+    assert [w.shape for w in before] == [(H,), (H,)]
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x = sequences()
+    model.fit(x, np.ones((3, 1)), epochs=2, verbose=0)
+    after = [to_numpy(w) for w in layer.trainable_weights if w.path.endswith("alpha")]
+    assert all((a != b).any() for a, b in zip(after, before, strict=True))
+    model.save(tmp_path / "model.keras")
+    same(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
 # Mistakes
 
 

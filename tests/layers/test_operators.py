@@ -100,6 +100,9 @@ MAKE = {
         for name, activation in ACTIVATIONS.items()
     },
     "layer norm": lambda **o: kdr.DeepTransitionRNN(H, (4,), True, normalization="layer", **o),
+    "gated prelu": lambda **o: kdr.DeepTransitionGRU(
+        H, depth=2, activation=keras.layers.PReLU(), **o
+    ),
 }
 
 
@@ -281,7 +284,7 @@ def test_forward_mode_of_jax():
     x = jax.numpy.asarray(sequences())
     layer = kdr.DeepTransitionRNN(H)
     layer(x)
-    with pytest.raises(UserError, match="forward-mode .* needs a layer with `unroll=True`"):
+    with pytest.raises(UserError, match="forward-mode .* is only supported with `unroll=True`"):
         jax.jvp(layer, (x,), (x,))
     unrolled = kdr.DeepTransitionRNN(H, unroll=True)
     unrolled(x)
@@ -329,7 +332,7 @@ def test_fast_dropout_in_float16(activation, rate):
 
 def test_gradient_of_zoneout_in_inference(monkeypatch):
     """Where the state is not the value of a map, though the step returns one."""
-    monkeypatch.setattr("test_recurrence.loss_of", in_inference)
+    monkeypatch.setattr("loops.loss_of", in_inference)
 
     def make():
         return kdr.DeepTransitionRNN(H, (4,), True, zoneout=0.3, **ALL)
@@ -347,7 +350,7 @@ def test_a_simplified_step_computes_the_same():
     import torch
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from keras_deep_rnn.recurrence.torch import simplify
+    from keras_deep_rnn.recurrence.fast_loop.torch_loop import simplify
 
     def step(u, w, p, b, half):
         z = torch.mm(u, w) + p + torch.zeros_like(p)

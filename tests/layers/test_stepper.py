@@ -12,7 +12,7 @@ from descriptors import sequences as drawn
 from keras import ops
 
 import keras_deep_rnn as kdr
-from keras_deep_rnn.layers.stepper import _KerasCall
+from keras_deep_rnn.layers.stepper.keras_call import KerasCall
 from keras_deep_rnn.utils.errors import UserError
 
 GATED = {
@@ -100,7 +100,7 @@ def agree(layer, x, states=None, atol=1e-6, stepper=None):
 
 
 def calls_keras(stepper):
-    return any(isinstance(function, _KerasCall) for function, *_ in stepper._program[0])
+    return any(isinstance(function, KerasCall) for function, *_ in stepper._program[0])
 
 
 @pytest.mark.parametrize("network", EVERY, ids=str)
@@ -279,8 +279,8 @@ def local_operator():
 
 
 class PlusCall(kdr.layers.Plus):
-    def call(self, inputs, kept=None, dropped=None):
-        return super().call(inputs, kept, dropped)
+    def call(self, inputs, keep_mask=None, recurrent_mask=None):
+        return super().call(inputs, keep_mask, recurrent_mask)
 
 
 def any_layer():

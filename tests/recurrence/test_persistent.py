@@ -174,11 +174,11 @@ def launch_programs(kernel, inputs, outputs, sizes, layout, constants):
 
 @on_torch
 @pytest.mark.parametrize(
-    ("widths", "fed", "masked"),
+    ("widths", "receives_input", "masked"),
     [((40, 40), (True, False), False), ((20, 50, 33), (True, True, True), True)],
     ids=str,
 )
-def test_programs_side_by_side(widths, fed, masked):
+def test_programs_side_by_side(widths, receives_input, masked):
     """Columns and rows of several programs, which hand on what the others wait for."""
     pytest.importorskip("triton")
     import torch
@@ -189,39 +189,39 @@ def test_programs_side_by_side(widths, fed, masked):
         return torch.tensor(rng.normal(size=shape) / shape[0] ** 0.5, dtype=torch.float32)
 
     T, B, L, H = 3, 18, len(widths), widths[-1]
-    chain = persistent.Chain(widths, ("tanh",) * L, fed, True)
+    chain = persistent.Chain(widths, ("tanh",) * L, receives_input, True)
     layout = persistent.layout(chain, B, "float32", PROCESSORS, True)
     layout = dataclasses.replace(layout, PRECISION="interpreted")
     kernels = [
         [tensor(widths[i - 1], n), *([tensor(H, n)] if i else [])] for i, n in enumerate(widths)
     ]
-    projections = [tensor(T, B, n).requires_grad_() for n, x in zip(widths, fed) if x]
-    biases = [[] if x else [tensor(n)] for n, x in zip(widths, fed)]
-    keep = [torch.tensor(rng.random((T, B, 1)) > 0.3).float()] if masked else []
+    projections = [tensor(T, B, n).requires_grad_() for n, x in zip(widths, receives_input) if x]
+    biases = [[] if x else [tensor(n)] for n, x in zip(widths, receives_input)]
+    masks = [torch.tensor(rng.random((T, B, 1)) > 0.3).float()] if masked else []
     first, gradient = tensor(B, H).requires_grad_(), tensor(T, B, H)
 
     h, states = first, []
     for t in range(T):
         a, rest = h, iter(projections)
         for i in range(L):
-            p = next(rest)[t] if fed[i] else biases[i][0]
+            p = next(rest)[t] if receives_input[i] else biases[i][0]
             z = a @ kernels[i][0] + p
             a = torch.tanh(z + h @ kernels[i][1] if i else z)
-        h = torch.where(keep[0][t] > 0, a, h) if masked else a
+        h = torch.where(masks[0][t] > 0, a, h) if masked else a
         states.append(h)
     expected = torch.stack(states)
     expected.backward(gradient)
 
     with torch.no_grad():
         found, *values = persistent.forward(
-            launch_programs, layout, projections, first, keep, [kernels, biases]
+            launch_programs, layout, projections, first, masks, [kernels, biases]
         )
         d_first, dz = persistent.backward(
-            launch_programs, layout, gradient, [*values, found], keep, kernels
+            launch_programs, layout, gradient, [*values, found], masks, kernels
         )
     np.testing.assert_allclose(found, expected.detach(), atol=1e-5)
     np.testing.assert_allclose(d_first, first.grad, atol=1e-5)
-    for d, p in zip([d for d, x in zip(dz, fed) if x], projections):
+    for d, p in zip([d for d, x in zip(dz, receives_input) if x], projections):
         np.testing.assert_allclose(d, p.grad, atol=1e-5)
 
 
@@ -234,7 +234,9 @@ from keras_deep_rnn.recurrence import kernels, persistent
 for kernel, dtype, widths, exact in {cases}:
     chain = persistent.Chain(widths, ("tanh",) * len(widths), (True,) * len(widths), True)
     layout = persistent.layout(chain, 16, dtype, 132, exact)
-    constants = {{"MASKED": True, **({{"FED": chain.fed}} if kernel == "forward" else {{}})}}
+    constants = {{"MASKED": True}}
+    if kernel == "forward":
+        constants["RECEIVES_INPUT"] = chain.receives_input
     _, constants = persistent.constants_of(16, layout, constants)
     how = {{name: constants.pop(name) for name in ("num_warps", "num_stages")}}
     function = getattr(kernels, kernel)
@@ -243,7 +245,7 @@ for kernel, dtype, widths, exact in {cases}:
     signature = {{
         name: "constexpr" if name in constants
         else "i32" if name in ("T", "B")
-        else "*fp32" if name == "keep"
+        else "*fp32" if name == "mask"
         else "*" + (bit if name in bits else number)
         for name in function.arg_names
     }}

@@ -28,7 +28,7 @@ from loops import (
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn.recurrence import Loop, backend
-from keras_deep_rnn.recurrence.fast_loop import SLOPES
+from keras_deep_rnn.recurrence.affine import SLOPES
 from keras_deep_rnn.utils.errors import UserError
 
 BACKEND = keras.backend.backend()
