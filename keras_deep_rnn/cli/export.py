@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..utils.backend import start_backend
-from ..utils.errors import UserError, argument_is
+from ..utils.errors import NOTHING, ArgumentError, UserError, argument_is
 from .console import show_table
 from .options import argument, flag, path, text, whole
 
@@ -84,10 +84,10 @@ def _export(model: str, out: Path | None, target: str, options: dict[str, Any]) 
 
     if Path(model).suffix != ".keras":
         if "probabilities" in options:
-            raise UserError("`probabilities` must be left out for a run, which knows them.")
+            raise ArgumentError("probabilities", "left out for a run, which knows them")
         return export_run(model, out, target=target, **options)
     if out is None:
-        raise UserError("`out` must be the folder of the versions of a .keras file, got nothing.")
+        raise ArgumentError("out", "the folder of the versions of a .keras file", NOTHING)
     export = exporter(target)
     typer.echo(f"Loading {model} with safe_mode=True: Python code in it is refused")
     return export(load_keras_file(model), out, **options)

@@ -7,7 +7,6 @@ without a default must be given.
 """
 
 import glob
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,12 +47,6 @@ class Command(typer.core.TyperCommand):
             if name is None:
                 raise
             raise UserError(error.message(name)) from error
-        except UserError as error:
-            raise UserError(self._as_typed(str(error))) from error
-
-    def _as_typed(self, message: str) -> str:
-        names = self._typed_names()
-        return re.sub(r"^`(\w+)(\[\d+\])?`", lambda found: names.get(found[1], found[0]), message)
 
     def _typed_names(self) -> dict[str | None, str]:
         return {parameter.name: _typed(parameter) for parameter in self.params}

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from ..utils.backend import start_backend
-from ..utils.errors import UserError, argument_is
+from ..utils.errors import ArgumentError, Words, argument_is
 from .options import argument, real, text, whole
 
 AN_EXPORT = "Folder of an export, or of one of its versions."
@@ -31,10 +31,10 @@ def serve(
     """Serves an export over gRPC and REST, as TF Serving would: for development and tests."""
     for option, value in (("port", port), ("rest_port", rest_port)):
         if not 0 <= value <= 65535:
-            raise UserError(f"`{option}` must be from 0 to 65535, got {value}.")
+            raise ArgumentError(option, "from 0 to 65535", Words(value))
     for option, value in (("threads", threads), ("max_megabytes", max_megabytes)):
         if value is not None and value < 1:
-            raise UserError(f"`{option}` must be a positive integer, got {value}.")
+            raise ArgumentError(option, "a positive integer", Words(value))
     start_backend()
     from ..export.testing_server.server import serve as run
 

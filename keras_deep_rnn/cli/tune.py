@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ..utils.backend import start_backend
-from ..utils.errors import UserError, argument_is
+from ..utils.errors import ArgumentError, Words, argument_is
 from .console import say, show_json, show_table
 from .options import JSON, Command, argument, flag, path, real, text, whole
 
@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Searches on this machine, with worker processes on cores or GPUs of their own."""
     if workers is not None and workers < 1:
-        raise UserError(f"`workers` must be a positive integer, got {workers}.")
+        raise ArgumentError("workers", "a positive integer", Words(workers))
     _lead(job, workers=workers, resume=resume, overwrite=overwrite)
 
 
@@ -143,7 +143,7 @@ def export(
     project, _, trials = _search(job)
     best = best_of(trials)
     if best is None:
-        raise UserError(f"`job` must have a completed trial, {str(project.path)!r} has none yet.")
+        raise ArgumentError("job", "a search with a completed trial", str(project.path))
     start_backend()
     from ..export import export_run
 
@@ -173,7 +173,7 @@ def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
 
     project = Project(job if os.path.isdir(job) else Job.read(job).project)
     if not os.path.lexists(project.path):
-        raise UserError(f"`job` has no search yet, {str(project.path)!r} is not there.")
+        raise ArgumentError("job", "a search that has begun", str(project.path))
     return project, project.job(), project.trials()
 
 
@@ -191,7 +191,7 @@ def _show(search: "Job", trials: "list[Trial]", *, as_json: bool = False) -> Non
 
 def _check_positive(name: str, seconds: float) -> None:
     if not seconds > 0:
-        raise UserError(f"`{name}` must be a number above 0, got {seconds:g}.")
+        raise ArgumentError(name, "a number above 0", Words(f"{seconds:g}"))
 
 
 def _pin(cores: str) -> None:
@@ -199,10 +199,10 @@ def _pin(cores: str) -> None:
     try:
         os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
     except AttributeError:
-        raise UserError("`cores` must be left out: this system cannot pin processes.") from None
+        raise ArgumentError("cores", "left out: this system cannot pin processes") from None
     except (ValueError, OSError):
-        raise UserError(
-            f"`cores` must be numbers of cores of this machine, such as 0,1; got {cores!r}."
+        raise ArgumentError(
+            "cores", "numbers of cores of this machine, such as 0,1", cores
         ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number, positive_integer
 from ..utils.validation import seed as check_seed
 
@@ -57,7 +57,7 @@ class SparseInitializer(keras.initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         shape = tuple(shape)
         if len(shape) != 2:
-            raise UserError(f"`shape` must be (inputs, units), got {shape}.")
+            raise ArgumentError("shape", "(inputs, units)", Words(shape))
         # NumPy instead of the backend: the same kernel on every backend.
         draw = np.random.default_rng(self._seed)
         order = draw.random(shape).argsort(axis=0).argsort(axis=0)

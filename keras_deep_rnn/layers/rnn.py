@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from ..recurrence import Loop, backend, warn_if_slow
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, UserError, Words
 from ..utils.keras_compat import autocast
 from ..utils.validation import CHECKS, flag
 from .carried_state import CarriedState
@@ -143,9 +143,10 @@ class DeepRNN(Configured, keras.layers.RNN):
             # Layers with arguments of their own have given these to the cell that they made.
             extra = [n for n, v in of_cell.items() if v] if "plus" in self.arguments() else []
             if extra:
-                raise UserError(
-                    f"`{extra[0]}` must be given to the {type(cell).__name__}, got "
-                    f"{of_cell[extra[0]]!r} beside it."
+                raise ArgumentError(
+                    extra[0],
+                    f"given to the {type(cell).__name__}",
+                    Words(f"{of_cell[extra[0]]!r} beside it"),
                 )
         else:
             # A path that is the same in every process.
@@ -285,13 +286,13 @@ class DeepRNN(Configured, keras.layers.RNN):
             raise UserError("`step` goes forwards, but the layer has `go_backwards=True`.")
         shape = shape_of(x_t)
         if len(shape) != 2:
-            raise UserError(f"`x_t` must have shape (B, D), got {shape}.")
+            raise ArgumentError("x_t", "shape (B, D)", Words(shape), verb="have")
         if not self.built and self.stateful:
             raise UserError("`step` needs a layer with `stateful=True` built, with its batch size.")
         if not self.built:
             self.build((None, 1, shape[1]))
         if shape[1] != self._features:
-            raise UserError(f"`x_t` must have D = {self._features} features, got {shape}.")
+            raise ArgumentError("x_t", f"D = {self._features} features", Words(shape), verb="have")
         if isinstance(x_t, np.ndarray) or not ops.is_tensor(x_t):
             x_t = backend().from_numpy(x_t, self.compute_dtype)
         if states is None:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..utils.errors import UserError
+from ..utils.errors import ArgumentError, UserError, Words
 
 
 def shape_of(value: Any) -> tuple:
@@ -40,22 +40,26 @@ def check_call(
     if mask is not None and (
         len(shape_of(mask)) != 2 or any(_unequal(a, b) for a, b in zip(shape_of(mask), shape))
     ):
-        raise UserError(f"`mask` must have shape (B, T) = {shape[:2]}, got {shape_of(mask)}.")
+        raise ArgumentError(
+            "mask", f"shape (B, T) = {shape[:2]}", Words(shape_of(mask)), verb="have"
+        )
     if initial_state is not None:
         states = keras.tree.flatten(initial_state)
         check_states("initial_state", states, layer.state_size, shape[0])
     elif layer.stateful and layer.states is not None:
         batch = layer.states[0].shape[0]
         if _unequal(batch, shape[0]):
-            raise UserError(
-                f"`sequences` must have the batch size of the carried states, {batch}, got "
-                f"{shape[0]}."
+            raise ArgumentError(
+                "sequences",
+                f"the batch size of the carried states, {batch}",
+                Words(shape[0]),
+                verb="have",
             )
     if reset is not None and (
         _unequal(shape_of(reset)[0], shape[0]) or shape_of(reset)[1:] not in ((), (1,))
     ):
-        raise UserError(
-            f"`reset` must have shape (B, 1) or (B,), B = {shape[0]}, got {shape_of(reset)}."
+        raise ArgumentError(
+            "reset", f"shape (B, 1) or (B,), B = {shape[0]}", Words(shape_of(reset)), verb="have"
         )
 
 
@@ -67,11 +71,13 @@ def check_sequences(layer: Any, shape: Sequence) -> None:
     """
     shape = tuple(shape)
     if len(shape) != 3:
-        raise UserError(f"`sequences` must have shape (B, T, D), got {shape}.")
+        raise ArgumentError("sequences", "shape (B, T, D)", Words(shape), verb="have")
     if shape[1] == 0:
-        raise UserError(f"`sequences` must have at least one time step, got shape {shape}.")
+        raise ArgumentError(
+            "sequences", "at least one time step", Words(f"shape {shape}"), verb="have"
+        )
     if shape[2] is None:
-        raise UserError(f"`sequences` must have a known number of features D, got {shape}.")
+        raise ArgumentError("sequences", "a known number of features D", Words(shape), verb="have")
     if layer.unroll and shape[1] is None:
         raise UserError(
             "`unroll=True` needs a known number of time steps: give it in the model's input, "
@@ -87,8 +93,8 @@ def check_states(name: str, states: Any, widths: Sequence[int], batch: int | Non
     """
     if not isinstance(states, (list, tuple)) or len(states) != len(widths):
         got = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
-        raise UserError(f"`{name}` must have {len(widths)} tensor(s), got {got}.")
+        raise ArgumentError(name, f"{len(widths)} tensor(s)", Words(got), verb="have")
     for state, width in zip(states, widths):
         expected, got = (batch, width), shape_of(state)
         if len(got) != 2 or any(_unequal(*sizes) for sizes in zip(got, expected)):
-            raise UserError(f"`{name}` must have shape (B, H) = {expected}, got {got}.")
+            raise ArgumentError(name, f"shape (B, H) = {expected}", Words(got), verb="have")

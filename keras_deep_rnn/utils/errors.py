@@ -110,8 +110,6 @@ def argument_is(inner: str, outer: str) -> Iterator[None]:
         if error.argument != inner:
             raise
         raise error.about(outer) from error
-    except UserError as error:
-        raise UserError(str(error).replace(f"`{inner}`", f"`{outer}`", 1)) from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from keras import ops
 
 from ... import recurrence
 from ...recurrence import DEFAULT_LOOP, Loop
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import CHECKS
 from ..operators import Operator, Predict
 from ..operators.operator import apply_zoneout, at_all_steps
@@ -78,9 +78,10 @@ class DeepRNNCell(Cell):
         if state_size is None:
             state_size = getattr(self.plus, "state_size", getattr(self.plus, "units", None))
             if state_size is None:
-                raise UserError(
-                    "`state_size` must be given where `plus` has neither `state_size` nor "
-                    f"`units`, got {type(self.plus).__name__}."
+                raise ArgumentError(
+                    "state_size",
+                    "given where `plus` has neither `state_size` nor `units`",
+                    Words(type(self.plus).__name__),
                 )
         self.state_size = CHECKS["state_size"]("state_size", state_size)
         self.dropout = CHECKS["dropout"]("dropout", dropout)
@@ -92,9 +93,10 @@ class DeepRNNCell(Cell):
         )
         self.seed = CHECKS["seed"]("seed", seed)
         if self.dropout and getattr(self.plus, "num_tokens", None) and not self._has_maps:
-            raise UserError(
-                "`dropout` must be 0 with the `num_tokens` of a `plus` that is no `Operator` or "
-                f"has its own `call`, got {dropout} with a {type(self.plus).__name__}."
+            raise ArgumentError(
+                "dropout",
+                "0 with the `num_tokens` of a `plus` that is no `Operator` or has its own `call`",
+                Words(f"{dropout} with a {type(self.plus).__name__}"),
             )
         self.autocast = self.autocast and self.input_tokens is None
         self.seed_generator = keras.random.SeedGenerator(self.seed)
@@ -119,11 +121,13 @@ class DeepRNNCell(Cell):
         new = as_list(self.plus([x, *states]))
         if [tuple(state.shape) for state in new] != shapes:
             expected = ", ".join(f"(B, {width})" for _, width in shapes)
-            raise UserError(f"`plus` must give the shape of h, {expected}, got {new[0].shape}.")
+            raise ArgumentError(
+                "plus", f"the shape of h, {expected}", Words(new[0].shape), verb="give"
+            )
         if self.predict is not None:
             y = self.predict(states[0])
             if len(y.shape) != 2:
-                raise UserError(f"`predict` must give y of shape (B, units), got {y.shape}.")
+                raise ArgumentError("predict", "y of shape (B, units)", Words(y.shape), verb="give")
             self._output_width = y.shape[-1]
         if self.learn_initial_state:
             for k, (_, width) in enumerate(shapes):

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from ...recurrence import Affine
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import CHECKS
 from ..cells import DeepRNNCell
 from ..operators import Operator
@@ -41,9 +41,10 @@ class FastDropoutPlus(Operator):
         self.dropout = CHECKS["dropout"]("dropout", dropout)
         self.recurrent_dropout = CHECKS["recurrent_dropout"]("recurrent_dropout", recurrent_dropout)
         if isinstance(self.activation, keras.layers.Layer):
-            raise UserError(
-                "`activation` must be a function of one number for fast dropout, "
-                f"got a {type(self.activation).__name__}."
+            raise ArgumentError(
+                "activation",
+                "a function of one number for fast dropout",
+                Words(f"a {type(self.activation).__name__}"),
             )
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.validation import CHECKS
 from ..operators import Operator
 from ..options import Described, OperatorOptions, set_untracked
@@ -33,7 +33,9 @@ class GatedPlus(Operator):
         set_untracked(self, "recurrent_activation", gate)
         for name in ("activation", "recurrent_activation"):
             if hasattr(getattr(self, name), "pieces"):
-                raise UserError(f"`{name}` must keep the width of a gated unit, got maxout or Lp.")
+                raise ArgumentError(
+                    name, "the width of a gated unit", Words("maxout or Lp"), verb="keep"
+                )
 
     def build(self, input_shape: Sequence) -> None:
         super().build(input_shape)

@@ -11,7 +11,7 @@ from ...recurrence import DEFAULT_LOOP, Affine, Loop, backend, persistent
 from ...recurrence.affine import AffineMap, affine_of
 from ...recurrence.fast_loop import Structure
 from ...recurrence.fast_loop.weight_gradients import time_distributed
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, Words
 from ...utils.keras_compat import autocast, sublayers
 from ...utils.validation import CHECKS, positive_integer
 from ..options import OperatorOptions, keras_options, set_untracked, weights_of
@@ -135,10 +135,10 @@ class Operator(AffineWeights):
     def build(self, input_shape: Sequence) -> None:
         features, *hidden = (shape[-1] for shape in input_shape)
         if hidden != self._widths:
-            raise UserError(f"`h` must have {self.units} units (`units`), got {hidden[0]}.")
+            raise ArgumentError("h", f"{self.units} units (`units`)", Words(hidden[0]), verb="have")
         if self.num_tokens:
             if features != 1:
-                raise UserError(f"`x` must be one token a step with `num_tokens`, got {features}.")
+                raise ArgumentError("x", "one token a step with `num_tokens`", Words(features))
             features = self.num_tokens
         self._build_maps(self.build_input(features))
         if all(part.activation is not self.activation for part in self.affine_maps()):

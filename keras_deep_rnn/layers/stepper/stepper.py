@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, UserError, Words
 from ..cells import DeepRNNCell, StackedRNNCell
 from ..cells.base import state_widths
 from .keras_call import freeze, refusal
@@ -86,19 +86,21 @@ class Stepper:
     def __call__(self, x_t: Any, states: Sequence | None = None) -> tuple[np.ndarray, list]:
         x = np.asarray(x_t, self._dtype)
         if x.ndim != 2 or x.shape[1] != self._features:
-            raise UserError(f"`x_t` must have shape (B, D), D = {self._features}, got {x.shape}.")
+            raise ArgumentError(
+                "x_t", f"shape (B, D), D = {self._features}", Words(x.shape), verb="have"
+            )
         rows = x.shape[0]
         if states is None:
             states = [np.repeat(state, rows, axis=0) for state in self._first]
         if not isinstance(states, (list, tuple)) or len(states) != len(self._widths):
             got = len(states) if isinstance(states, (list, tuple)) else type(states).__name__
-            raise UserError(f"`states` must have {len(self._widths)} array(s), got {got}.")
+            raise ArgumentError("states", f"{len(self._widths)} array(s)", Words(got), verb="have")
         given = [x]
         for state, width in zip(states, self._widths):
             state = np.asarray(state, np.float32)
             if state.shape != (rows, width):
-                raise UserError(
-                    f"`states` must have shape (B, H) = {(rows, width)}, got {state.shape}."
+                raise ArgumentError(
+                    "states", f"shape (B, H) = {(rows, width)}", Words(state.shape), verb="have"
                 )
             given.append(state)
         y, *new = self._run(*given)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ...utils.errors import UserError
+from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.keras_compat import autocast, without_autocast
 from ..affine import AffineMap
 
@@ -42,9 +42,11 @@ class Structure:
 
         def affine(i: int, *us: Any) -> Any:
             if not 0 <= i < len(maps) or i in made:
-                raise UserError(
-                    f"`step` must use each of its {len(maps)} affine maps once, got number {i}"
-                    f"{' again' if i in made else ''}."
+                raise ArgumentError(
+                    "step",
+                    f"each of its {len(maps)} affine maps once",
+                    Words(f"number {i}{' again' if i in made else ''}"),
+                    verb="use",
                 )
             if len(us) != maps[i].sources:
                 raise UserError(
@@ -61,8 +63,8 @@ class Structure:
             before = [scope.get_current_value(variable) for variable in variables]
             new = step(affine, zeros)
         if len(made) != len(maps):
-            raise UserError(
-                f"`step` must use each of its {len(maps)} affine maps, got {len(made)}."
+            raise ArgumentError(
+                "step", f"each of its {len(maps)} affine maps", Words(len(made)), verb="use"
             )
         self.widths = widths
         self.order = list(made)
