@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from keras_deep_rnn.utils.errors import UserError
-from keras_deep_rnn.utils.files import one_line, replacing, write_json
+from keras_deep_rnn.utils.files import replacing, write_errors, write_json
 
 START = """
 import json, os, sys, threading
@@ -134,7 +134,7 @@ def test_folders_appear_whole_too(tmp_path):
         ),
     ],
 )
-def test_one_line(error, reason):
-    with pytest.raises(UserError) as caught, one_line("runs/a"):
+def test_write_errors_are_one_line(error, reason):
+    with pytest.raises(UserError) as caught, write_errors("runs/a"):
         raise error
     assert str(caught.value) == f"Cannot write 'runs/a': {reason}."

@@ -11,7 +11,16 @@ from pydantic.dataclasses import dataclass
 
 from ...data import catalogue
 from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
-from ...utils.fields import CONFIG, Count, Positive, PositiveInt, Seed, Text, fields_of, one_line
+from ...utils.fields import (
+    CONFIG,
+    Count,
+    Positive,
+    PositiveInt,
+    Seed,
+    Text,
+    fields_of,
+    with_argument_errors,
+)
 from ...utils.validation import one_of
 from ..space.space import SearchSpace
 from .job_checks import check_networks, check_plain, check_values
@@ -34,7 +43,7 @@ _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
 _KEPT = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
 
 
-@one_line
+@with_argument_errors
 @dataclass(frozen=True, config=CONFIG)
 class Job:
     """What to search, where, how and for how long.
