@@ -64,7 +64,9 @@ def export(
     options = {option: value for option, value in options.items() if value is not None}
     for option in options.keys() & OWN.keys():
         if target != OWN[option]:
-            raise UserError(f"`{option}` is only supported with --target {OWN[option]}.")
+            raise UserError(
+                f"--{option.replace('_', '-')} is only supported with --target {OWN[option]}."
+            )
     start_backend()
     if check is not None:
         from ..export import check_export

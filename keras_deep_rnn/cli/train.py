@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ..training.config import RUN, Settings
 from ..utils.backend import start_backend
 from ..utils.errors import UserError
-from ..utils.files import one_line
+from ..utils.files import write_errors
 from ..utils.text import with_tilde
 from .console import progress, say, show_results
 from .options import flag, path
@@ -77,7 +77,7 @@ def _default_folder(settings: Settings, overwrite: bool) -> Path:
     name, number = f"{data}-{settings.network}", 1
     while True:
         folder = Path("runs", name if number == 1 else f"{name}-{number}")
-        with one_line(folder), suppress(FileExistsError):
+        with write_errors(folder), suppress(FileExistsError):
             folder.mkdir(parents=True, exist_ok=overwrite)
             return folder
         number += 1

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..training.results import COLUMNS, COMMON, PRIMARY
-from ..utils.files import one_line, replacing
+from ..utils.files import replacing, write_errors
 from ..utils.types import PathLike
 from . import published, records
 from .experiment import Experiment, load
@@ -74,7 +74,7 @@ def write(results: PathLike, out: PathLike) -> list[Path]:
     """
     out = Path(out)
     folder = out.with_suffix("")
-    with one_line(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     found = {
         (task, network, recipe): records.read(results, f"{task}/{network}-{recipe}")

@@ -142,7 +142,9 @@ def cell_options(**options: Any) -> Any:
     """The options of a cell among those of a layer, which names it "cell"."""
     names = typing.get_type_hints(CellOptions)
     own = {name: value for name, value in options.items() if name in names}
-    return {**own, "name": "cell"}  # a path that is the same in every process
+    # Editors read the options of the weights from `weights_of`. The name makes a path that is the
+    # same in every process.
+    return {**weights_of(**options), **own, "name": "cell"}
 
 
 class Configured(keras.layers.Layer):

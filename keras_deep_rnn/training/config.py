@@ -24,7 +24,7 @@ from ..utils.fields import (
     Seed,
     Text,
     Widths,
-    one_line,
+    with_argument_errors,
 )
 from .networks import NETWORKS, default_sizes, sizes_of
 
@@ -109,7 +109,7 @@ def _setting(
     return Field(default=default, description=help, json_schema_extra=extra)
 
 
-@one_line
+@with_argument_errors
 @dataclass(frozen=True, config=CONFIG)
 class Settings:
     """Everything that decides what a training run does.

@@ -25,7 +25,7 @@ import keras
 
 from .. import __version__
 from ..utils.errors import ArgumentError, UserError, first_line
-from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
+from ..utils.files import PARTIAL, remove, replacing, write_errors, write_json
 from ..utils.types import PathLike
 from .config import Settings
 
@@ -90,7 +90,7 @@ class Run:
                     str(self.path),
                     ", which holds something else.",
                 )
-        with one_line(self.path):
+        with write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass

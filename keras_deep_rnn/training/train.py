@@ -11,7 +11,7 @@ import keras
 
 from .. import data
 from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
-from ..utils.files import PARTIAL, one_line, remove, replacing, write_json
+from ..utils.files import PARTIAL, remove, replacing, write_errors, write_json
 from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
@@ -265,7 +265,7 @@ def fit_and_measure(
         f"patience: {settings.patience} epochs"
     )
     # Keras ends the callbacks of a training that went through; this closes those of any other.
-    with contextlib.closing(history), contextlib.closing(shown), one_line(run / HISTORY):
+    with contextlib.closing(history), contextlib.closing(shown), write_errors(run / HISTORY):
         model.fit(
             training,
             validation_data=validation,

@@ -1,1 +1,1 @@
-"""What every part of the package uses."""
+"""Errors, checks, files and types that every part of the package uses."""

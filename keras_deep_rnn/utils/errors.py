@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one line that says what was expected and what came."""
+"""Errors that a user can act on: one line with the expected value and the actual one."""
 
 import contextlib
 import difflib
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-    """A mistake in what the user asked for, told in one line.
+    """A mistake in a user's input, as one line.
 
     The command line prints the line and exits with code 2; in Python it is an
     ordinary `ValueError`.
@@ -15,19 +15,19 @@ class UserError(ValueError):
 
 
 class DivergedError(RuntimeError):
-    """Training was stopped because its loss was no longer a number."""
+    """Training was stopped because its loss became infinite or not a number."""
 
 
 class Unreachable(ConnectionError):
-    """Nobody has answered a call. It may have been carried out all the same."""
+    """No answer to a call, which may have been carried out all the same."""
 
 
 class ServerError(UserError):
-    """The server has failed in a call, in one line; the traceback is where the server runs."""
+    """A call that failed in the server, as one line; the traceback is in the server's log."""
 
 
 class Words(str):
-    """What came, in words: shown as it is, where other values are shown as Python writes them."""
+    """Description of the actual value: shown as it is, other values by their `repr`."""
 
     __slots__ = ()
 
@@ -35,21 +35,21 @@ class Words(str):
         return str(self)
 
 
-NOTHING, UNSAID = Words("nothing"), Words("")
+NOTHING, _OMITTED = Words("nothing"), Words("")
 
 
 class ArgumentError(UserError):
     """A wrong value of an argument.
 
-    Whoever asks the user for the argument under another name, as the command line and the job file
-    do, takes the name from the error and shows its own.
+    The command line and the job file have other names for arguments: they show the error under
+    their own, with `message`.
 
     Args:
-        argument: Name of the argument; with an index or a key where the value inside is meant.
-        expected: What the value must be.
-        got: What came: the value itself, or `Words`; nothing is said of it unless it is given.
-        hint: The end of the line where it is more than a full stop: what to do about it.
-        verb: What stands before `expected`.
+        argument: Name of the argument, with an index or a key for a value inside of it.
+        expected: Description of a correct value.
+        got: The actual value, or its description as `Words`; left out of the line by default.
+        hint: End of the line in place of the full stop: how to mend it.
+        verb: Verb before `expected`.
 
     Example:
 
@@ -66,7 +66,7 @@ class ArgumentError(UserError):
         self,
         argument: str,
         expected: str,
-        got: object = UNSAID,
+        got: object = _OMITTED,
         hint: str = "",
         *,
         verb: str = "be",
@@ -79,13 +79,13 @@ class ArgumentError(UserError):
         return self.message()
 
     def message(self, name: str | None = None) -> str:
-        """The line, with another name for the argument."""
+        """The line of the error, by default with the argument's own name."""
         name = f"`{self.argument}`" if name is None else name
-        got = "" if self.got is UNSAID else f", got {self.got!r}"
+        got = "" if self.got is _OMITTED else f", got {self.got!r}"
         return f"{name} must {self.verb} {self.expected}{got}{self.hint or '.'}"
 
-    def about(self, argument: str) -> "ArgumentError":
-        """The same error about another argument."""
+    def renamed(self, argument: str) -> "ArgumentError":
+        """The same error under another name of the argument."""
         return ArgumentError(argument, self.expected, self.got, self.hint, verb=self.verb)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -95,7 +95,7 @@ class ArgumentError(UserError):
 
 @contextlib.contextmanager
 def argument_is(inner: str, outer: str) -> Iterator[None]:
-    """Errors about the argument `inner` of what is called become errors about the caller's `outer`.
+    """Renames the argument in errors: `inner` of the called function is `outer` of the caller.
 
     Example:
 
@@ -109,12 +109,12 @@ def argument_is(inner: str, outer: str) -> Iterator[None]:
     except ArgumentError as error:
         if error.argument != inner:
             raise
-        raise error.about(outer) from error
+        raise error.renamed(outer) from error
 
 
 @contextlib.contextmanager
 def within(section: str) -> Iterator[None]:
-    """Errors about an argument become errors about that key of a section.
+    """Renames the argument in errors to a key of a section.
 
     Example:
 
@@ -126,11 +126,11 @@ def within(section: str) -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        raise error.about(f"{section}.{error.argument}") from None
+        raise error.renamed(f"{section}.{error.argument}") from None
 
 
 def nearest(name: object, choices: Iterable[object]) -> str:
-    """The end of an error message that proposes the choice closest to `name`.
+    """Hint of an error message with the choice closest to `name`, or "".
 
     Example:
 
@@ -144,7 +144,7 @@ def nearest(name: object, choices: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or the exception's name where it has none.
+    """First line of an exception's message, or its class name if the message is empty.
 
     Example:
 
@@ -158,7 +158,7 @@ def first_line(error: BaseException) -> str:
 
 
 def missing_extra(package: str | None, extra: str) -> UserError:
-    """The error for an optional dependency that is not installed.
+    """Error for an optional dependency that is not installed.
 
     Example:
 

@@ -1,7 +1,7 @@
-"""Settings as pydantic dataclasses: types of their fields, and errors of one line.
+"""Settings as pydantic dataclasses: types of their fields, and one-line errors.
 
-A field's type says in its description what a value must be; command line, job file and errors show
-the same words.
+The description of a field's type says what a value must be; command line, job file and errors show
+it.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ Widths: TypeAlias = Annotated[
     Field(min_length=1, description="a non-empty list of positive integers, such as 400,400"),
 ]
 
-# Values are taken as they are: "3" is no number, and True no 1.
+# Values are not converted: "3" is not a number, and True is not 1.
 CONFIG = pydantic.ConfigDict(
     strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
 )
@@ -44,15 +44,15 @@ Class = TypeVar("Class", bound=type)
 
 @dataclasses.dataclass(frozen=True)
 class FieldInfo:
-    """What is known of a field: its type without None, words for its values, help and more.
+    """Description of a field.
 
     Attributes:
         name: Name of the field.
-        type: Type of a value that is not None; its description is `expected`.
-        expected: What a value must be, in words.
-        default: Its default; `dataclasses.MISSING` where it is required.
-        help: One line about it.
-        extra: What the field says of itself beside that, as its JSON schema has it.
+        type: Type of its values, without None.
+        expected: Description of a valid value.
+        default: Default value; `dataclasses.MISSING` for a required field.
+        help: Help text, one line.
+        extra: The field's `json_schema_extra`.
     """
 
     name: str
@@ -63,10 +63,10 @@ class FieldInfo:
     extra: dict[str, Any]
 
     def check(self, value: Any) -> Any:
-        """`value` as the field's own type.
+        """Validates a value and returns it as the field's type.
 
         Raises:
-            ArgumentError: It is none.
+            ArgumentError: The value is not valid.
         """
         try:
             return TypeAdapter(self.type, config=CONFIG).validate_python(plain(value))
@@ -74,22 +74,22 @@ class FieldInfo:
             raise _wrong(self, error.errors()[0], value) from None
 
 
-def one_line(cls: Class) -> Class:
-    """Makes the constructor of a pydantic dataclass raise `ArgumentError`, of the first mistake.
+def with_argument_errors(cls: Class) -> Class:
+    """Makes the constructor of a pydantic dataclass raise `ArgumentError` for the first mistake.
 
-    NumPy's scalars and JSON's lists are taken for the numbers and tuples that they stand for.
+    It also takes NumPy scalars for numbers and lists for tuples.
     """
     build = cls.__init__
 
     @functools.wraps(build)
     def __init__(self: Any, *values: Any, **named: Any) -> None:
-        given = {**dict(zip(fields_of(cls), values, strict=False)), **named}
+        arguments = {**dict(zip(fields_of(cls), values, strict=False)), **named}
         try:
             build(self, *map(plain, values), **{name: plain(v) for name, v in named.items()})
         except pydantic.ValidationError as error:
             first = error.errors()[0]
-            own = first.get("ctx", {}).get("error")  # raised by a __post_init__
-            raise own or _argument_error(cls, first, given) from None
+            raised = first.get("ctx", {}).get("error")  # by a __post_init__
+            raise raised or _argument_error(cls, first, arguments) from None
 
     cls.__init__ = __init__
     return cls
@@ -97,26 +97,26 @@ def one_line(cls: Class) -> Class:
 
 @functools.cache
 def fields_of(cls: type) -> dict[str, FieldInfo]:
-    """{name: FieldInfo} of a pydantic dataclass."""
+    """Fields of a pydantic dataclass: {name: FieldInfo}."""
     types_ = typing.get_type_hints(cls, include_extras=True)
-    found = {}
+    fields = {}
     for name, field in cls.__pydantic_fields__.items():  # pyright: ignore[reportAttributeAccessIssue]
         type_ = _without_none(types_[name])
         default = dataclasses.MISSING if field.is_required() else field.default
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        found[name] = FieldInfo(
+        fields[name] = FieldInfo(
             name, type_, _expected(type_), default, field.description or "", dict(extra)
         )
-    return found
+    return fields
 
 
 def choices(type_: Any) -> tuple[Any, ...]:
-    """The values of a `Literal`; none of any other type."""
+    """Values of a `Literal`; () for any other type."""
     return typing.get_args(type_) if typing.get_origin(type_) is typing.Literal else ()
 
 
 def base(type_: Any) -> Any:
-    """The plain type below annotations: int, float, bool, str or tuple.
+    """Plain type of an annotated one: int, float, bool, str or tuple.
 
     Example:
 
@@ -131,7 +131,7 @@ def base(type_: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """NumPy's scalars as Python's, and lists as tuples."""
+    """Converts NumPy scalars to Python numbers, and lists to tuples."""
     if isinstance(value, (list, tuple)):
         return tuple(plain(part) for part in value)
     item = getattr(value, "item", None)
@@ -157,18 +157,18 @@ def _descriptions(type_: Any) -> Iterator[str]:
             yield description
 
 
-def _argument_error(cls: type, error: Any, given: dict[str, Any]) -> ArgumentError:
+def _argument_error(cls: type, error: Any, arguments: dict[str, Any]) -> ArgumentError:
     known, (name, *place) = fields_of(cls), error["loc"]
-    if isinstance(name, int):  # the place of an argument without a name
+    if isinstance(name, int):  # the index of a positional argument
         name = list(known)[name]
     if name not in known:
         hint = nearest(name, known)
         return ArgumentError(name, f"left out: {cls.__name__} has no such setting", hint=hint)
-    return _wrong(known[name], {**error, "loc": place}, given.get(name, NOTHING))
+    return _wrong(known[name], {**error, "loc": place}, arguments.get(name, NOTHING))
 
 
 def _wrong(field: FieldInfo, error: Any, got: Any) -> ArgumentError:
-    """The error of a field; of one of its values where the mistake lies there."""
+    """Error of a field, or of the element of its value that is not valid."""
     name, type_ = field.name, field.type
     for index in error["loc"]:
         if isinstance(index, int) and base(type_) is tuple:

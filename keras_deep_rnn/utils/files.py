@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes of files and folders, with one-line errors."""
 
 import contextlib
 import json
@@ -13,25 +13,25 @@ from typing import Any
 from .errors import UserError
 from .types import PathLike
 
-# What is being written lies here, beside its place; nothing ever reads it.
+# Folder of temporary files, beside the files that they become; nothing reads it.
 PARTIAL = ".partial"
 
 
 @contextlib.contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """Gives a temporary path to write to, which then takes the place of `path` in one step.
+    """Writes a file or folder atomically: to a temporary path, which then replaces `path`.
 
-    The temporary path has the same name, in a folder of its own under `.partial` beside
-    `path`. When the block fails or the process is killed, `path` is as it was before.
+    The temporary path has the same name, in its own folder under `.partial` beside `path`. If the
+    block fails or the process is killed, `path` is unchanged.
 
     Args:
-        path: File or folder to write. A folder must not exist.
+        path: File or folder to write. A folder must not exist yet.
 
     Yields:
-        The temporary path; nothing is there.
+        The temporary path, at which nothing exists.
 
     Raises:
-        UserError: The path cannot be written, with the system's reason (disk full, no permission).
+        UserError: The path cannot be written; with the system's reason, such as a full disk.
 
     Example:
 
@@ -46,7 +46,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     folder = path.parent / PARTIAL / secrets.token_hex(8)
     partial = folder / path.name
     try:
-        with one_line(path):
+        with write_errors(path):
             _make(folder)
             remove(partial)
             yield partial
@@ -58,7 +58,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 
 def _make(folder: Path) -> None:
-    """Makes a folder and the one around it, which others may be removing as it was empty."""
+    """Makes a folder and its parent, which another process may remove while it is empty."""
     for _ in range(100):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             folder.parent.mkdir(exist_ok=True)
@@ -69,8 +69,8 @@ def _make(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def one_line(path: PathLike) -> Iterator[None]:
-    """Turns what the system or HDF5 says about a write that failed into one line."""
+def write_errors(path: PathLike) -> Iterator[None]:
+    """Raises failed writes, of the system or of HDF5, as a one-line `UserError`."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -81,11 +81,11 @@ def one_line(path: PathLike) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str | None:
-    """The system's reason, as "No space left on device", or None if it is another error."""
+    """The system's reason, such as "No space left on device"; None for any other error."""
     number = getattr(error, "errno", None)
     if number:
         return os.strerror(number)
-    # HDF5 reports the system's error within several lines of its own.
+    # HDF5 wraps the system's error in several lines.
     text = " ".join(str(error).split())
     if "error message = '" in text:
         return text.split("error message = '")[1].split("'")[0]
@@ -93,7 +93,7 @@ def _reason(error: Exception) -> str | None:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder, if it is there."""
+    """Deletes a file or folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -101,7 +101,7 @@ def remove(path: Path) -> None:
 
 
 def write_json(path: PathLike, value: Any) -> None:
-    """Writes `value` as JSON, whole or not at all."""
+    """Writes `value` as JSON, atomically."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 

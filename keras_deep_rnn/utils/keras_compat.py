@@ -1,4 +1,4 @@
-"""Every reach past Keras's public interface, each with its reason."""
+"""Every use of Keras's private API, each with its reason."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import keras
 from keras.src.backend.common.variables import AutocastScope
 
-# `keras.layers.RNN` draws the masks of a cell before its loop only where the cell is of this class,
-# which Keras does not export: it is found among the parents of a cell that Keras does export.
+# `keras.layers.RNN` draws dropout masks before its loop only for cells of this class, which Keras
+# does not export: it is found among the base classes of an exported cell.
 _PARENTS = {parent.__name__: parent for parent in keras.layers.SimpleRNNCell.__mro__}
 if "DropoutRNNCell" not in _PARENTS:
     raise ImportError(f"keras-deep-rnn cannot work with the cells of Keras {keras.__version__}")
@@ -15,27 +15,27 @@ KerasDropoutCell = _PARENTS["DropoutRNNCell"]
 
 
 def autocast(dtype: str | None) -> contextlib.AbstractContextManager:
-    """In the block, variables are read in `dtype`, as in the call of a layer that computes in it.
+    """Casts variables to `dtype` in the block, as in the call of a layer with that compute dtype.
 
-    A backward pass runs after the layer's call has ended, and computes the layer's step again.
+    The backward pass recomputes the step after the layer's call has ended.
     """
     return AutocastScope(dtype)
 
 
 def without_autocast() -> contextlib.AbstractContextManager:
-    """In the block, variables are read in their own type."""
+    """Reads variables in their own dtype in the block."""
     return AutocastScope(None)
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """All layers inside of a layer, at any depth."""
+    """All sublayers of a layer, at any depth."""
     return list(layer._flatten_layers(include_self=False))
 
 
 def calls_before(results: list[keras.KerasTensor]) -> list:
-    """The calls of operations that symbolic results come from, each after those it needs.
+    """Nodes of the graph that symbolic outputs come from, in topological order.
 
-    Keras makes a model of them, but refuses two layers of one name.
+    A `keras.Model` of them would have them too, but refuses two layers with the same name.
     """
     ordered, seen = [], set()
     left = [r._keras_history for r in results if hasattr(r, "_keras_history")]
@@ -52,18 +52,18 @@ def calls_before(results: list[keras.KerasTensor]) -> list:
 
 @contextlib.contextmanager
 def without_new_calls(layer: keras.layers.Layer) -> Iterator[None]:
-    """After the block, a layer and those inside of it have forgotten its symbolic calls.
+    """Removes the symbolic calls in the block from a layer and its sublayers.
 
-    Keras keeps each with the layer, for good, and gives a layer that was called twice no `output`.
+    Keras stores every call with the layer, and a layer that was called twice has no `output`.
     """
-    kept = [
+    nodes_of_layers = [
         part
         for each in (layer, *sublayers(layer))
         for part in (each._inbound_nodes, each._outbound_nodes)
     ]
-    counts = [len(nodes) for nodes in kept]
+    counts = [len(nodes) for nodes in nodes_of_layers]
     try:
         yield
     finally:
-        for nodes, count in zip(kept, counts):
+        for nodes, count in zip(nodes_of_layers, counts):
             del nodes[count:]

@@ -1,4 +1,4 @@
-"""Addresses "HOST:PORT": how they are read, and whether one can be listened at."""
+"""Addresses "HOST:PORT": parsing, and a check that a server can bind to one."""
 
 import errno
 import os
@@ -9,10 +9,10 @@ from .errors import ArgumentError
 
 
 def check_address(address: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT", at which a server can listen now.
+    """Parses "HOST:PORT" and checks that a server can bind to it.
 
     Raises:
-        UserError: The address is malformed, in use or none of this machine.
+        UserError: The address is malformed, in use or not of this machine.
     """
     host, port = parse_address(address)
     _check_free(address, host, port)
@@ -20,7 +20,7 @@ def check_address(address: str) -> tuple[str, int]:
 
 
 def parse_address(address: str, lowest: int = 0) -> tuple[str, int]:
-    """Host and port of "HOST:PORT"; the host of IPv6 keeps its brackets."""
+    """Parses "HOST:PORT" into host and port; an IPv6 host keeps its brackets."""
     pattern = r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[A-Za-z0-9._-]+):(\d{1,5})"
     found = re.fullmatch(pattern, address, re.ASCII) if isinstance(address, str) else None
     if not found or not lowest <= int(found[2]) <= 65535:
@@ -33,10 +33,10 @@ def parse_address(address: str, lowest: int = 0) -> tuple[str, int]:
 
 
 def _check_free(address: str, host: str, port: int) -> None:
-    """Refuses an address that cannot be listened at, with the system's reason.
+    """Refuses an address that a server cannot bind to, with the system's reason.
 
-    gRPC tells its reasons on stderr alone, and listens at a part of the addresses of a name where
-    another program has the others.
+    gRPC prints the reason on stderr alone, and binds to some of a name's addresses if others are
+    in use.
     """
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)

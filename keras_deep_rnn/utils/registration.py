@@ -1,9 +1,8 @@
-"""When the layers register with Keras: once both are imported, in whichever order.
+"""Registration of the layers with Keras once both are imported, in either order.
 
-Keras finds the class of a saved layer among those that are registered; it imports no module that a
-file names. A program that only says `import keras_deep_rnn` before it loads a model must find the
-layers registered, and one that never imports Keras, such as a client of a server, must not wait
-for it.
+Keras looks up the class of a saved layer among the registered ones and imports no module for it. So
+`import keras_deep_rnn` must be enough to load a model; but a program that never imports Keras, such
+as a client of a server, must not wait for its import.
 """
 
 import contextlib

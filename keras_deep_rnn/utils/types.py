@@ -1,11 +1,11 @@
-"""Types that the annotations of several modules name."""
+"""Types in the annotations of several modules."""
 
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 PathLike: TypeAlias = str | os.PathLike[str]
-# A function that shows a line.
+# Called with one log line at a time.
 Log: TypeAlias = Callable[[str], object]
 # A tensor of the backend, or what Keras makes one of; no backend is imported to say which.
 Tensor: TypeAlias = Any

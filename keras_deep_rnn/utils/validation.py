@@ -1,6 +1,6 @@
-"""Checks of arguments: each gives the value in its own type, or raises a one-line `UserError`.
+"""Checks of arguments: each returns the value in its type or raises a one-line `ArgumentError`.
 
-Keras is imported where it is needed: a client of a server checks its arguments without it.
+Keras is imported inside the checks that need it: a client of a server checks without it.
 """
 
 import math
@@ -17,7 +17,7 @@ Check = Callable[[str, Any], Any]
 
 
 def positive_integer(name: str, value: Any) -> int:
-    """`value` as an int of at least 1, or a `UserError` that names the argument."""
+    """`value` as an int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ArgumentError(name, "a positive integer", value)
     return int(value)
@@ -33,7 +33,7 @@ def layer_sizes(name: str, value: Any) -> tuple[int, ...]:
 
 
 def rate(name: str, value: Any) -> float:
-    """`value` as a float in [0, 1): the share of units that dropout sets to zero."""
+    """`value` as a float in [0, 1): a dropout rate."""
     valid = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not valid or not 0 <= float(value) < 1:
         raise ArgumentError(name, "a number of at least 0 and below 1", value)
@@ -43,7 +43,7 @@ def rate(name: str, value: Any) -> float:
 def number(
     name: str, value: Any, *, above: float | None = None, least: float | None = None
 ) -> float:
-    """`value` as a finite float, larger than `above` or at least `least` where one is given."""
+    """`value` as a finite float, above `above` or at least `least`."""
     if above is not None:
         range_, low = f"above {above}", above
     else:
@@ -55,7 +55,7 @@ def number(
 
 
 def one_of(choices: Iterable) -> Check:
-    """A check that the value is among `choices`."""
+    """Makes a check that the value is among `choices`."""
 
     def check(name: str, value: Any) -> Any:
         if value not in choices:
@@ -75,7 +75,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def seed(name: str, value: Any) -> int | None:
-    """`value` as an int of 32 bits, or None for a seed drawn at random."""
+    """`value` as an unsigned 32-bit int, or None for a random seed."""
     if value is None:
         return None
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -84,13 +84,13 @@ def seed(name: str, value: Any) -> int | None:
     return int(value)
 
 
-def from_keras(place: str) -> Check:
-    """A check that resolves names, configs and objects as `keras.<place>.get` does."""
+def from_keras(module_name: str) -> Check:
+    """Makes a check that resolves names, configs and objects with `keras.<module>.get`."""
 
     def check(name: str, value: Any) -> Any:
         import keras
 
-        module = getattr(keras, place)
+        module = getattr(keras, module_name)
         if isinstance(value, dict) or value is None:
             return module.get(value)
         if isinstance(value, str):
@@ -110,7 +110,7 @@ def from_keras(place: str) -> Check:
 
 
 def keras_layer(name: str, value: Any) -> "keras.layers.Layer":
-    """`value` as a Keras layer; a config made by `keras.saving` is turned into its layer."""
+    """`value` as a Keras layer, deserialized from a config."""
     import keras
 
     if isinstance(value, dict):
@@ -121,31 +121,31 @@ def keras_layer(name: str, value: Any) -> "keras.layers.Layer":
 
 
 def cell_list(name: str, value: Any) -> list:
-    """`value` as a list of recurrent cells: things that have `call` and `state_size`."""
+    """`value` as a list of recurrent cells, which have `call` and `state_size`."""
     import keras
 
-    given = value if isinstance(value, (list, tuple)) else ()
+    items = value if isinstance(value, (list, tuple)) else ()
     load = keras.saving.deserialize_keras_object
-    cells = [load(cell) if isinstance(cell, dict) else cell for cell in given]
+    cells = [load(item) if isinstance(item, dict) else item for item in items]
     if not cells or not all(hasattr(c, "call") and hasattr(c, "state_size") for c in cells):
         raise ArgumentError(name, "a non-empty list of recurrent cells", value)
     return cells
 
 
 def layer_sizes_or_none(name: str, value: Any) -> tuple[int, ...] | None:
-    """`value` as a tuple of positive integers; None and () are None: no layers."""
+    """`value` as a tuple of positive integers; None for None and (): no layers."""
     return None if value is None or value in ((), []) else layer_sizes(name, value)
 
 
 def state_sizes(name: str, value: Any) -> int | list[int]:
-    """`value` as the width of the state, or the list of the widths of several."""
+    """`value` as the width of the state, or a list of widths."""
     if isinstance(value, (list, tuple)):
         return list(layer_sizes(name, value))
     return positive_integer(name, value)
 
 
 def optional(check: Check) -> Check:
-    """The same check, with None let through as it is."""
+    """Makes a check that accepts None too."""
     return lambda name, value: None if value is None else check(name, value)
 
 

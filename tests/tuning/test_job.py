@@ -1,4 +1,4 @@
-"""Job files: what they log, what they leave out, and one clear line for every mistake."""
+"""Job files: what they say, what they leave out, and one clear line for every mistake."""
 
 import dataclasses
 import datetime

@@ -9,14 +9,12 @@ import sys
 import pytest
 
 from keras_deep_rnn.utils.errors import UserError
-from keras_deep_rnn.utils.files import one_line, replacing, write_json
+from keras_deep_rnn.utils.files import replacing, write_errors, write_json
 
-# `deep-rnn` as the name of the program keeps Keras out.
 START = """
 import json, os, sys, threading
 from pathlib import Path
-sys.argv = ["deep-rnn"]
-from keras_deep_rnn.writing import replacing, write_json
+from keras_deep_rnn.utils.files import replacing, write_json
 folder = Path({folder!r})
 """
 MANY = """
@@ -26,7 +24,7 @@ def write(thread):
             write_json(folder / name, {{"n": n, "padding": "x" * 1000}})
             json.loads((folder / name).read_text())
 
-def kept(thread):
+def report_errors(thread):
     try:
         write(thread)
     except BaseException as error:
@@ -34,7 +32,7 @@ def kept(thread):
 
 print("ready", flush=True)
 sys.stdin.readline()
-threads = [threading.Thread(target=kept, args=(i,)) for i in range(4)]
+threads = [threading.Thread(target=report_errors, args=(i,)) for i in range(4)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -136,7 +134,7 @@ def test_folders_appear_whole_too(tmp_path):
         ),
     ],
 )
-def test_one_line(error, reason):
-    with pytest.raises(UserError) as told, one_line("runs/a"):
+def test_write_errors_are_one_line(error, reason):
+    with pytest.raises(UserError) as caught, write_errors("runs/a"):
         raise error
-    assert str(told.value) == f"Cannot write 'runs/a': {reason}."
+    assert str(caught.value) == f"Cannot write 'runs/a': {reason}."

@@ -11,7 +11,16 @@ from pydantic.dataclasses import dataclass
 
 from ...data import catalogue
 from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
-from ...utils.fields import CONFIG, Count, Positive, PositiveInt, Seed, Text, fields_of, one_line
+from ...utils.fields import (
+    CONFIG,
+    Count,
+    Positive,
+    PositiveInt,
+    Seed,
+    Text,
+    fields_of,
+    with_argument_errors,
+)
 from ...utils.validation import one_of
 from ..space.space import SearchSpace
 from .job_checks import check_networks, check_plain, check_values
@@ -34,7 +43,7 @@ _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
 _KEPT = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
 
 
-@one_line
+@with_argument_errors
 @dataclass(frozen=True, config=CONFIG)
 class Job:
     """What to search, where, how and for how long.
@@ -62,38 +71,42 @@ class Job:
     settings: Table = Field(
         default_factory=dict, description="Settings of a run that are not searched."
     )
-    data_path: Text | None = Field(None, description="Folder of files downloaded by hand.")
-    data_dir: Text | None = Field(None, description="Folder of prepared data.")
+    data_path: Text | None = Field(default=None, description="Folder of files downloaded by hand.")
+    data_dir: Text | None = Field(default=None, description="Folder of prepared data.")
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
-        "random", description="How the next trials are chosen."
+        default="random", description="How the next trials are chosen."
     )
     objective: Text | None = Field(
-        None, description="The validation result to minimize; that of the data if left out."
+        default=None, description="The validation result to minimize; that of the data if left out."
     )
     trials: Trials | None = Field(
-        None, description="Trials to finish; with hyperband the most, all of a pass if left out."
+        default=None,
+        description="Trials to finish; with hyperband the most, all of a pass if left out.",
     )
     epochs: PositiveInt | None = Field(
-        None, description="Largest number of epochs of a trial; that of the data if left out."
+        default=None,
+        description="Largest number of epochs of a trial; that of the data if left out.",
     )
     max_minutes: Positive | None = Field(
-        None, description="Minutes after which the search stops; it can go on later."
+        default=None, description="Minutes after which the search stops; it can go on later."
     )
-    seed: Seed = Field(1, description="Seed of the search and of its trials.")
-    budget: PositiveInt | None = Field(None, description="Number of parameters of every network.")
+    seed: Seed = Field(default=1, description="Seed of the search and of its trials.")
+    budget: PositiveInt | None = Field(
+        default=None, description="Number of parameters of every network."
+    )
     workers: PositiveInt | None = Field(
-        None, description="Processes; one for each available core if left out."
+        default=None, description="Processes; one for each available core if left out."
     )
     retries: Count = Field(
-        0, description="How often a trial that failed is tried again with another seed."
+        default=0, description="How often a trial that failed is tried again with another seed."
     )
     initial_points: PositiveInt | None = Field(
-        None,
+        default=None,
         description="Random trials with which a bayesian search begins; one for each searched "
         "value, at least five, if left out.",
     )
     factor: Factor | None = Field(
-        None,
+        default=None,
         description="What hyperband divides the trials and multiplies their epochs by; 3 if left "
         "out.",
     )

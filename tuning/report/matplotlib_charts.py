@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.plots import GREY, INK, ORANGE, require
-from ...utils.files import one_line, replacing
+from ...utils.files import replacing, write_errors
 from ..search.analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
 from ..search.project import REPORT
 from ..search.trial import Trial, best_of, score_of
@@ -84,7 +84,7 @@ def write_pictures(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tr
     equal, folder = compared(job, trials), Path(folder)
     if not equal:
         return []
-    with one_line(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     figures = {"depth.png": _depth_picture(job, equal), "size.png": _size_picture(job, equal)}
     for name, figure in figures.items():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...utils.files import finite, one_line, replacing, write_json
+from ...utils.files import finite, replacing, write_errors, write_json
 from ..search.analysis import solved
 from ..search.project import REPORT
 from ..search.summary import records, write_best
@@ -37,7 +37,7 @@ def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tria
     """
     folder, trials = Path(folder), sorted(trials, key=lambda trial: trial.id)
     report = folder / REPORT
-    with one_line(report):
+    with write_errors(report):
         report.mkdir(parents=True, exist_ok=True)
     _write_table(report / TABLE, job, trials)
     write_json(report / RECORDS, records(job, trials))

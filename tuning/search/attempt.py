@@ -15,7 +15,7 @@ from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
 from ...training.train import fit_and_measure
 from ...utils.errors import DivergedError, UserError, first_line
-from ...utils.files import one_line, remove
+from ...utils.files import remove, write_errors
 from .summary import train_command
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run_attempt(
     """
     began = time.monotonic()
     try:
-        with one_line(project / cast(str, trial.folder)):
+        with write_errors(project / cast(str, trial.folder)):
             metrics = _trained(trial, project, dataset, log)
     except Exception as error:
         if isinstance(error, UserError) and str(error).startswith("Cannot write "):

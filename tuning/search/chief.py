@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...training.run_folder import BACKUP
 from ...utils.errors import ArgumentError, UserError, first_line
-from ...utils.files import one_line, remove
+from ...utils.files import remove, write_errors
 from .oracles import Choice, Sampler
 from .summary import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial
@@ -315,7 +315,7 @@ class Chief:
         trial.attempt = self._project.next_attempt(trial.id)
         trial.folder = str(self._project.attempt_folder(trial.id, trial.attempt))
         # Also if this worker is never heard of again, nobody else gets this folder.
-        with one_line(self._project / trial.folder):
+        with write_errors(self._project / trial.folder):
             (self._project / trial.folder).mkdir(parents=True)
         trial.started = _now()
         self._hold(trial, worker)

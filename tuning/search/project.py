@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import ArgumentError, UserError, Words, missing_extra
-from ...utils.files import PARTIAL, one_line, remove
+from ...utils.files import PARTIAL, remove, write_errors
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import Trial
@@ -96,7 +96,7 @@ class Project:
     def _check_place(self) -> None:
         """Refuses a folder that holds something else than a search."""
         where = repr(str(self.path))
-        with one_line(self.path):
+        with write_errors(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise ArgumentError("project", "a folder", Words(f"the file {where}"))
             found = set(os.listdir(self.path)) if self.path.exists() else set()
@@ -125,11 +125,11 @@ class Project:
         except ImportError:
             raise missing_extra("filelock", "tuning") from None
         self._check_place()
-        with one_line(self.path):
+        with write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self / LOCK, thread_local=False)
         try:
-            with one_line(self / LOCK):
+            with write_errors(self / LOCK):
                 lock.acquire(timeout=0)
         except filelock.Timeout:
             line = f"Another process leads the search in {str(self.path)!r}."
@@ -158,7 +158,7 @@ class Project:
         if difference:
             expected = f"the one that began the search in {str(self.path)!r}"
             raise ArgumentError("job", expected, hint=f": {difference}.")
-        with one_line(self.path):
+        with write_errors(self.path):
             for name in (PARTIAL,) if resume else (*_REPLACED, PARTIAL):
                 remove(self / name)
             content = {"job": job.get_config(), "versions": versions()}
@@ -264,7 +264,7 @@ class Project:
             UserError: The id is none, or the folder cannot be written.
         """
         path = self._shown(worker_id)
-        with one_line(path.parent):
+        with write_errors(path.parent):
             path.parent.mkdir(exist_ok=True)
         write_to_disk(path, json.dumps({"nonce": nonce}) + "\n")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import keras
 
 from ...utils.errors import ArgumentError, Unreachable, UserError
-from ...utils.files import one_line
+from ...utils.files import write_errors
 from ..job.job import Job
 from .attempt import run_attempt
 from .project import Project, check_worker_id
@@ -129,7 +129,7 @@ class Worker:
         nonce = secrets.token_hex(8)
         try:
             self._client.token = self._project.token()
-            with one_line(self._project.path):
+            with write_errors(self._project.path):
                 self._project.show_shared(self.id, nonce)
         except UserError as error:
             raise UserError(
