@@ -4,7 +4,7 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -43,7 +43,7 @@ def say_aside(line: str) -> None:
     say(line, err=True)
 
 
-def progress(steps: Iterable[int], what: str) -> Generator[int]:
+def progress(steps: Iterable[int], what: str) -> Iterator[int]:
     """A bar for long work, on a terminal only; nothing of it stays."""
     from rich import progress as rich
     from rich.console import Console
