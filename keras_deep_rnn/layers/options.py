@@ -141,10 +141,9 @@ def keras_options(
 def cell_options(**options: Any) -> Any:
     """The options of a cell among those of a layer, which names it "cell"."""
     names = typing.get_type_hints(CellOptions)
-    own = {name: value for name, value in options.items() if name in names}
-    # Editors read the options of the weights from `weights_of`. The name makes a path that is the
-    # same in every process.
-    return {**weights_of(**options), **own, "name": "cell"}
+    weights = weights_of(**options)  # in whose signature editors find them
+    given = {name: {**options, **weights}[name] for name in options if name in names}
+    return {**given, "name": "cell"}  # a path that is the same in every process
 
 
 class Configured(keras.layers.Layer):
