@@ -1,4 +1,4 @@
-"""Every public network once: what the conformance tests iterate over."""
+"""Every public network once; the conformance tests iterate over them."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ import reference
 import keras_deep_rnn as kdr
 
 D, H = 3, 5
-# The options that go to each cell where a stack is made of cells.
+# The options of each cell where a stack is made of cells.
 OF_CELLS = (
     "dtype", "activation", "use_bias", "dropout", "recurrent_dropout", "zoneout", "seed",
 )  # fmt: skip
@@ -18,7 +18,7 @@ OF_CELLS = (
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A layer of the package, its cell, and how the paper's equations say the same."""
+    """A layer of the package, its cell, and the arguments of both."""
 
     name: str
     layer: type
@@ -123,11 +123,11 @@ NETWORKS = [
     _network("learned_start", "DeepTransitionLSTM", states=2, units=H, learn_initial_state=True),
 ]
 BY_NAME = {network.name: network for network in NETWORKS}
-# Where another backend has run them all: what the others hold too, in other sizes and options.
-HELD = ("deep_input", "dt", "dt_all", "dts", "do", "dot", "srnn", "srnn_residual")
+# Left out where another backend has run them all: the other networks cover them.
+COVERED = ("deep_input", "dt", "dt_all", "dts", "do", "dot", "srnn", "srnn_residual")
 if os.environ.get("KERAS_DEEP_RNN_TESTED"):
-    NETWORKS = [network for network in NETWORKS if network.name not in HELD]
-# Has no ⊕ of its own: its equations are held against what they stand for in test_fast_dropout.py.
+    NETWORKS = [network for network in NETWORKS if network.name not in COVERED]
+# Its equations are tested in test_fast_dropout.py.
 FAST_DROPOUT = _network(
     "fast_dropout", "FastDropoutRNN", states=2, units=H, dropout=0.2, recurrent_dropout=0.4
 )
@@ -156,7 +156,7 @@ def expected(layer, x, states=None, mask=None, weights=None, dropped=None):
     """Outputs, and the list of state sequences, of a layer of the package by the equations.
 
     Without `states` it starts where the layer does. `dropped` holds for each cell its dropout masks
-    of x, h(t-1) and what ▷ sees, or None.
+    of x, h(t-1) and the input of ▷, or None.
     """
     weights = layer.get_weights() if weights is None else weights
     weights = [np.asarray(w, "float64") for w in weights]
@@ -191,8 +191,8 @@ class Level:
 
     Attributes:
         start: The states before the first step.
-        step: Function of x(t), the list of states at t-1 and the factors of the units of h.
-        output: Function of h(t), as ▷ sees it.
+        step: Function of x(t), the list of states at t-1 and the recurrent dropout mask.
+        output: ▷, a function of h(t).
     """
 
     def __init__(self, cell, weights):
@@ -270,7 +270,7 @@ def _row(layer, levels, dropped, x, states, mask):
     skip = getattr(layer.cell, "skip", None)
     for level, (of_x, of_h, of_y) in zip(levels, dropped):
         own = [states.pop(0) for _ in level.start]
-        y, history = reference.over_time(
+        y, history = reference.run_sequence(
             lambda x, states, level=level, of_h=of_h: level.step(x, states, of_h),
             x * of_x,
             own,

@@ -1,4 +1,4 @@
-"""The fast loop held against the plain one: outputs, states and gradients.
+"""Comparison of the fast loop with the plain one: outputs, states and gradients.
 
 Two results are equal where their largest difference is at most 1e-5 of the largest magnitude, or
 1e-5 where that is below 1.
@@ -76,7 +76,7 @@ else:
         return run
 
 
-# Operation by operation, JAX compiles each for itself, which takes longer than the whole.
+# Eagerly, JAX compiles each operation by itself, which takes longer than the whole.
 USUAL = jitted if BACKEND == "jax" else lambda run: run
 
 
@@ -90,7 +90,7 @@ def loss_of(layer, x, states, mask):
 def differentiated_at(layer, x, states, mask=None, wrap=lambda run: run):
     """The results of the layer, and the gradients for x, for the first states and each weight.
 
-    `differentiated` makes the function of tensors that does it; `wrap` may compile that.
+    `wrap` may compile the function of `differentiated`.
     """
     tensors = [ops.convert_to_tensor(value) for value in (x, *states)]
     mask = None if mask is None else ops.convert_to_tensor(mask)
@@ -113,9 +113,9 @@ def same(found, expected, bound=1e-5):
 
 
 def both(make, x, mask=None, bound=1e-5, scale=0.4, wrap=USUAL):
-    """Holds the fast loop against the plain one; each in a new layer with the same weights.
+    """Compares the fast loop with the plain one, each in a new layer with the same weights.
 
-    `wrap` is for the fast loop; it stands against the plain one as it runs most quickly.
+    `wrap` applies to the fast loop; the plain one runs in the quickest way.
     """
 
     def results(wrap):

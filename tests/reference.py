@@ -1,11 +1,11 @@
-"""The papers' equations in NumPy: what every cell and layer is held against.
+"""The papers' equations in NumPy, the reference of every cell and layer.
 
 The networks of arXiv:1312.6026, recurrent highway networks (arXiv:1607.03474), deep transitions of
 GRU (arXiv:1707.07631) and LSTM steps, layer normalization (arXiv:1607.06450) and zoneout
 (arXiv:1606.01305).
 
 Row vectors, one sequence of `x` (T, D) at a time, weights as the lists that `get_weights()` gives.
-Recurrent dropout is a factor `of_h` of what enters a product with a recurrent kernel.
+Recurrent dropout is a mask `of_h` of the source of each recurrent kernel.
 """
 
 import numpy as np
@@ -161,8 +161,8 @@ def predict(h, layers, phi):
     return h
 
 
-def over_time(step, x, states, mask=None, output=lambda h: h, zero_output_for_mask=False):
-    """Runs `step(x(t), states)` over one sequence; a masked step keeps them, repeats the output.
+def run_sequence(step, x, states, mask=None, output=lambda h: h, zero_output_for_mask=False):
+    """Runs `step(x(t), states)` over one sequence; a masked step keeps the states and the output.
 
     Returns the outputs (T, ...), of the first state, and each state at every step, (T, H).
     """

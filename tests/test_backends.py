@@ -17,6 +17,7 @@ FILES = [
     "layers/test_gated_options.py",
     "layers/test_initializers.py",
     "layers/test_keras_contract.py",
+    "layers/test_learned_activation.py",
     "layers/test_operators.py",
     "layers/test_schedules.py",
     "layers/test_step.py",

@@ -91,7 +91,7 @@ def masks_of(cell, x, h):
 
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_against_the_equations(network):
-    """Masks on x, on h(t-1) in every arrow that it feeds, and on what ▷ sees."""
+    """Masks of x, of h(t-1) as the source of every kernel, and of the input of ▷."""
     layer, twin = (
         with_dropout(network, return_sequences=True, return_state_sequences=True) for _ in range(2)
     )

@@ -50,15 +50,15 @@ def test_moments_of_an_activation(activation, error, mean, variance):
     np.testing.assert_allclose([float(g[0]) for g in got], [first, second], atol=error)
 
 
-def test_moments_of_a_weighed_sum_are_exact():
+def test_affine_moments_are_exact():
     """Over all 2^4 ways to drop four units."""
     rng = np.random.default_rng(0)
     x, kernel, rate = rng.normal(size=(1, 4)), rng.normal(size=(4, 3)), 0.3
     sums, chances = [], []
     for code in range(16):
-        kept = np.array([code >> i & 1 for i in range(4)])
-        sums.append((kept * x[0]) @ kernel)
-        chances.append(np.prod(np.where(kept, 1 - rate, rate)))
+        keep_mask = np.array([code >> i & 1 for i in range(4)])
+        sums.append((keep_mask * x[0]) @ kernel)
+        chances.append(np.prod(np.where(keep_mask, 1 - rate, rate)))
     mean = np.average(sums, axis=0, weights=chances)
     variance = np.average((np.array(sums) - mean) ** 2, axis=0, weights=chances)
     got = affine_moments(*(keras.ops.array(a, "float32") for a in (x, 0 * x)), rate, kernel)
@@ -81,8 +81,8 @@ def test_against_drawn_dropout(activation):
     _, mean, variance = (to_numpy(part)[0] for part in own(x[None].astype("float32")))
     h = np.zeros((draws, units))
     for t in range(steps):
-        kept_x, kept_h = rng.random((draws, features)) >= 0.3, rng.random(h.shape) >= 0.4
-        h = PHI[activation]((kept_x * x[t]) @ U + (kept_h * h) @ W + b)
+        mask_x, mask_h = rng.random((draws, features)) >= 0.3, rng.random(h.shape) >= 0.4
+        h = PHI[activation]((mask_x * x[t]) @ U + (mask_h * h) @ W + b)
         # Left over: the sum is not quite Gaussian, and units depend on each other a little.
         assert np.abs(h.mean(0) - mean[t]).mean() < 0.01
         assert np.abs(h.mean(0) - mean[t]).max() < 0.06

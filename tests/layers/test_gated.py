@@ -1,4 +1,4 @@
-"""Gated transitions: Keras's own layers at depth 1, published initial values, and their options."""
+"""Gated transitions: equality with Keras at depth 1, initial biases, and options."""
 
 import functools
 
@@ -30,7 +30,7 @@ def same(found, expected, atol=1e-6):
         np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=atol)
 
 
-def named(layer):
+def by_name(layer):
     """The weights by the last part of their paths."""
     return {w.path.rsplit("/", 1)[-1]: to_numpy(w) for w in layer.weights}
 
@@ -81,7 +81,7 @@ def test_initial_biases():
     expected += [(plain, [0, 0, 0, 0]), (gru, [0, 0, 0])]
     for layer, of_gates in expected:
         layer.build((None, None, D))
-        biases = [value for name, value in named(layer).items() if name.startswith("bias")]
+        biases = [value for name, value in by_name(layer).items() if name.startswith("bias")]
         assert len(biases) == (3 if layer is gru else 2)
         for bias in biases:
             np.testing.assert_array_equal(bias, np.repeat(of_gates, 4))
@@ -99,18 +99,18 @@ def test_a_closed_highway_carries_the_state():
 
 @pytest.mark.parametrize("family", FAMILY)
 def test_zoneout_keeps_units_exactly_in_training(family):
-    """The share of units that keep their value is the rate; the others change."""
+    """Units keep their value at the zoneout rate; the others change."""
     rate, units = 0.3, 40
     layer = FAMILY[family].func(units, zoneout=rate, seed=3, return_state_sequences=True)
     built(layer)
     x = sequences(batch=8, steps=20)
     _, *states = layer(x, training=True)
     for state in map(to_numpy, states):
-        kept = state[:, 1:] == state[:, :-1]
+        zoned_out = state[:, 1:] == state[:, :-1]
         # Three standard deviations of a share among as many independent draws.
-        assert abs(kept.mean() - rate) < 3 * (rate * (1 - rate) / kept.size) ** 0.5
-        assert 0 < kept[:, 0].mean() < 1
-        assert not (kept == kept[:, :1]).all()  # drawn anew at each step
+        assert abs(zoned_out.mean() - rate) < 3 * (rate * (1 - rate) / zoned_out.size) ** 0.5
+        assert 0 < zoned_out[:, 0].mean() < 1
+        assert not (zoned_out == zoned_out[:, :1]).all()  # drawn anew at each step
     if len(states) == 2:  # each state has draws of its own
         h, c = (to_numpy(s)[:, 1:] == to_numpy(s)[:, :-1] for s in states)
         assert (h != c).any()
@@ -124,12 +124,12 @@ def test_learned_first_state_trains_and_is_saved(family, tmp_path):
     x = sequences(batch=4)
     layer = FAMILY[family](learn_initial_state=True)
     model = keras.Sequential([keras.Input((None, D)), layer, keras.layers.Dense(1)])
-    starts = [value for name, value in named(layer).items() if "initial_state" in name]
+    starts = [value for name, value in by_name(layer).items() if "initial_state" in name]
     assert len(starts) == len(layer.state_size)
     assert all((start == 0).all() for start in starts)
     model.compile(keras.optimizers.SGD(0.5), "mse")
     model.fit(x, np.ones((4, 1)), epochs=2, verbose=0)
-    trained = [value for name, value in named(layer).items() if "initial_state" in name]
+    trained = [value for name, value in by_name(layer).items() if "initial_state" in name]
     assert all((start != 0).all() for start in trained)
     # The layer starts there, and so it does when it is loaded.
     states = [np.tile(start, (4, 1)) for start in trained]
@@ -260,7 +260,7 @@ def test_the_weights_of_activations_train_and_are_saved(family, tmp_path):
         ),
     ],
 )
-def test_mistakes_are_told_in_one_line(make, line):
+def test_mistakes(make, line):
     with pytest.raises(UserError) as error:
         make()
     assert str(error.value) == line

@@ -1,4 +1,4 @@
-"""Zoneout, learned first states and normalization against the equations, in any combination."""
+"""Zoneout, learned initial states and normalization against the equations, in any combination."""
 
 import keras
 import numpy as np
@@ -76,11 +76,13 @@ def test_zoneout_in_training(kind):
     flat = [s.reshape(batch * steps, units) for s in before]
     stepped = plain(x.reshape(batch * steps, 1, D), initial_state=flat)[1:]
     for old, new, step in zip(before, after, stepped):
-        kept = new == old
-        # Of n draws the share of those kept has the deviation sqrt(p (1 - p) / n).
-        assert abs(kept.mean() - rate) < 4 * (rate * (1 - rate) / kept.size) ** 0.5
-        assert kept.any(axis=1).mean() > 0.99  # not the same units at every step
-        np.testing.assert_allclose(new[~kept], to_numpy(step).reshape(new.shape)[~kept], atol=1e-5)
+        zoned_out = new == old
+        # The share among n draws has the standard deviation sqrt(p (1 - p) / n).
+        assert abs(zoned_out.mean() - rate) < 4 * (rate * (1 - rate) / zoned_out.size) ** 0.5
+        assert zoned_out.any(axis=1).mean() > 0.99  # not the same units at every step
+        np.testing.assert_allclose(
+            new[~zoned_out], to_numpy(step).reshape(new.shape)[~zoned_out], atol=1e-5
+        )
 
 
 def test_zoneout_draws_anew_and_reproducibly():

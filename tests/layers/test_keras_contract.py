@@ -1,4 +1,4 @@
-"""What a Keras user expects of a recurrent layer."""
+"""The interface of Keras's recurrent layers."""
 
 import inspect
 
@@ -72,7 +72,7 @@ def test_cut_sequence_with_explicit_state(network):
 
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_cut_sequence_stateful(network):
-    """Through `predict`, whose JAX version keeps only the variables that Keras knows of."""
+    """Through `predict`, whose JAX version keeps only the variables that Keras tracks."""
     if network.arguments.get("learn_initial_state"):
         pytest.skip("a learned first state is carried from no batch to the next")
     x = sequences()

@@ -1,4 +1,4 @@
-"""Operators of one's own: affine maps and a step, which every loop runs."""
+"""User-defined operators: affine maps and a step, which every loop runs."""
 
 import keras
 import numpy as np
@@ -129,7 +129,7 @@ def test_cell_and_layer_run_the_same_step(name):
     np.testing.assert_allclose(to_numpy(layer(x)), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_masked_steps_hold_does_not_matter():
+def test_masked_inputs_do_not_matter():
     """Not even NaN, neither forward nor in a gradient."""
     layer = kdr.DeepTransitionRNN(H, (4,), True, return_sequences=True)
     layer.build((3, 6, D))
@@ -181,7 +181,7 @@ def test_pieces_that_do_not_divide_a_map(pieces):
         kdr.DeepRNN(Cut(4)).build((None, None, 3))
 
 
-def test_a_call_of_ones_own_is_not_passed_over():
+def test_an_overridden_call_is_used():
     class Halved(kdr.Plus):
         def call(self, inputs, **options):
             return super().call(inputs, **options) / 2
@@ -203,7 +203,7 @@ def test_a_call_of_ones_own_is_not_passed_over():
         np.testing.assert_allclose(found, to_numpy(keras.layers.RNN(cell)(x)), atol=1e-6)
 
 
-def test_a_first_state_of_ones_own_in_a_stack():
+def test_an_overridden_initial_state_in_a_stack():
     class Ones(kdr.DeepTransitionRNNCell):
         def get_initial_state(self, batch_size=None):
             return ops.ones((batch_size, self.units))
@@ -233,7 +233,7 @@ def test_subclass_without_a_constructor():
 
 
 def test_many_steps_of_a_frozen_operator_are_one_loop():
-    """What ⊕ itself updates is carried by the loop, whatever of its weights is frozen."""
+    """The loop carries the variables that ⊕ updates, also where its weights are frozen."""
     x, h = keras.Input((D,)), keras.Input((H,))
     both_ = keras.layers.Concatenate()([x, h])
     new = keras.layers.Dropout(0.5, seed=1)(keras.layers.Dense(H, "tanh")(both_))
@@ -331,7 +331,7 @@ def test_fast_dropout_in_float16(activation, rate):
 
 
 def test_gradient_of_zoneout_in_inference(monkeypatch):
-    """Where the state is not the value of a map, though the step returns one."""
+    """Zoneout changes the state after the step, whose result is the value of a map."""
     monkeypatch.setattr("loops.loss_of", in_inference)
 
     def make():

@@ -83,8 +83,8 @@ def test_config_round_trip(name_and_layer):
 
     def without_names(value):
         if isinstance(value, dict):
-            kept = value.keys() - {"name", "build_config"}
-            return {key: without_names(value[key]) for key in kept}
+            names = value.keys() - {"name", "build_config"}
+            return {name: without_names(value[name]) for name in names}
         if isinstance(value, (list, tuple)):
             return [without_names(v) for v in value]
         return value

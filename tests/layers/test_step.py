@@ -1,4 +1,4 @@
-"""`layer.step` is the layer one time step at a time, compiled once, and leaves no trace."""
+"""`layer.step`: one time step at a time, compiled once, without side effects."""
 
 import copy
 import gc
@@ -27,7 +27,7 @@ def built(network, **options):
 
 
 def by_steps(layer, x, states=None, convert=np.asarray):
-    """What the layer gives over a whole sequence with all its results, step by step."""
+    """The results of the layer over a whole sequence, step by step."""
     outputs = []
     for t in range(x.shape[1]):
         given = None if states is None else [convert(state) for state in states]
@@ -45,7 +45,7 @@ def same(found, expected, atol=1e-5):
 @pytest.mark.parametrize("start", [False, True], ids=["", "states"])
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_equals_the_layer(network, start):
-    """Also in a layer with dropout: a single step drops nothing."""
+    """Also in a layer with dropout: a single step has none."""
     layer = built(network, **DROPPED, return_sequences=True, return_state=True)
     x, states = sequences(), first_states(layer) if start else None
     expected = layer(x, initial_state=states)
@@ -118,7 +118,7 @@ def test_traced_once_for_each_shape(monkeypatch):
     assert len(calls) == 2
 
 
-def test_nothing_is_learned_and_nothing_carried():
+def test_no_variable_changes():
     layer = kdr.DeepRNN(
         kdr.Plus(H),
         keras.Sequential([keras.layers.Dropout(0.5, seed=1), keras.layers.BatchNormalization()]),
@@ -219,7 +219,7 @@ def test_copies(way, stepped, tmp_path):
     same([old], [again(x[:, :1])])
 
 
-def test_can_be_forgotten():
+def test_is_garbage_collected():
     for network in (BY_NAME["rnn"], BY_NAME["srnn_deep"]):
         layer = built(network, jit_compile=True)
         layer.step(sequences()[:, 0])
@@ -242,7 +242,7 @@ if BACKEND == "tensorflow":
 
     @pytest.mark.parametrize("stepped", [False, True], ids=["", "stepped"])
     def test_exported(stepped, tmp_path):
-        """The layer, and its step as an endpoint of its own, without anything of XLA's."""
+        """The layer, and its step as an endpoint of its own, without ops compiled by XLA."""
         layer = built(BY_NAME["dts"], jit_compile=True)
         x, states = sequences(), first_states(layer)
         model = model_of(layer)

@@ -30,7 +30,7 @@ GATED = {
 
 
 class Wavy(kdr.layers.Operator):
-    """Has an operation that no table of NumPy functions names, and two states."""
+    """Has an operation without a NumPy function, and two states."""
 
     state_size = (4, 3)
 
@@ -49,7 +49,7 @@ class Wavy(kdr.layers.Operator):
 
 @keras.saving.register_keras_serializable("test_stepper")
 class Native(keras.layers.Layer):
-    """A ▷ that symbolic tensors cannot go through."""
+    """A ▷ that symbolic tensors cannot run."""
 
     def build(self, shape):
         self.factor = self.add_weight(shape=(1,), initializer="ones")
@@ -79,7 +79,7 @@ def built(make, features=D, scale=0.3, **options):
 
 
 def agree(layer, x, states=None, atol=1e-6, stepper=None):
-    """The stepper over a sequence, against `layer.step`; gives the stepper."""
+    """Compares the stepper over a sequence with `layer.step`; returns the stepper."""
     stepper = stepper or layer.stepper()
     expected_states = states
     for t in range(x.shape[1]):
@@ -156,7 +156,7 @@ def test_tokens(make):
     agree(layer, x[:1].astype("int32"))
 
 
-def test_operator_and_layers_of_ones_own():
+def test_user_defined_operator_and_layers():
     predict = keras.Sequential(
         [keras.layers.Dense(6, "gelu"), keras.layers.Dropout(0.5), keras.layers.Dense(2, "softmax")]
     )
@@ -227,7 +227,7 @@ def test_frozen_pickled_and_shared():
             np.testing.assert_array_equal(found, before)
 
 
-def test_leaves_no_trace():
+def test_leaves_the_layer_unchanged():
     layer = built(NETWORKS[8].make_layer)
     inputs = keras.Input((None, D))
     model = keras.Model(inputs, layer(inputs))

@@ -1,4 +1,4 @@
-"""Tokens, whose rows of U are looked up, against the unit vectors that they stand for."""
+"""Tokens, which are looked up in U, against their one-hot vectors."""
 
 import keras
 import numpy as np
@@ -56,7 +56,7 @@ def test_a_token_is_its_unit_vector(twins):
 
 
 def test_trains_as_its_twin(twins):
-    """Also where the norm of the gradient is cut, which rows given one by one would change."""
+    """Also with a clipped gradient norm, which sparse gradients with repeated rows would change."""
     trained = []
     for layer, x in zip(twins, (some_tokens(), np.eye(TOKENS)[some_tokens()[..., 0]])):
         classes = keras.layers.Dense(1, kernel_initializer="ones")
@@ -71,7 +71,7 @@ def test_trains_as_its_twin(twins):
 @pytest.mark.parametrize("by_step", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_drops_the_units_of_tokens(name, by_step):
-    """The masks of the unit vectors: all occurrences of a token in a row, or none."""
+    """The dropout of the unit vectors: all occurrences of a token in a row, or none."""
     layers = make_twins(name, dropout=0.4, seed=3)
     if by_step:
         layers = [keras.layers.RNN(layer.cell, return_sequences=True) for layer in layers]

@@ -138,7 +138,7 @@ def test_fit_learns_and_draws_for_every_batch(x):
     assert len(losses) == 4
 
 
-def test_what_the_layer_updates_is_kept(x):
+def test_variables_that_the_layer_updates(x):
     """Seeds of dropout, moving averages and carried states go on as without the wrapper."""
     dropout = wrapped(keras.layers.Dropout(0.5, seed=2))
     plain = keras.layers.Dropout(0.5, seed=2)
@@ -151,8 +151,8 @@ def test_what_the_layer_updates_is_kept(x):
     plain = keras.layers.BatchNormalization()
     average(x, training=True)
     plain(x, training=True)
-    for kept, expected in zip(average.layer.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_array_equal(kept, expected)
+    for found, expected in zip(average.layer.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
     carried = wrapped(rnn(stateful=True), stddev=1e-8)
     first = numpy(carried(x, training=True))
@@ -165,7 +165,7 @@ def test_what_the_layer_updates_is_kept(x):
     np.testing.assert_allclose(numpy(carried(x, training=True)), first, atol=1e-5)
 
 
-def test_losses_of_the_layer_are_kept(x):
+def test_losses_of_the_layer(x):
     """Those on activities come from the noisy weights, those on weights from the clean ones."""
     noise = wrapped(keras.layers.Dense(4, activity_regularizer="l2"))
     noisy = twin(noise, seed=4)

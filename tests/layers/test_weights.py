@@ -1,4 +1,4 @@
-"""Every weight hangs where Keras, TensorFlow and PyTorch look for it, under a path of its own."""
+"""Every weight is tracked by Keras, TensorFlow and PyTorch under a unique path."""
 
 import pathlib
 

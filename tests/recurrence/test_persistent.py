@@ -1,4 +1,4 @@
-"""The kernel that keeps the weights on a GPU's chip, as Triton's interpreter runs it."""
+"""The persistent kernel, run by Triton's interpreter."""
 
 import dataclasses
 import multiprocessing
@@ -23,9 +23,9 @@ PROCESSORS = 132
 
 @pytest.fixture
 def on_chip(monkeypatch):
-    """A GPU that is Triton's interpreter: one program for each tile of the batch."""
+    """Makes Triton's interpreter the GPU, with one program for each tile of the batch."""
     pytest.importorskip("triton")
-    from keras_deep_rnn.recurrence import torch as side
+    from keras_deep_rnn.recurrence import torch as torch_backend
 
     layout = persistent.layout
 
@@ -33,11 +33,11 @@ def on_chip(monkeypatch):
         found = layout(chain, batch, dtype, processors, exact)
         return found and persistent.Layout(chain, found.K, found.P, 16, found.K, "interpreted")
 
-    monkeypatch.setattr(side, "processors", lambda: (PROCESSORS, True))
+    monkeypatch.setattr(torch_backend, "processors", lambda: (PROCESSORS, True))
     monkeypatch.setattr(persistent, "layout", interpreted)
     calls = []
-    launch = side.launch
-    monkeypatch.setattr(side, "launch", lambda *a: calls.append(a[0]) or launch(*a))
+    launch = torch_backend.launch
+    monkeypatch.setattr(torch_backend, "launch", lambda *a: calls.append(a[0]) or launch(*a))
     return calls
 
 
@@ -93,7 +93,7 @@ def test_16_bits(on_chip):
 
 
 @on_torch
-def test_inference_and_what_says_which_loop_runs(on_chip):
+def test_inference_and_recurrence(on_chip):
     layer = kdr.DeepTransitionRNN(8, transition_units=(8,), persistent=True)
     assert layer.recurrence == "fast"  # not built
     keras.ops.convert_to_numpy(layer(np.ones((2, 3, 4), "float32")))
@@ -117,15 +117,15 @@ def test_inference_and_what_says_which_loop_runs(on_chip):
     ],
     ids=str,
 )
-def test_takes_the_scan_where_it_does_not_fit(on_chip, options):
+def test_falls_back_where_it_does_not_fit(on_chip, options):
     layer = kdr.DeepTransitionRNN(8, transition_units=(8,), persistent=True, **options)
     layer(np.ones((2, 3, 4), "float32"), training=True)
     assert on_chip == []
 
 
 @on_torch
-def test_what_is_not_a_number_arrives(on_chip):
-    """The bits of what is not there yet are those of no result, and nobody waits for ever."""
+def test_nan_propagates(on_chip):
+    """NaN has other bits than `UNSET`, so that no program waits for ever."""
     x = np.ones((2, 3, 4), "float32")
     x[0, 1] = np.nan
     x[1, 1] = -np.float32(np.nan)
@@ -179,7 +179,7 @@ def launch_programs(kernel, inputs, outputs, sizes, layout, constants):
     ids=str,
 )
 def test_programs_side_by_side(widths, receives_input, masked):
-    """Columns and rows of several programs, which hand on what the others wait for."""
+    """Rows and columns of several programs, which wait for each other."""
     pytest.importorskip("triton")
     import torch
 
@@ -225,7 +225,7 @@ def test_programs_side_by_side(widths, receives_input, masked):
         np.testing.assert_allclose(d, p.grad, atol=1e-5)
 
 
-# Compiles a kernel and compares its memory on the chip with what `layout` reckons.
+# Compiles a kernel and compares its shared memory with the bound of `layout`.
 COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget

@@ -1,4 +1,4 @@
-"""The fast loop gives what the plain loop gives: outputs, states and gradients.
+"""The fast loop equals the plain loop: outputs, states and gradients.
 
 Two results are equal where their largest difference is at most 1e-5 of the largest magnitude, or
 1e-5 where that is below 1.
@@ -185,7 +185,7 @@ def test_fast_dropout(activation, options, wrap, mask):
     both(make, sequences(), mask, wrap=wrap)
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="compiles the whole wherever nothing else is said")
+@pytest.mark.skipif(BACKEND != "jax", reason="is compiled as a whole by default")
 def test_without_jit():
     options = {"recurrent_dropout": 0.4, "seed": 5, "batch_parts": 2, "remat": 4}
     make = functools.partial(kdr.DeepTransitionRNN, H, **DEEP, **options, **ALL)
@@ -229,7 +229,7 @@ def test_recurrence_compiled(activation, remat):
     ],
 )
 def test_sizes_unknown(remat, xla, whole):
-    """One trace for every batch and length; parts without a row among them."""
+    """One trace for every batch and length, empty parts included."""
     options = {"jit_compile": xla, "remat": remat, "batch_parts": 3}
     layer = kdr.DeepTransitionRNN(H, transition_units=(4,), **options, **ALL)
     layer.build((None, None, D))
@@ -253,7 +253,7 @@ def test_sizes_unknown(remat, xla, whole):
 @pytest.mark.parametrize("parts", [None, 2])
 @pytest.mark.parametrize("xla", [False, True], ids=["", "xla"])
 def test_gradient_of_chosen_rows(xla, parts):
-    """TensorFlow hands back a gradient of rows as their indices and values."""
+    """TensorFlow's gradient of a gather is `IndexedSlices`."""
     layer = kdr.DeepTransitionRNN(H, return_sequences=True, batch_parts=parts, jit_compile=xla)
     x = tf.constant(sequences())
     layer.build(x.shape)
@@ -296,7 +296,7 @@ def test_mixed_precision(dtype, epsilon, network, remat):
 
 
 def test_mixed_precision_of_pooled_units():
-    """What an Lp unit learns stays in single precision."""
+    """The weights of an Lp unit stay in single precision."""
 
     def make():
         options = {"activation": kdr.LpUnit(), "dtype": "mixed_bfloat16", "remat": 4}
@@ -307,7 +307,7 @@ def test_mixed_precision_of_pooled_units():
 
 @pytest.mark.parametrize(("network", "remat"), CARRIED, ids=str)
 def test_stateful_over_two_batches(network, remat):
-    """The second batch starts from where the first ended; no gradient goes back that far."""
+    """The second batch starts from the last states of the first, without their gradient."""
     weights = network.make_layer()
     weights.build((3, 6, D))
     randomize(weights)
@@ -430,7 +430,7 @@ def test_what_xla_compiles(asked, variable, monkeypatch):
     [(kdr.DeepTransitionRNN, H), (kdr.StackedRNN, (H, 4)), (kdr.FastDropoutRNN, H)],
 )
 def test_exports_are_free_of_xla(family, units, tmp_path):
-    """Also after the model ran, and stepped, in programs of XLA's own."""
+    """Also after the model ran, and stepped, in programs compiled by XLA."""
     layer = family(units=units, jit_compile=True, batch_parts=2, return_sequences=True)
     inputs = keras.Input((None, D))
     model = keras.Model(inputs, layer(inputs))
