@@ -152,6 +152,20 @@ def export(
     say(f"Wrote {written}: trial {best.id}, score {best.score:.4f}")
 
 
+@tune_app.command(cls=Command, epilog="Example: deep-rnn tune schema --out job.schema.json")
+def schema(
+    out: Annotated[
+        Path, path("JSON file to write; `#:schema FILE` at the top of a job file names it.")
+    ] = Path("job.schema.json"),
+) -> None:
+    """Writes the JSON schema of job files, with which an editor completes and checks them."""
+    from ..tuning.job.schema import job_schema
+    from ..utils.files import write_json
+
+    write_json(out, job_schema())
+    say(f"Wrote {out}")
+
+
 def _lead(job: str, **arguments: Any) -> None:
     start_backend()
     from ..tuning.job.job import Job

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.tuning.job.job_file import arguments
 from keras_deep_rnn.tuning.job.schema import job_schema
 from keras_deep_rnn.utils.errors import UserError
@@ -54,3 +55,11 @@ def test_every_key_says_what_it_is():
     keys = [key for table in tables for key in table["properties"].values()]
     assert len(keys) > 50
     assert all(key["description"] or "minimum" in key for key in keys)
+
+
+def test_command_writes_it(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["tune", "schema", "--out", str(tmp_path / "job.schema.json")])
+    assert not end.value.code
+    assert json.loads((tmp_path / "job.schema.json").read_text()) == job_schema()
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'job.schema.json'}\n"
