@@ -151,7 +151,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self.dataset: Dataset | None = getattr(problem, "dataset", None)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Declares every hyper-parameter and builds the network of their values, compiled.
+        """Declares every hyperparameter and builds the network of their values, compiled.
 
         Args:
             hp: `keras_tuner.HyperParameters`.
@@ -242,7 +242,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def _check_names(self) -> None:
         known = (*self._problem.known, *SIZES, "deep_units")
-        for name in (*(entry.name for entry in self.space), *self._fixed):
+        for name in (*self.space.names, *self._fixed):
             if name not in known:
                 hint = nearest(name, known)
                 raise ArgumentError(name, "the name of a setting that can vary here", hint=hint)

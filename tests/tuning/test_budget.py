@@ -10,7 +10,7 @@ from keras_deep_rnn import build_network
 from keras_deep_rnn.training.models import table_1_size
 from keras_deep_rnn.training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS, preset
 from keras_deep_rnn.tuning import (
-    Entry,
+    Hyperparameter,
     SearchSpace,
     check_budget,
     count_parameters,
@@ -172,5 +172,5 @@ def test_a_space_is_checked_before_its_first_trial():
         check_budget(SPACE, 5_000, features=10_000)
     with pytest.raises(UserError, match="`units` must be left to the budget"):
         check_budget(paper_space(), 75_000, features=88)
-    depth = SearchSpace([Entry("transition_depth", "int", low=1, high=3)])
+    depth = SearchSpace([Hyperparameter("transition_depth", "int", low=1, high=3)])
     check_budget(depth, 75_000, features=88, fixed={"network": "dts_rnn"})

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_deep_rnn.tuning import Entry, SearchSpace
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.search.project import Project
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
@@ -15,9 +15,9 @@ pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning.search.chief import Chief
 
 SPACE = SearchSpace([
-    Entry("network", "fixed", value="rnn"),
-    Entry("units", "int", low=1, high=1000),
-    Entry("learning_rate", "float", low=1e-4, high=1e-2, log=True),
+    Hyperparameter("network", "fixed", value="rnn"),
+    Hyperparameter("units", "int", low=1, high=1000),
+    Hyperparameter("learning_rate", "float", low=1e-4, high=1e-2, log=True),
 ])  # fmt: skip
 CRASH = {"error": "RuntimeError: broken", "traceback": "Traceback\nRuntimeError: broken\n"}
 
@@ -354,7 +354,7 @@ def test_a_folder_that_is_not_shared(search):
 
 
 def test_a_space_with_nothing_left(tmp_path, monkeypatch):
-    space = SearchSpace([SPACE["network"], Entry("units", "int", low=1, high=2)])
+    space = SearchSpace([SPACE["network"], Hyperparameter("units", "int", low=1, high=2)])
     monkeypatch.setattr(Networks, "space", space)
     search = Search(tmp_path / "search", trials=10)
     search.join()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training.config import NETWORK_ARGUMENTS
-from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace, paper_space
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.job.job_file import arguments
 from keras_deep_rnn.tuning.space.paper_space import DEPTHS
@@ -82,7 +82,7 @@ def loaded(monkeypatch):
 
 
 def names(space):
-    return [entry.name for entry in space]
+    return list(space.names)
 
 
 def test_every_key(tmp_path):
@@ -181,8 +181,8 @@ def test_a_space_of_entries(tmp_path):
     assert job.settings == {"units": 20}
     assert job.space == SearchSpace(
         [
-            Entry("network", "choice", values=["rnn", "dt_rnn"]),
-            Entry("transition_depth", "int", low=1, high=2, when={"network": "dt_rnn"}),
+            Hyperparameter("network", "choice", values=["rnn", "dt_rnn"]),
+            Hyperparameter("transition_depth", "int", low=1, high=2, when={"network": "dt_rnn"}),
         ]
     )
 
@@ -258,6 +258,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     dropout = 0.1
     recurrent_dropout = 0.1
     output_dropout = 0.1
+    zoneout = 0.1
     weight_noise = 0.01
     output_bias = -3
     recurrent_initializer = "sparse"
@@ -295,7 +296,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 8, 9, 10, 26, 27, 28])
 def test_size_is_what_keras_tuner_runs(epochs, factor):
     oracles = pytest.importorskip("keras_deep_rnn.tuning.search.oracles")
-    space = SearchSpace([Entry("learning_rate", "float", low=0.1, high=0.9)])
+    space = SearchSpace([Hyperparameter("learning_rate", "float", low=0.1, high=0.9)])
     job = Job("j", "d", "/p", space, tuner="hyperband", epochs=epochs, factor=factor)
     sampler, ids = oracles.Sampler(job, space), []
     while (choice := sampler.ask()) is not None:
@@ -538,7 +539,7 @@ def test_data_that_is_not_there(tmp_path):
         ({"name": None}, "`name` must be a text, got None"),
         ({"seed": None}, "`seed` must be an integer from 0 to 2\\*\\*32 - 1, got None"),
         ({"settings": []}, r"`settings` must be a table, got \[\]"),
-        ({"space": 3}, "`space` must be a table of entries, got 3"),
+        ({"space": 3}, "`space` must be a table of hyperparameters, got 3"),
     ],
 )
 def test_configurations_of_something_else(change, line):
@@ -631,7 +632,7 @@ def test_the_documentation(tmp_path, loaded):
 def test_jobs_of_the_documentation(name):
     job = Job.read(DOCS.parent / "depth" / f"{name}.toml")
     assert job.size() >= 40
-    assert [entry.name for entry in job.space][:2] == ["network", "input_depth"]
+    assert list(job.space.names)[:2] == ["network", "input_depth"]
 
 
 def test_the_job_of_the_readme(tmp_path):

@@ -12,7 +12,7 @@ from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.training.run_folder import Run
-from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace, paper_space
 from keras_deep_rnn.utils.errors import UserError
 
 keras_tuner = pytest.importorskip("keras_tuner")
@@ -58,7 +58,10 @@ def text():
 
 def values_of(hyper, **more):
     """The default values of the space with some others."""
-    given = {**{entry.name: entry.default for entry in hyper.space}, **more}
+    given = {
+        **{hyperparameter.name: hyperparameter.default for hyperparameter in hyper.space},
+        **more,
+    }
     return hyper.space.active(given)
 
 
@@ -168,7 +171,7 @@ def test_results_follow_from_seed_and_values():
 
 def test_early_stopping():
     hyper = own(settings={"epochs": 30, "patience": 1, "learning_rate": 1e-9}, space=SearchSpace(
-        [Entry("network", "fixed", value="rnn"), Entry("units", "fixed", value=4)]
+        [Hyperparameter("network", "fixed", value="rnn"), Hyperparameter("units", "fixed", value=4)]
     ))  # fmt: skip
     random = np.random.default_rng(1)
     noise = random.normal(size=Y.shape).astype("float32")
@@ -258,7 +261,7 @@ def test_a_data_set_that_is_not_there():
 
 
 def test_what_the_space_leaves_out_has_its_default():
-    hyper = own(space=SearchSpace([Entry("dropout", "fixed", value=0.1)]), settings={})
+    hyper = own(space=SearchSpace([Hyperparameter("dropout", "fixed", value=0.1)]), settings={})
     chosen = hyper.settings_of({"dropout": 0.1})
     assert chosen == {"network": "dots_rnn", "units": 400, "dropout": 0.1}
     assert hyper.parameters({"dropout": 0.1}) == hyper.network({"dropout": 0.1}).count_params()

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from keras_deep_rnn.tuning import Entry, SearchSpace
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.search.project import BACKUP, JOB, STATE, TOKEN, Project, check_worker_id
 from keras_deep_rnn.tuning.search.trial import Trial
@@ -25,7 +25,7 @@ FIRST, SECOND = {"n": 1, "text": "é\ud800"}, {"n": 2, "scores": [0.1 + 0.2, Non
 
 @pytest.fixture
 def job(tmp_path):
-    space = SearchSpace([Entry("units", "int", low=8, high=64)])
+    space = SearchSpace([Hyperparameter("units", "int", low=8, high=64)])
     return Job("j", "bach_chorales", str(tmp_path / "search"), space, trials=3, epochs=2)
 
 
@@ -515,7 +515,7 @@ def test_what_a_search_has_found_is_read_without_keras(project):
     project.save({"trials": [dataclasses.asdict(Trial("0000", {}, {"seed": 3}, 100, score=0.5))]})
     code = (
         "import sys; sys.argv = ['deep-rnn']\n"
-        "from keras_deep_rnn.tuning import Entry, Job, SearchSpace\n"
+        "from keras_deep_rnn.tuning import Hyperparameter, Job, SearchSpace\n"
         "from keras_deep_rnn.tuning.search.project import Project\n"
         f"project = Project({str(project.path)!r})\n"
         "print(project.job().trials, project.trials()[0].score)\n"

@@ -108,7 +108,7 @@ class Job:
         for name, tuner in _OF_TUNER.items():
             if getattr(self, name) is not None and self.tuner != tuner:
                 raise ArgumentError(name, f"left out: it is for tuner = {tuner!r}", self.tuner)
-        searched = sum(entry.kind != "fixed" for entry in self.space)
+        searched = sum(hyperparameter.kind != "fixed" for hyperparameter in self.space)
         defaults = {"workers": _cores(), "initial_points": max(5, searched), "factor": 3}
         for name, value in defaults.items():
             if getattr(self, name) is None and _OF_TUNER.get(name, self.tuner) == self.tuner:

@@ -14,7 +14,7 @@ from ..space.space import SearchSpace
 
 if TYPE_CHECKING:
     from ..keras_tuner import HyperDeepRNN
-    from ..space.hyperparameter import Entry
+    from ..space.hyperparameter import Hyperparameter
 
 
 def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
@@ -28,7 +28,11 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
 
     fields = fields_of(Settings)
     given = [("settings", name, value) for name, value in settings.items()]
-    given += [("space", entry.name, value) for entry in space for value in _ends(entry)]
+    given += [
+        ("space", hyperparameter.name, value)
+        for hyperparameter in space
+        for value in _ends(hyperparameter)
+    ]
     for section, name, value in given:
         with within(section):
             if name in fields:
@@ -42,11 +46,15 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
             raise ArgumentError(f"settings.{sizes}", f"left out: `{depth}` decides it")
 
 
-def _ends(entry: Entry) -> Sequence[Any]:
-    """The values of an entry that tell whether all are possible."""
-    if entry.choices is None:
-        return entry.low, entry.high
-    return (entry.choices[0], entry.choices[-1]) if entry.kind == "int" else entry.choices
+def _ends(hyperparameter: Hyperparameter) -> Sequence[Any]:
+    """The values of a hyperparameter that tell whether all are possible."""
+    if hyperparameter.choices is None:
+        return hyperparameter.low, hyperparameter.high
+    return (
+        (hyperparameter.choices[0], hyperparameter.choices[-1])
+        if hyperparameter.kind == "int"
+        else hyperparameter.choices
+    )
 
 
 def check_networks(hyper: HyperDeepRNN) -> None:
@@ -58,7 +66,7 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     from ...training.models import recurrent_layer
     from ..space.budget import STRUCTURE
 
-    defaults = {entry.name: entry.default for entry in hyper.space}
+    defaults = {hyperparameter.name: hyperparameter.default for hyperparameter in hyper.space}
     for values in hyper.space.combinations(STRUCTURE):
         settings = hyper.settings_of({**defaults, **values})
         names = set(NETWORK_ARGUMENTS) - {

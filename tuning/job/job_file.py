@@ -20,7 +20,7 @@ from .job_checks import check_plain
 # In [space], a setting that is neither searched nor fixed.
 DEFAULT = "default"
 # The keys at the top of a file.
-# What [space] can hold where it holds no entries.
+# What [space] can hold where it holds no hyperparameters.
 RANGES = tuple(inspect.signature(paper_space).parameters)
 KEYS = tuple(name for name in fields_of(Job) if name not in ("name", "space", "settings"))
 

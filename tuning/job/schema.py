@@ -11,13 +11,13 @@ from pydantic import TypeAdapter
 
 from ...training.config import Settings
 from ...utils.fields import CONFIG, FieldInfo, PositiveInt, fields_of
-from ..space.hyperparameter import KINDS, Entry
+from ..space.hyperparameter import KINDS, Hyperparameter
 from ..space.paper_space import DEPTHS
 from .job import Job
 from .job_file import DEFAULT, KEYS, RANGES
 
 _PLAIN = ["string", "number", "boolean"]
-# What an entry of a search space is described by, where it is a table.
+# What a hyperparameter of a search space is described by, where it is a table.
 _TYPES = {"log": "boolean", "low": "number", "high": "number", "step": "number", "when": "object"}
 
 
@@ -37,13 +37,13 @@ def job_schema() -> dict[str, Any]:
     settings = {name: _schema(f) for name, f in fields_of(Settings).items() if f.extra["searched"]}
     positive = TypeAdapter(PositiveInt).json_schema()
     settings |= {name: positive for name in (*DEPTHS, "deep_units") if name not in settings}
-    entry = {
+    hyperparameter = {
         "type": "object",
         "required": ["kind"],
         "additionalProperties": False,
         "properties": {
             field.name: {"type": _TYPES.get(field.name, [*_PLAIN, "array"])}
-            for field in dataclasses.fields(Entry)
+            for field in dataclasses.fields(Hyperparameter)
             if field.name not in ("name", "kind")
         }
         | {"kind": {"enum": list(KINDS)}},
@@ -55,14 +55,14 @@ def job_schema() -> dict[str, Any]:
                 settings[name],
                 {"type": "array", "items": settings[name]},
                 {"const": DEFAULT},
-                entry,
+                hyperparameter,
             ],
         }
         for name in RANGES
     }
     top |= {
         "settings": _table(job["settings"].help, settings),
-        "space": {**_table(job["space"].help, ranges), "additionalProperties": entry},
+        "space": {**_table(job["space"].help, ranges), "additionalProperties": hyperparameter},
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

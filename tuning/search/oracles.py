@@ -37,7 +37,7 @@ class Choice:
 
     Attributes:
         id: Id of the trial, such as "0007".
-        values: Dict of the active hyper-parameters.
+        values: Dict of the active hyperparameters.
         until: Number of epochs after which it is looked at; None for all of them.
         continues: Id of the trial whose training it goes on with, or None.
     """
@@ -60,8 +60,8 @@ class Sampler:
     Example:
 
     >>> from types import SimpleNamespace
-    >>> from keras_deep_rnn.tuning import Entry, SearchSpace
-    >>> space = SearchSpace([Entry("units", "int", low=8, high=64)])
+    >>> from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
+    >>> space = SearchSpace([Hyperparameter("units", "int", low=8, high=64)])
     >>> sampler = Sampler(SimpleNamespace(tuner="random", seed=1), space)
     >>> first, second = sampler.ask(), sampler.ask()
     >>> first.id, second.id, first.values != second.values

@@ -15,7 +15,7 @@ class Trial:
 
     Attributes:
         id: Its number in the search, such as "0007".
-        values: Dict of the active hyper-parameters.
+        values: Dict of the active hyperparameters.
         settings: Dict of everything that decides its training, as `deep-rnn train` takes it, the
             seed included.
         parameters: Number of parameters of its network.

@@ -6,7 +6,7 @@ from typing import Any
 from ...training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS
 from ...utils.errors import ArgumentError
 from ...utils.validation import one_of
-from .hyperparameter import Entry
+from .hyperparameter import Hyperparameter
 from .space import SearchSpace
 
 # Which networks have which depth. A depth counts the layers of the setting beside it; `levels` and
@@ -45,7 +45,7 @@ def paper_space(
 
     Every name is that of a setting of `deep-rnn train`, but for the depths; `settings_of` turns
     the values into such settings. What the name of a network says, such as its shortcuts, is no
-    entry of its own: `dts_rnn` is `dt_rnn` with shortcuts.
+    hyperparameter of its own: `dts_rnn` is `dt_rnn` with shortcuts.
 
     Args:
         network: Names of networks to choose from: the paper's eight unless told, and `rhn`,
@@ -77,7 +77,7 @@ def paper_space(
     Example:
 
     >>> space = paper_space(network=["rnn", "dts_rnn"], units=None, batch_size=16)
-    >>> [entry.name for entry in space][:2]
+    >>> list(space.names)[:2]
     ['network', 'transition_depth']
     >>> space.defaults()["network"], "transition_depth" in space.defaults()
     ('rnn', False)
@@ -87,7 +87,7 @@ def paper_space(
         raise ArgumentError("network", "a network or a list of networks", network)
     for name in networks:
         one_of(SEARCHED_NETWORKS)("network", name)
-    entries = [_entry("network", list(networks), "choice")]
+    hyperparameters = [_hyperparameter("network", list(networks), "choice")]
     depths = {
         "input_depth": input_depth,
         "transition_depth": transition_depth,
@@ -98,17 +98,19 @@ def paper_space(
     for name, given in depths.items():
         deep = [network for network in networks if network in DEPTHS[name]]
         if deep:
-            entries.append(_entry(name, given, "int", when={"network": deep}))
-    entries += [
-        _entry("units", units, "int", log=True),
-        _entry("dropout", dropout, "float", step=0.1),
-        _entry("recurrent_dropout", recurrent_dropout, "float", step=0.1),
-        _entry("output_dropout", output_dropout, "float", step=0.1),
-        _entry("learning_rate", learning_rate, "float", log=True),
-        _entry("clipnorm", clipnorm, "float", log=True),
-        _entry("batch_size", batch_size, "choice"),
+            hyperparameters.append(_hyperparameter(name, given, "int", when={"network": deep}))
+    hyperparameters += [
+        _hyperparameter("units", units, "int", log=True),
+        _hyperparameter("dropout", dropout, "float", step=0.1),
+        _hyperparameter("recurrent_dropout", recurrent_dropout, "float", step=0.1),
+        _hyperparameter("output_dropout", output_dropout, "float", step=0.1),
+        _hyperparameter("learning_rate", learning_rate, "float", log=True),
+        _hyperparameter("clipnorm", clipnorm, "float", log=True),
+        _hyperparameter("batch_size", batch_size, "choice"),
     ]
-    return SearchSpace([entry for entry in entries if entry is not None])
+    return SearchSpace(
+        [hyperparameter for hyperparameter in hyperparameters if hyperparameter is not None]
+    )
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,14 +140,14 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _entry(name: str, given: Any, kind: str, **more: Any) -> Entry | None:
-    """An entry from a range or choices, from one value that is fixed, or none from None."""
+def _hyperparameter(name: str, given: Any, kind: str, **more: Any) -> Hyperparameter | None:
+    """A hyperparameter from a range or choices, from one value that is fixed, or none from None."""
     if given is None:
         return None
     if not isinstance(given, (list, tuple)):
-        return Entry(name, "fixed", value=given, when=more.get("when"))
+        return Hyperparameter(name, "fixed", value=given, when=more.get("when"))
     if kind == "choice":
-        return Entry(name, kind, values=given, **more)
+        return Hyperparameter(name, kind, values=given, **more)
     if len(given) != 2:
         raise ArgumentError(name, "a pair of low and high or one value", given)
-    return Entry(name, kind, low=given[0], high=given[1], **more)
+    return Hyperparameter(name, kind, low=given[0], high=given[1], **more)
