@@ -413,7 +413,7 @@ def test_the_ready_space_takes_choices_ranges_single_values_and_none():
         ({"network": "fast_dropout_rnn"}, "`network` must be one of .*, got 'fast_dropout_rnn'"),
         ({"network": ["rnm"]}, "`network` must be one of .* did you mean 'rnn'"),
         ({"network": None}, "`network` must be a network or a list of networks, got None"),
-        ({"units": (1, 2, 3)}, "`units` must be a pair of low and high or one value, got"),
+        ({"units": (1, 2, 3)}, r"`units` must be a pair \(low, high\) or one value, got"),
         ({"dropout": (0.0, 0.25)}, "`dropout` must have a `step`"),
     ):
         with pytest.raises(UserError, match=line):
