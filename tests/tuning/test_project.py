@@ -104,11 +104,11 @@ def test_a_search_begins(tmp_path, job):
 
 def test_a_search_is_there(project, job):
     before = content(project.path)
-    line = "holds a search: pass --resume to go on with it or --overwrite to replace it."
+    line = "holds a search: pass --resume to resume it or --overwrite to replace it."
     assert line in refused(project, job)
     with pytest.raises(UserError, match=line):
         project.check()
-    assert "exclude each other" in refused(project, job, resume=True, overwrite=True)
+    assert "cannot be combined" in refused(project, job, resume=True, overwrite=True)
     other = dataclasses.replace(job, seed=5, trials=9)
     assert refused(project, other, resume=True) == (
         f"`job` must be the one that began the search in {str(project.path)!r}: `seed` was 1, is 5."
@@ -126,7 +126,7 @@ def test_resume(project, job):
         assert project.load() == (FIRST, None)
     for damage in (b"", b"\xff", token.encode()[:60]):
         (project / TOKEN).write_bytes(damage)
-        with pytest.raises(UserError, match="token' is damaged: --resume makes a new one"):
+        with pytest.raises(UserError, match="token' is damaged: --resume creates a new one"):
             project.token()
         with project.lead():
             project.begin(more, resume=True)
@@ -137,7 +137,7 @@ def test_resume(project, job):
 
 
 def test_nothing_to_resume(tmp_path, job):
-    line = "`project` must hold a search to go on with, got"
+    line = "`project` must hold a search to resume, got"
     with pytest.raises(UserError, match=line):
         Project(tmp_path / "none").check(resume=True)
     assert line in refused(Project(tmp_path / "none"), job, resume=True)
@@ -151,7 +151,7 @@ def test_something_else_is_there(tmp_path, job, name, options):
     (tmp_path / name).write_text("{}")
     project = Project(tmp_path)
     line = refused(project, job, **options)
-    assert "which holds something else." in line or "damaged or another program's" in line
+    assert "which holds other files." in line or "damaged or of another program" in line
     with pytest.raises(UserError):
         project.check(**options)
     assert content(tmp_path).keys() == {(tmp_path / name).relative_to(tmp_path)}
@@ -176,7 +176,7 @@ def test_another_programs_job_is_not_ours(tmp_path):
                  "\0", f'{{"job": 3, {ours}}}', f'{{"job": "a", {ours}}}'):  # fmt: skip
         (tmp_path / JOB).write_text(text)
         assert not Project(tmp_path).exists()
-        with pytest.raises(UserError, match="whose job.json is damaged or another program's"):
+        with pytest.raises(UserError, match="whose job.json is damaged or of another program"):
             Project(tmp_path).job()
 
 
@@ -316,7 +316,7 @@ def test_save_and_load(project):
         assert project.load() == (states[-1], None)
         if len(states) > 1:
             (project / STATE).rename(project.path.parent / "away")
-            note = "state.json is missing; went on from state.backup.json."
+            note = "state.json is missing; continued from state.backup.json."
             assert project.load() == (states[-2], note)
             (project.path.parent / "away").rename(project / STATE)
     assert list(project.load()[0]) == list(state)
@@ -353,7 +353,7 @@ def test_a_damaged_state(project):
     project.save(FIRST)
     project.save(SECOND)
     text = (project / STATE).read_bytes()
-    note = "state.json is damaged; went on from state.backup.json."
+    note = "state.json is damaged; continued from state.backup.json."
     used = 0
     for damaged in damages(text):
         (project / STATE).write_bytes(damaged)
@@ -398,7 +398,7 @@ def test_nothing_is_left(project, backup):
             project.load()
         assert str(error.value) == (
             f"{str(project / STATE)!r} is damaged and state.backup.json is {wrong}: "
-            "restore one of them, or start anew with --overwrite."
+            "restore one of them, or restart with --overwrite."
         )
 
 
