@@ -1,20 +1,21 @@
-"""Searches for the depth of a network: search spaces, parameter budgets, models for Keras Tuner.
+"""Hyperparameter search: search spaces, parameter budgets, a `HyperModel`, and search jobs.
 
-Spaces and budgets need neither Keras Tuner nor Optuna; each is imported where it is used.
+Spaces and budgets need neither Keras Tuner nor Optuna.
 """
 
 import importlib
+import warnings
 from typing import Any
 
 from .job.job import Job
-from .space.hyperparameter import Entry
+from .space.hyperparameter import Hyperparameter
 from .space.space import SearchSpace
 
-# `__init__.pyi` shows these to type checkers, which do not see what `__getattr__` finds.
+# `__init__.pyi` declares the late names for type checkers.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
-    "Entry",
     "HyperDeepRNN",
+    "Hyperparameter",
     "Job",
     "SearchSpace",
     "check_budget",
@@ -25,7 +26,7 @@ __all__ = [
     "units_for_budget",
 ]
 
-# What needs Keras or Keras Tuner, whose imports take seconds, and where it is.
+# {name: module} of what needs Keras or Keras Tuner, whose imports take seconds.
 _LATE = {
     "HyperDeepRNN": "keras_tuner",
     "check_budget": "space.budget",
@@ -38,7 +39,11 @@ _LATE = {
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Keras comes when it is asked for."""
+    """Imports a name of `_LATE`, at its first use."""
+    if name == "Entry":
+        line = "`keras_deep_rnn.tuning.Entry` is now `Hyperparameter`; `Entry` is removed in 0.3."
+        warnings.warn(line, DeprecationWarning, stacklevel=2)
+        return Hyperparameter
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_LATE[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""`HyperDeepRNN`: the networks of a search space as a `HyperModel` of Keras Tuner."""
+"""`HyperDeepRNN`: the `HyperModel` of a search space, for the tuners of Keras Tuner."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from .problem import DatasetProblem, OwnProblem
 
 
 def seed_from(*parts: Any) -> int:
-    """A seed of 31 bits, never 0, that any change of the parts changes altogether.
+    """Hashes JSON values to a 31-bit seed that is never 0.
 
-    Neighbouring seeds of Keras Tuner choose nearly the same configurations, and 0 stands for a
-    random one: give its tuners `seed_from(seed)`.
+    Pass `seed_from(seed)` to the tuners of Keras Tuner: they sample nearly the same values for
+    neighbouring seeds, and 0 is a random seed to them.
 
     Example:
 
@@ -48,48 +48,49 @@ def seed_from(*parts: Any) -> int:
 
 
 class HyperDeepRNN(keras_tuner.HyperModel):
-    """The networks of a search space, for any tuner of Keras Tuner.
+    """The hypermodel of a search space, for any tuner of Keras Tuner.
 
-    On a data set of the package, networks are trained and measured as `deep-rnn train` does it, on
-    its bucketed batches, and the search needs no data. On the user's own, `input_shape`, `output`
-    and `loss` say what the problem is, and `tuner.search` is given the data as `Model.fit` is, with
-    `validation_data`; the optimizer is AdamW at a constant rate then.
+    On a data set of the package, training and evaluation are those of `deep-rnn train`, and
+    `tuner.search` takes no data. For your own data, `input_shape`, `output` and `loss` define the
+    problem, and `tuner.search` takes the data like `Model.fit`, with `validation_data`; the
+    optimizer is AdamW with a constant learning rate.
 
-    Training stops early on the validation result. A loss that is not a number ends it, and the
-    trial fails with that as its reason.
+    Training uses early stopping on the objective. A loss that is not finite ends it and fails the
+    trial.
 
-    Weights, dropout and the order of the data follow from `seed` and the trial's values, so the
-    same trial has the same result in any order and in any process, and, on a data set of the
-    package, `deep-rnn train` with the settings of `settings_of` and the seed of `seed_of` has it.
+    Initial weights, dropout and the order of the data depend on `seed` and the trial's values
+    only: a trial has the same result in any order and in any process. On a data set of the
+    package, so does `deep-rnn train` with the settings of `settings_of` and the seed of `seed_of`.
 
     Args:
-        data: Name of a data set, path of the user's own music or text, or a `Dataset`. None where
-            the problem is given by the arguments from `input_shape` on.
-        space: `SearchSpace` whose names are settings of `deep-rnn train`, the depths of
-            `paper_space`, or `deep_units`. None for `paper_space()`, with a budget without `units`.
-        budget: Number of parameters that every network has within 2 %; see `units_for_budget`.
+        data: Name of a data set, path of your own music or text, or a `Dataset`. None if the
+            arguments from `input_shape` on define the problem.
+        space: `SearchSpace` over settings of `deep-rnn train`, the depths of `paper_space` and
+            `deep_units`. None: `paper_space()`, without `units` if there is a budget.
+        budget: Number of parameters of every network, within 2 %; see `units_for_budget`.
         seed: Seed of every trial.
-        settings: Dict of settings that are not searched, such as `{"epochs": 20}`. What is neither
-            here nor in the space has the data set's default. The learning rate falls to zero over
-            `epochs`: give the number here, not to `tuner.search`.
-        data_path: Folder of files that were downloaded by hand.
-        data_dir: Folder of prepared data.
+        settings: Dict of settings that are not searched, such as `{"epochs": 20}`; all others have
+            the defaults of the data set. The learning rate decays to zero over `epochs`: set the
+            number here, not in `tuner.search`.
+        data_path: Folder of manually downloaded files.
+        data_dir: Folder of prepared data sets.
         input_shape: (T, D) of one sequence; T may be None.
         output: Keras layer on top of the recurrent one; each network gets a copy.
-        loss: As `Model.compile` takes it.
-        metric: Name of a metric or a Keras metric to search for; None searches for the loss.
-        direction: "min" or "max": which results of the metric are better.
-        return_sequences: Whether the output layer gets every time step, or the last one.
+        loss: Loss of `Model.compile`.
+        metric: Metric, or name of one, that is the objective; None: the loss.
+        direction: Whether to minimize ("min") or maximize ("max") the objective.
+        return_sequences: Whether the output layer receives all time steps, (B, T, H), or only the
+            last one, (B, H), as for one target per sequence.
 
     Attributes:
         space: The `SearchSpace`.
-        objective: The validation result that the search is for, a `keras_tuner.Objective`.
-        dataset: The `Dataset`; None for data of the user's own, which the tuner is given.
-        trial: What else than the values decides a trial's seed, None or a text: whoever runs a
-            trial again on purpose, to see it with other weights, sets it.
+        objective: The `keras_tuner.Objective`.
+        dataset: The `Dataset`; None for your own data.
+        trial: None, or a string that changes the seed of every trial, to repeat trials with other
+            initial weights.
 
     Raises:
-        UserError: The data is not there, a name of the space or the settings is unknown, or some
+        UserError: The data does not exist, the space or the settings have an unknown name, or a
             network of the space cannot meet the budget.
 
     Example:
@@ -123,7 +124,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         own = (input_shape, output, loss, metric)
         if (data is None) == all(part is None for part in own):
             raise UserError(
-                "give either `data`, or `input_shape`, `output` and `loss` for data of your own; "
+                "Pass either `data`, or `input_shape`, `output` and `loss` for your own data; "
                 f"got data={data!r}, input_shape={input_shape!r}."
             )
         if data is not None:
@@ -145,13 +146,13 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         if budget is not None:
             fixed = {"network": Settings.network, **self._fixed}
             check_budget(space, budget, **self._sizes(), fixed=fixed)
-        self._settings(space.defaults())  # an impossible fixed value is told before the first trial
+        self._settings(space.defaults())  # checks the fixed settings before the first trial
         problem = self._problem
         self.objective = keras_tuner.Objective(problem.objective, problem.direction)
         self.dataset: Dataset | None = getattr(problem, "dataset", None)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Declares every hyper-parameter and builds the network of their values, compiled.
+        """Declares the hyperparameters and builds the compiled network of their values.
 
         Args:
             hp: `keras_tuner.HyperParameters`.
@@ -159,40 +160,41 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         return self.network(self.space.sample_keras_tuner(hp))
 
     def network(self, values: Mapping[str, Any]) -> keras.Model:
-        """The compiled network of a dict of values, with its first weights."""
+        """Builds the compiled network of a dict of values, with its initial weights."""
         model = self._problem.build(self._settings(self.space.active(values)))
-        # A tuner loads checkpoints with the state of the optimizer, for which it must be there.
+        # A tuner loads checkpoints, which hold the variables of the optimizer.
         model.optimizer.build(model.trainable_variables)
         return model
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Trains the network of `build` until its validation result gets no better.
+        """Trains the network of `build` with early stopping on the objective.
 
         Args:
-            hp: `keras_tuner.HyperParameters` that `build` has seen.
+            hp: `keras_tuner.HyperParameters` of `build`.
             model: The network.
-            *args: Data of the user's own, as `Model.fit` takes it.
-            **kwargs: Other arguments of `Model.fit`.
+            *args: Your own data, in the form of `Model.fit`.
+            **kwargs: Further arguments of `Model.fit`.
 
         Returns:
             The `keras.callbacks.History`.
 
         Raises:
-            keras_tuner.errors.FailedTrialError: The loss was not a finite number, or no validation
-                result was.
-            keras_tuner.errors.FatalValueError: The arguments do not fit the problem.
+            keras_tuner.errors.FailedTrialError: The loss, or the objective in every epoch, was not
+                finite.
+            keras_tuner.errors.FatalValueError: The arguments do not fit the problem; it ends the
+                search.
         """
         settings = self._settings(self.space.active(hp.values))
         callbacks, initial_epoch = kwargs.pop("callbacks", []), kwargs.get("initial_epoch", 0)
         epochs = kwargs.pop("epochs", settings.epochs)
         try:
-            args, more, batches = self._problem.fit_arguments(settings, args, kwargs)
-        except UserError as error:  # every other trial would fail as this one does
+            args, more, batches = self._problem.fit_arguments(model, settings, args, kwargs)
+        except UserError as error:  # every other trial would fail, too
             raise keras_tuner.errors.FatalValueError(str(error)) from None
         if initial_epoch and batches is not None:
-            # A trial of Hyperband that goes on does so where it was in the schedule.
+            # Hyperband resumes a trial: so does its learning rate schedule.
             model.optimizer.iterations.assign(initial_epoch * len(batches))
         stopping = keras.callbacks.EarlyStopping(
             self.objective.name,
@@ -210,17 +212,17 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         return history
 
     def seed_of(self, values: Mapping[str, Any]) -> int:
-        """The seed of the trial that has these values."""
+        """The seed of the trial with these values."""
         values = self.space.active(values)
         return seed_from(self.seed, values if self.trial is None else [values, self.trial])
 
     def parameters(self, values: Mapping[str, Any]) -> int:
-        """The number of parameters of the network that has these values."""
+        """The number of parameters of the network with these values."""
         settings = self.settings_of(values)
         return count_parameters(settings, **self._sizes())
 
     def settings_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything that decides the trial of these values, as settings of `deep-rnn train`.
+        """The settings of `deep-rnn train` that reproduce the trial with these values.
 
         Args:
             values: Dict that holds at least the active values.
@@ -242,10 +244,10 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 
     def _check_names(self) -> None:
         known = (*self._problem.known, *SIZES, "deep_units")
-        for name in (*(entry.name for entry in self.space), *self._fixed):
+        for name in (*self.space.names, *self._fixed):
             if name not in known:
                 hint = nearest(name, known)
-                raise ArgumentError(name, "the name of a setting that can vary here", hint=hint)
+                raise ArgumentError(name, "the name of a setting that a search can vary", hint=hint)
             if name in self.space and name in self._fixed:
                 raise ArgumentError(name, "either searched or fixed", Words("both"))
 
@@ -253,15 +255,15 @@ class HyperDeepRNN(keras_tuner.HyperModel):
 def _check_finite(
     history: keras.callbacks.History, stopping: keras.callbacks.EarlyStopping, settings: Settings
 ) -> None:
-    """Fails the trial whose training diverged."""
+    """Fails a trial whose training diverged."""
     losses = history.history["loss"]
-    what = None
+    reason = None
     if not math.isfinite(losses[-1]):
-        what = f"loss is {losses[-1]} in epoch {history.epoch[-1] + 1}"
+        reason = f"loss is {losses[-1]} in epoch {history.epoch[-1] + 1}"
     elif stopping.best is None or not math.isfinite(stopping.best):
-        what = f"best {stopping.monitor} is {stopping.best}"
-    if what is not None:
+        reason = f"best {stopping.monitor} is {stopping.best}"
+    if reason is not None:
         raise keras_tuner.errors.FailedTrialError(
-            f"The {what}, with learning rate {settings.learning_rate:g} and clipnorm "
+            f"The {reason}, with learning rate {settings.learning_rate:g} and clipnorm "
             f"{settings.clipnorm:g}."
         )

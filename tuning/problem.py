@@ -1,4 +1,4 @@
-"""What a search trains on: a data set of the package, or data of the user's own."""
+"""The learning problem of a search: a data set of the package, or your own data."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
 from ..training.models import recurrent_layer
 from ..training.results import PRIMARY
 from ..training.setup import batches, check_lengths, prepare
-from ..utils.errors import ArgumentError, Words, argument_is
+from ..utils.errors import NOTHING, ArgumentError, Words, argument_is
 from ..utils.fields import fields_of
 from ..utils.validation import flag, keras_layer, one_of
 
-# Settings that only the data sets of the package have a use for.
+# Settings that apply to data sets of the package only.
 _OF_DATA_SETS = (
     "weight_noise", "output_bias", "output_stddev", "bptt_steps", "optimizer", "momentum",
     "decay_after", "decay_beta", "warmup",
@@ -24,19 +24,19 @@ SETTINGS = tuple(name for name, field in fields_of(Settings).items() if field.ex
 
 
 class DatasetProblem:
-    """A data set of the package, trained and measured as `deep-rnn train` does it.
+    """A data set of the package, with the training and evaluation of `deep-rnn train`.
 
     Args:
-        name: A `Dataset`, or what `data.load` takes.
-        data_path: As for `data.load`.
-        data_dir: As for `data.load`.
+        name: A `Dataset`, or the name or path of one; see `data.load`.
+        data_path: See `data.load`.
+        data_dir: See `data.load`.
 
     Attributes:
-        features: D, the width of x.
-        outputs: What comes after the recurrent layer, as `count_parameters` takes it.
-        objective: Name in the logs of what is searched for.
+        features: D, the number of input features.
+        outputs: Size of the output layer; see `count_parameters`.
+        objective: Name of the objective in the training logs.
         direction: "min" or "max".
-        known: Names of the settings that a space may have.
+        known: Names of the settings that a space may vary.
     """
 
     known = SETTINGS
@@ -60,47 +60,52 @@ class DatasetProblem:
         self.objective = f"val_{PRIMARY[self.dataset.kind]}"
 
     def complete(self, settings: Mapping[str, Any]) -> Settings:
-        """A dict of settings as complete `Settings`."""
+        """Completes a dict of settings with the defaults."""
         return Settings(self.dataset.name, **settings).complete(self.dataset)
 
     def build(self, settings: Settings) -> keras.Model:
-        """The compiled network of complete `Settings`."""
+        """Builds and compiles the network of complete `Settings`."""
         return prepare(settings, self.dataset, network_arguments(settings, self.dataset))[0]
 
     def fit_arguments(
-        self, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, model: keras.Model, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
-        """What `Model.fit` takes for the data, and the batches whose order follows the epoch.
+        """The data arguments of `Model.fit`.
 
         Args:
+            model: The network.
             settings: Complete `Settings`.
-            args: What the search was given by position.
-            kwargs: What the search was given by name.
+            args: Positional arguments of `tuner.search`.
+            kwargs: Keyword arguments of `tuner.search`.
 
         Returns:
-            Arguments by position, arguments by name beside `kwargs`, and the batches or None.
+            Positional arguments, keyword arguments to add to `kwargs`, and the training batches
+            if their order depends on the epoch, or None.
+
+        Raises:
+            ArgumentError: The arguments of `tuner.search` do not fit the problem.
         """
         names = ("x", "y", "validation_data", "validation_split", "batch_size", "shuffle")
         given = ["x"] if args else [name for name in names if name in kwargs]
         if given:
-            raise ArgumentError(given[0], f"left out: it is that of {self.dataset.name}")
+            raise ArgumentError(given[0], f"left out: the data set is {self.dataset.name}")
         training = batches(settings, self.dataset, "train")
         validation = batches(settings, self.dataset, "validation")
         return (training,), {"validation_data": validation, "shuffle": False}, training
 
 
 class OwnProblem:
-    """Data that the user gives to the search, with an output layer, a loss and a metric.
+    """Your own data, which `tuner.search` is given, with an output layer, a loss and a metric.
 
     Args:
         input_shape: (T, D) of one sequence; T may be None.
         output: Keras layer on top of the recurrent one; each network gets a copy.
-        loss: As `Model.compile` takes it.
-        metric: As `Model.compile` takes one; None searches for the loss.
-        direction: "min" or "max": which results are better.
-        return_sequences: Whether the output layer gets every time step, or the last one.
+        loss: Loss of `Model.compile`.
+        metric: Metric of `Model.compile` that is the objective; None: the loss.
+        direction: Whether to minimize ("min") or maximize ("max") the objective.
+        return_sequences: Whether the output layer receives all time steps, or only the last one.
 
-    Attributes are those of `DatasetProblem`.
+    Attributes: see `DatasetProblem`.
     """
 
     defaults = {
@@ -126,7 +131,7 @@ class OwnProblem:
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 1:
             raise ArgumentError("input_shape", "(T, D), T or None", input_shape)
         if loss is None:
-            raise ArgumentError("loss", "what Keras takes as a loss", Words("None"))
+            raise ArgumentError("loss", "a loss of Keras", Words("None"))
         self.input_shape, self.features = shape, shape[1]
         self.output = keras_layer("output", output)
         self.loss, self.metric = loss, metric
@@ -139,20 +144,20 @@ class OwnProblem:
         self._outputs: dict[int, int] = {}
 
     def outputs(self, width: int) -> int:
-        """The number of parameters of the output layer upon a recurrent layer of this width."""
+        """The number of parameters of the output layer on top of `width` recurrent units."""
         if width not in self._outputs:
-            layer = _copy(self.output)
+            layer = _clone(self.output)
             time = (self.input_shape[0],) if self.return_sequences else ()
             layer(keras.KerasTensor((None, *time, width)))
             self._outputs[width] = layer.count_params()
         return self._outputs[width]
 
     def complete(self, settings: Mapping[str, Any]) -> Settings:
-        """A dict of settings as complete `Settings`."""
-        return Settings("the user's own", **{**self.defaults, "bptt_steps": 0, **settings})
+        """Completes a dict of settings with the defaults."""
+        return Settings("your own data", **{**self.defaults, "bptt_steps": 0, **settings})
 
     def build(self, settings: Settings) -> keras.Model:
-        """The compiled network of complete `Settings`."""
+        """Builds and compiles the network of complete `Settings`."""
         arguments = {
             name: getattr(settings, name)
             for name in NETWORK_ARGUMENTS
@@ -168,29 +173,72 @@ class OwnProblem:
         )(x)
         if settings.output_dropout:
             y = keras.layers.Dropout(settings.output_dropout, seed=settings.seed)(y)
-        model = keras.Model(x, _copy(self.output)(y), name=settings.network)
+        model = keras.Model(x, _clone(self.output)(y), name=settings.network)
         optimizer = keras.optimizers.AdamW(
             cast(float, settings.learning_rate),
             weight_decay=settings.weight_decay,
             global_clipnorm=settings.clipnorm,
         )
-        metrics = [] if self.metric is None else [_copy(self.metric)]
-        model.compile(optimizer, _copy(self.loss), metrics=metrics)
+        metrics = [] if self.metric is None else [_clone(self.metric)]
+        model.compile(optimizer, _clone(self.loss), metrics=metrics)
         return model
 
     def fit_arguments(
-        self, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, model: keras.Model, settings: Settings, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], None]:
-        """See `DatasetProblem.fit_arguments`; the data is what the search was given."""
+        """See `DatasetProblem.fit_arguments`; the data is that of `tuner.search`."""
         if not {"validation_data", "validation_split"} & set(kwargs):
-            raise ArgumentError("validation_data", "given to the search", Words("none"))
+            raise ArgumentError("validation_data", "given to `tuner.search`", NOTHING)
         if "batch_size" in kwargs:
-            raise ArgumentError("batch_size", "left to the search space and the settings")
-        # What gives out batches by itself comes without `y`.
-        arrays = len(args) > 1 or kwargs.get("y") is not None
-        return args, {"batch_size": settings.batch_size} if arrays else {}, None
+            raise ArgumentError("batch_size", "left out: it is a setting or a hyperparameter")
+        x, y, *_ = *args, *(kwargs.get(name) for name in ("x", "y")[len(args) :])
+        if _is_elementwise(self.loss):
+            self._check_rank(model, x, y)
+        # A data set that makes its own batches comes without `y`.
+        return args, {} if y is None else {"batch_size": settings.batch_size}, None
+
+    def _check_rank(self, model: keras.Model, x: Any, y: Any) -> None:
+        """Refuses targets that a loss of Keras would broadcast against the model's output."""
+        if y is None:
+            x, y = _first_batch(x)
+        x_shape, y_shape = _shape(x), _shape(y)
+        if x_shape is None or y_shape is None:
+            return
+        output_shape = model.compute_output_shape(x_shape)
+        # Keras adds the last axis to class indices, and to the targets of a single output.
+        if len(y_shape) == len(output_shape) or y_shape[1:] == output_shape[1:-1]:
+            return
+        hint = ""
+        if self.return_sequences and len(y_shape) < len(output_shape):
+            hint = "; for one target per sequence set return_sequences=False."
+        elif not self.return_sequences and len(y_shape) > len(output_shape):
+            hint = "; for one target per time step set return_sequences=True."
+        expected = f"the rank of the model's output, whose shape is {output_shape}"
+        raise ArgumentError("y", expected, Words(f"shape {y_shape}"), hint, verb="have")
 
 
-def _copy(part: Any) -> Any:
-    """A new layer, metric or loss like `part`: what has been used by one network stays with it."""
+def _is_elementwise(loss: Any) -> bool:
+    """Whether a loss is known to compare targets and outputs element by element."""
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if loss is keras.losses.ctc or isinstance(loss, keras.losses.CTC):
+        return False
+    return (getattr(loss, "__module__", None) or "").startswith("keras.")  # not a custom loss
+
+
+def _first_batch(data: Any) -> tuple[Any, Any]:
+    """x and y of a batch, or their specifications; None for those not known before training."""
+    batch = getattr(data, "element_spec", None)  # of a tf.data.Dataset
+    if isinstance(data, keras.utils.PyDataset):
+        batch = data[0]
+    return batch[:2] if isinstance(batch, tuple) and len(batch) > 1 else (None, None)
+
+
+def _shape(tensor: Any) -> tuple[int | None, ...] | None:
+    """The shape of a tensor or its specification; None if the rank is unknown."""
+    shape = getattr(tensor, "shape", None)
+    return None if shape is None or getattr(shape, "rank", 0) is None else tuple(shape)
+
+
+def _clone(part: Any) -> Any:
+    """A new layer, metric or loss with the config of `part`: networks must not share them."""
     return type(part).from_config(part.get_config()) if hasattr(part, "get_config") else part

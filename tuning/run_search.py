@@ -1,4 +1,4 @@
-"""A search from its beginning to its report: the chief in this process, workers where they are."""
+"""`run_search`: leads a search from its start to its report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1:0"
 PAUSE = 0.2
-# Seconds for which a search that is over waits for workers of other machines to notice.
+# Timeout in seconds for the workers of other machines to leave a search that is over.
 FAREWELL = 20.0
 
 
@@ -38,20 +38,20 @@ def run_search(
 
     Args:
         job: `Job`.
-        workers: Number of workers to start on this machine; None for the job's, 0 for none: they
-            come by themselves, from other machines that share the project folder.
+        workers: Number of workers on this machine; None: that of the job; 0: none, all workers run
+            elsewhere and share the project folder.
         address: "HOST:PORT" to listen at.
-        resume: Whether to go on with the search in the project folder.
+        resume: Whether to resume the search in the project folder.
         overwrite: Whether to replace it.
-        lease: Seconds after which a silent worker is given up.
-        log: Called with one line at a time.
+        lease: Seconds without a heartbeat after which a worker is lost.
+        log: Called with one log line at a time.
 
     Returns:
-        The `Chief`, whose trials, `over` (why it ended) and `failed` tell what came out.
+        The `Chief`, with `trials`, `over` (why it ended) and `failed`.
 
     Raises:
-        UserError: The job is impossible, the folder is another job's or led by another process.
-        KeyboardInterrupt: As it was raised, after the state was saved and the workers ended.
+        UserError: The job is invalid, or the folder is another job's or led by another process.
+        KeyboardInterrupt: Re-raised after the state is saved and the workers have ended.
     """
     project = Project(job.project)
     check_address(address)
@@ -62,24 +62,24 @@ def run_search(
         local = workers is None or workers > 0
         chief = Chief(job, hyper, project, log=log, lease=lease, keep_running=not local)
         server = Server(address, chief.handlers, token=project.token(), open_methods=("hello",))
-        helpers = None
+        local_workers = None
         try:
             log(f"Chief at {server.address}, project folder {project.path}")
             if local and chief.over is None:
                 count = workers or cast(int, job.workers)
-                helpers = LocalWorkers(count, server.address, project)
+                local_workers = LocalWorkers(count, server.address, project)
             while chief.over is None:
                 time.sleep(PAUSE)
-                chief.look()
-                if helpers is not None:
-                    helpers.look(chief)
-            _farewell(chief, helpers)
+                chief.poll()
+                if local_workers is not None:
+                    local_workers.poll(chief)
+            _farewell(chief, local_workers)
             if chief.error is not None:
                 raise chief.error
         finally:
-            if helpers is not None:
-                chief.stop("interrupted")  # others wait for a chief that comes back
-                helpers.stop()
+            if local_workers is not None:
+                chief.stop("interrupted")  # workers elsewhere wait for a resumed chief
+                local_workers.stop()
             server.stop()
             with contextlib.suppress(KeyboardInterrupt):
                 _report(project, job, chief)
@@ -88,7 +88,7 @@ def run_search(
 
 
 def _report(project: Project, job: Job, chief: Chief) -> None:
-    """Writes the report of what was saved; where an error has ended the search, if it can."""
+    """Writes the report of the saved trials; after an error of the chief only if possible."""
     try:
         write_report(project.path, job, project.trials())
     except UserError:
@@ -96,10 +96,10 @@ def _report(project: Project, job: Job, chief: Chief) -> None:
             raise
 
 
-def _farewell(chief: Chief, helpers: LocalWorkers | None) -> None:
-    """Waits until the workers know that it is over."""
+def _farewell(chief: Chief, local_workers: LocalWorkers | None) -> None:
+    """Waits until the workers have left."""
     end = time.monotonic() + FAREWELL
     while not chief.gone() and time.monotonic() < end:
         time.sleep(PAUSE)
-        if helpers is not None:
-            helpers.look(chief)
+        if local_workers is not None:
+            local_workers.poll(chief)

@@ -10,7 +10,7 @@ from keras_deep_rnn import build_network
 from keras_deep_rnn.training.models import table_1_size
 from keras_deep_rnn.training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS, preset
 from keras_deep_rnn.tuning import (
-    Entry,
+    Hyperparameter,
     SearchSpace,
     check_budget,
     count_parameters,
@@ -155,8 +155,8 @@ def test_an_output_of_the_users_own_counts():
 @pytest.mark.parametrize(
     ("budget", "line"),
     [
-        (500, "`budget` must be within 5% of what a whole width gives: network rnn, 88 features "
-              "and 2 units have 446 parameters, got 500."),
+        (500, "`budget` must be within 5% of a size that the network can have: network rnn, 88 "
+              "features and 2 units have 446 parameters, got 500."),
         (0, "`budget` must be a positive integer, got 0."),
     ],
 )  # fmt: skip
@@ -170,7 +170,9 @@ def test_a_space_is_checked_before_its_first_trial():
     check_budget(SPACE, 75_000, features=88)
     with pytest.raises(UserError, match="network rnn, 10000 features and 1 units have"):
         check_budget(SPACE, 5_000, features=10_000)
-    with pytest.raises(UserError, match="`units` must be left to the budget"):
+    with pytest.raises(
+        UserError, match="`units` must be left out of the s.*: the budget decides it"
+    ):
         check_budget(paper_space(), 75_000, features=88)
-    depth = SearchSpace([Entry("transition_depth", "int", low=1, high=3)])
+    depth = SearchSpace([Hyperparameter("transition_depth", "int", low=1, high=3)])
     check_budget(depth, 75_000, features=88, fixed={"network": "dts_rnn"})

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_deep_rnn.tuning import Entry, SearchSpace
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.search.project import Project
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, best_of
@@ -15,9 +15,9 @@ pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning.search.chief import Chief
 
 SPACE = SearchSpace([
-    Entry("network", "fixed", value="rnn"),
-    Entry("units", "int", low=1, high=1000),
-    Entry("learning_rate", "float", low=1e-4, high=1e-2, log=True),
+    Hyperparameter("network", "fixed", value="rnn"),
+    Hyperparameter("units", "int", low=1, high=1000),
+    Hyperparameter("learning_rate", "float", low=1e-4, high=1e-2, log=True),
 ])  # fmt: skip
 CRASH = {"error": "RuntimeError: broken", "traceback": "Traceback\nRuntimeError: broken\n"}
 
@@ -68,12 +68,12 @@ class Search:
         told = self.chief.tell(worker, session, trial["id"], trial["attempt"], outcome)
         return told["accepted"]
 
-    def beat(self, trial, worker="a", session="1"):
-        return self.chief.beat(worker, session, trial["id"], trial["attempt"])
+    def heartbeat(self, trial, worker="a", session="1"):
+        return self.chief.heartbeat(worker, session, trial["id"], trial["attempt"])
 
     def wait(self, seconds):
         self.now += seconds
-        self.chief.look()
+        self.chief.poll()
 
     @property
     def statuses(self):
@@ -125,7 +125,7 @@ def test_a_chief_that_was_killed_goes_on(search):
     assert search.statuses == [COMPLETED, RUNNING]
     assert dataclasses.asdict(search.chief.trials["0000"]) == expected
     # The worker never stopped: its trial is still its own, and the third is not the second.
-    assert search.beat(second) == {"go_on": True}
+    assert search.heartbeat(second) == {"continue": True}
     assert search.tell(second)
     assert search.ask()["values"] not in (first["values"], second["values"])
 
@@ -149,7 +149,7 @@ def test_local_workers_die_with_their_chief(search):
 def test_a_silent_worker_loses_its_trial(search):
     trial = search.ask()
     search.wait(29)
-    search.beat(trial)
+    search.heartbeat(trial)
     search.wait(29)
     assert search.statuses == [RUNNING]
     search.wait(2)
@@ -158,8 +158,8 @@ def test_a_silent_worker_loses_its_trial(search):
     again = search.ask("b")
     assert again["id"] == trial["id"]
     assert again["folder"] != trial["folder"]
-    # The first one was only slow: nobody listens to it any more.
-    assert search.beat(trial) == {"go_on": False}
+    # The first one was only slow: its messages are ignored.
+    assert search.heartbeat(trial) == {"continue": False}
     assert not search.tell(trial, score=0.0)
     assert search.tell(again, "b")
     assert search.chief.trials["0000"].score == done(again)["score"]
@@ -171,8 +171,8 @@ def test_a_worker_comes_back_under_its_id(search):
     search.join(session="2")
     again = search.ask(session="2")
     assert again["id"] == trial["id"]
-    with pytest.raises(UserError, match="`id` must be one worker's alone: another worker has come"):
-        search.beat(trial)
+    with pytest.raises(UserError, match="`id` must be unique: another worker has the id 'a'"):
+        search.heartbeat(trial)
 
 
 def test_an_answer_that_was_lost_is_given_again(search):
@@ -243,7 +243,7 @@ def test_a_worker_that_cannot_write_ends_the_search(search):
     search.chief.lost("a", "was killed")
     again = search.ask("b")
     search.chief.give_up("a", "1", trial["id"], trial["attempt"], "Cannot write 'old'.")
-    assert search.chief.over is None  # of an attempt that nobody listens to
+    assert search.chief.over is None  # of an obsolete attempt
     search.chief.give_up("b", "1", again["id"], again["attempt"], "Cannot write 'new'.")
     assert search.chief.over == str(search.chief.error) == "Cannot write 'new'."
 
@@ -310,10 +310,10 @@ def test_the_time_is_over(tmp_path):
     trial = search.ask()
     for _ in range(5):
         search.wait(20)
-        assert search.beat(trial) == {"go_on": True}
+        assert search.heartbeat(trial) == {"continue": True}
     search.wait(21)
     assert search.chief.over == "stopped after 2 minutes"
-    assert search.beat(trial) == {"end": search.chief.over}
+    assert search.heartbeat(trial) == {"end": search.chief.over}
     assert search.chief.gone()
     search.now = 0.0
     search.start(keep_running=False)
@@ -354,7 +354,7 @@ def test_a_folder_that_is_not_shared(search):
 
 
 def test_a_space_with_nothing_left(tmp_path, monkeypatch):
-    space = SearchSpace([SPACE["network"], Entry("units", "int", low=1, high=2)])
+    space = SearchSpace([SPACE["network"], Hyperparameter("units", "int", low=1, high=2)])
     monkeypatch.setattr(Networks, "space", space)
     search = Search(tmp_path / "search", trials=10)
     search.join()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training.config import NETWORK_ARGUMENTS
-from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace, paper_space
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.job.job_file import arguments
 from keras_deep_rnn.tuning.space.paper_space import DEPTHS
@@ -82,7 +82,7 @@ def loaded(monkeypatch):
 
 
 def names(space):
-    return [entry.name for entry in space]
+    return list(space.names)
 
 
 def test_every_key(tmp_path):
@@ -181,8 +181,8 @@ def test_a_space_of_entries(tmp_path):
     assert job.settings == {"units": 20}
     assert job.space == SearchSpace(
         [
-            Entry("network", "choice", values=["rnn", "dt_rnn"]),
-            Entry("transition_depth", "int", low=1, high=2, when={"network": "dt_rnn"}),
+            Hyperparameter("network", "choice", values=["rnn", "dt_rnn"]),
+            Hyperparameter("transition_depth", "int", low=1, high=2, when={"network": "dt_rnn"}),
         ]
     )
 
@@ -258,6 +258,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     dropout = 0.1
     recurrent_dropout = 0.1
     output_dropout = 0.1
+    zoneout = 0.1
     weight_noise = 0.01
     output_bias = -3
     recurrent_initializer = "sparse"
@@ -295,7 +296,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 8, 9, 10, 26, 27, 28])
 def test_size_is_what_keras_tuner_runs(epochs, factor):
     oracles = pytest.importorskip("keras_deep_rnn.tuning.search.oracles")
-    space = SearchSpace([Entry("learning_rate", "float", low=0.1, high=0.9)])
+    space = SearchSpace([Hyperparameter("learning_rate", "float", low=0.1, high=0.9)])
     job = Job("j", "d", "/p", space, tuner="hyperband", epochs=epochs, factor=factor)
     sampler, ids = oracles.Sampler(job, space), []
     while (choice := sampler.ask()) is not None:
@@ -393,9 +394,9 @@ MISTAKES = [
     (BASE + "retries = -1", "`retries` must be an integer of at least 0, got -1."),
     (BASE + "retries = true", "`retries` must be an integer of at least 0, got True."),
     (BASE + "factor = 3",
-     "`factor` must be left out: it is for tuner = 'hyperband', got 'random'."),
+     "`factor` must be left out: it applies to tuner = 'hyperband', got 'random'."),
     (BASE + "initial_points = 3",
-     "`initial_points` must be left out: it is for tuner = 'bayesian', got 'random'."),
+     "`initial_points` must be left out: it applies to tuner = 'bayesian', got 'random'."),
     (BASE + 'tuner = "hyperband"\nfactor = 1', "`factor` must be an integer of at least 2, got 1."),
     (BASE + 'tuner = "bayesian"\ninitial_points = 0',
      "`initial_points` must be a positive integer"),
@@ -404,10 +405,10 @@ MISTAKES = [
     (BASE + 'data_dir = "a\\u0000"', "`data_dir` must be a text, got 'a\\x00'."),
     (BASE.replace("4", "0"), "`trials` must be an integer from 1 to 9999, got 0."),
     (BASE.replace("4", "10_000"), "`trials` must be an integer from 1 to 9999, got 10000."),
-    (BASE + "[settings]\npatience = inf", "`settings.patience` must be a text, a finite number, "
+    (BASE + "[settings]\npatience = inf", "`settings.patience` must be a string, a finite number, "
                                           "true or false, got inf."),
-    (BASE + "[settings]\npatience = 1e999", "`settings.patience` must be a text, a finite number"),
-    (BASE + f"[settings]\npatience = 1{'0' * 400}", "`settings.patience` must be a text, a finite"),
+    (BASE + "[settings]\npatience = 1e999", "`settings.patience` must be a string, a finite"),
+    (BASE + f"[settings]\npatience = 1{'0' * 400}", "`settings.patience` must be a string, a"),
     (BASE + "[settings]\npatience = 07:32:00", "got datetime.time(7, 32)."),
     (BASE + "[settings.patience]\na = 1", "`settings.patience` must be one value or a list, got {"),
     (BASE + "[settings]\nlevels = [2, 3]", "`settings.levels` must be a positive integer, got [2"),
@@ -416,9 +417,9 @@ MISTAKES = [
     (BASE + "[space]\nunit = [8, 16]", "did you mean 'units'?"),
     (BASE + "[space]\nlearning_rate = [1e-2, 1e-3]",
      "`space.learning_rate` must have `low` not above `high`, got low 0.01, high 0.001."),
-    (BASE + "[space]\nunits = [1, 2, 3]", "`space.units` must be a pair of low and high or one"),
+    (BASE + "[space]\nunits = [1, 2, 3]", "`space.units` must be a pair (low, high) or one"),
     (BASE + "[space]\nunits = ['a', 'b']", "`space.units` must have an integer as `low`, got 'a'."),
-    (BASE + "[space]\nunits = [nan, 3]", "`space.units` must be a text, a finite number, true or"),
+    (BASE + "[space]\nunits = [nan, 3]", "`space.units` must be a string, a finite number"),
     (BASE + "[space]\nbatch_size = []", "`space.batch_size` must have a non-empty list `values`"),
     (BASE + "[space]\nnetwork = []",
      "`space.network` must be a network or a list of networks, got []."),
@@ -427,7 +428,7 @@ MISTAKES = [
     (BASE + "[space]\nnetwork = [[3]]", "`space.network` must be one of 'rnn', "),
     (BASE + "[space]\nnetwork = 'default'", "`space.network` must be one of 'rnn', "),
     (BASE + "[space]\ndropout = 0.1\nunits = { kind = 'fixed', value = 3 }",
-     "`space.units` must be a range, choices or a value where others are, got a table."),
+     "`space.units` must be a range, choices or a value, as the other keys, got a table."),
     (BASE + "[space]\nunits = { kind = 'int', low = 3, high = 1 }",
      "`space.units` must have `low` not above `high`, got low 3, high 1."),
     (BASE + "[space]\nunits = { kid = 'int' }", "`space.units` must be a table with a `kind`, got"),
@@ -481,8 +482,8 @@ def test_files_of_other_names(tmp_path):
                                      "'frame_nll_from_1', 'sequence_nll_from_1', "
                                      "got 'perplexity'."),
         ('objective = "frame_nl"', "got 'frame_nl'; did you mean 'frame_nll'?"),
-        ("[settings]\npatiens = 3", "`patiens` must be the name of a setting that can vary here; "
-                                    "did you mean 'patience'?"),
+        ("[settings]\npatiens = 3", "`patiens` must be the name of a setting that a search can "
+                                    "vary; did you mean 'patience'?"),
         ("[settings]\npatience = 0", "`settings.patience` must be a positive integer, got 0."),
         ("[settings]\nactivation = 'tan'", "`settings.activation` must be an activation of Keras"),
         ("[settings]\noutput_bias = 'a'", "`settings.output_bias` must be a finite number"),
@@ -493,19 +494,19 @@ def test_files_of_other_names(tmp_path):
         ("[settings]\nskip = 'residual'",
          "`skip` must be left out for 'rnn', which has no levels, got 'residual'."),
         ("[settings]\ntransition_units = [9]\n[space]\ntransition_depth = [1, 2]",
-         "`settings.transition_units` must be left out: `transition_depth` decides it."),
+         "`settings.transition_units` must be left out: it follows from `transition_depth`."),
         ("[settings]\ndropout = 0.1\n[space]\ndropout = [0.0, 0.2]",
          "`dropout` must be either searched or fixed, got both."),
         ("budget = 75_000\n[space]\nunits = [8, 16]",
-         "`units` must be left to the budget, got it in the space."),
+         "`units` must be left out of the space: the budget decides it."),
         ("budget = 75_000\n[settings]\nunits = 16",
-         "`units` must be left to the budget, got it in the settings."),
-        ("budget = 75", "`budget` must be within 5% of what a whole width gives"),
+         "`units` must be left out of the settings: the budget decides it."),
+        ("budget = 75", "`budget` must be within 5% of a size that the network can have"),
         ("[space]\ntransition_depth = [0, 2]", "`space.transition_depth` must be a positive"),
         ("[space]\ndropout = [0.5, 1.0]", "`space.dropout` must be a number of at least 0"),
         ("[space]\nunits = 'many'", "`space.units` must be a positive integer, got 'many'."),
         ("[space]\nspeed = { kind = 'fixed', value = 3 }",
-         "`speed` must be the name of a setting that can vary here"),
+         "`speed` must be the name of a setting that a search can vary"),
         ("[space]\nbatch_size = { kind = 'choice', values = [8, 0] }",
          "`space.batch_size` must be a positive integer, got 0."),
         ("[space]\ntransition_depth = { kind = 'choice', values = ['a', 'b'] }",
@@ -538,7 +539,7 @@ def test_data_that_is_not_there(tmp_path):
         ({"name": None}, "`name` must be a text, got None"),
         ({"seed": None}, "`seed` must be an integer from 0 to 2\\*\\*32 - 1, got None"),
         ({"settings": []}, r"`settings` must be a table, got \[\]"),
-        ({"space": 3}, "`space` must be a table of entries, got 3"),
+        ({"space": 3}, "`space` must be a table of hyperparameters, got 3"),
     ],
 )
 def test_configurations_of_something_else(change, line):
@@ -631,7 +632,7 @@ def test_the_documentation(tmp_path, loaded):
 def test_jobs_of_the_documentation(name):
     job = Job.read(DOCS.parent / "depth" / f"{name}.toml")
     assert job.size() >= 40
-    assert [entry.name for entry in job.space][:2] == ["network", "input_depth"]
+    assert list(job.space.names)[:2] == ["network", "input_depth"]
 
 
 def test_the_job_of_the_readme(tmp_path):

@@ -12,7 +12,7 @@ from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.training.run_folder import Run
-from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace, paper_space
 from keras_deep_rnn.utils.errors import UserError
 
 keras_tuner = pytest.importorskip("keras_tuner")
@@ -58,8 +58,8 @@ def text():
 
 def values_of(hyper, **more):
     """The default values of the space with some others."""
-    given = {**{entry.name: entry.default for entry in hyper.space}, **more}
-    return hyper.space.active(given)
+    defaults = {name: hyper.space[name].default for name in hyper.space.names}
+    return hyper.space.active({**defaults, **more})
 
 
 def hyperparameters(hyper, **more):
@@ -168,7 +168,7 @@ def test_results_follow_from_seed_and_values():
 
 def test_early_stopping():
     hyper = own(settings={"epochs": 30, "patience": 1, "learning_rate": 1e-9}, space=SearchSpace(
-        [Entry("network", "fixed", value="rnn"), Entry("units", "fixed", value=4)]
+        [Hyperparameter("network", "fixed", value="rnn"), Hyperparameter("units", "fixed", value=4)]
     ))  # fmt: skip
     random = np.random.default_rng(1)
     noise = random.normal(size=Y.shape).astype("float32")
@@ -229,20 +229,20 @@ def test_seeds_of_searches():
     [
         ({"space": 3}, "`space` must be a SearchSpace, got 3."),
         ({"settings": {"epoch": 2}},
-         "`epoch` must be the name of a setting that can vary here; did you mean 'epochs'?"),
+         "`epoch` must be the name of a setting that a search can vary; did you mean 'epochs'?"),
         ({"settings": {"bptt_steps": 2}},
-         "`bptt_steps` must be the name of a setting that can vary"),
+         "`bptt_steps` must be the name of a setting that a search can vary"),
         ({"settings": {"dropout": 0.1}}, "`dropout` must be either searched or fixed, got both."),
         ({"settings": {"epochs": 0}}, "`epochs` must be a positive integer, got 0."),
         ({"seed": None}, "`seed` must be a non-negative integer, got None."),
-        ({"budget": 500}, "`units` must be left to the budget, got it in the space."),
+        ({"budget": 500}, "`units` must be left out of the space: the budget decides it."),
         ({"budget": 500, "space": small_space(units=None), "settings": {"deep_units": 3}},
-         "`deep_units` must be left to the budget, got it in the settings."),
+         "`deep_units` must be left out of the settings: the budget decides it."),
         ({"return_sequences": 1}, "`return_sequences` must be True or False, got 1."),
         ({"budget": 3, "space": small_space(units=None)}, "`budget` must be within 5% of"),
         ({"direction": "up"}, "`direction` must be one of 'min', 'max', got 'up'."),
         ({"metric": 3}, "`metric` must be a name or a Keras metric, got 3."),
-        ({"data": "bach_chorales"}, "give either `data`, or `input_shape`"),
+        ({"data": "bach_chorales"}, "Pass either `data`, or `input_shape`"),
     ],
 )  # fmt: skip
 def test_bad_arguments(arguments, line):
@@ -258,7 +258,7 @@ def test_a_data_set_that_is_not_there():
 
 
 def test_what_the_space_leaves_out_has_its_default():
-    hyper = own(space=SearchSpace([Entry("dropout", "fixed", value=0.1)]), settings={})
+    hyper = own(space=SearchSpace([Hyperparameter("dropout", "fixed", value=0.1)]), settings={})
     chosen = hyper.settings_of({"dropout": 0.1})
     assert chosen == {"network": "dots_rnn", "units": 400, "dropout": 0.1}
     assert hyper.parameters({"dropout": 0.1}) == hyper.network({"dropout": 0.1}).count_params()
@@ -271,6 +271,112 @@ def test_a_search_without_validation_data_ends_at_once(tmp_path):
     )
     with pytest.raises(keras_tuner.errors.FatalValueError, match="`validation_data` must be given"):
         tuner.search(X, Y, verbose=0)
+
+
+def sparse(count=4, **more):
+    """A classification of a user's own; y has class indices."""
+    given = {"output": keras.layers.Dense(count), "metric": None, "space": small_space(), **more}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return HyperDeepRNN(
+        **{"input_shape": (None, 3), "loss": loss, "settings": {"epochs": 1}, **given}
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches that a user makes."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return self.x[8 * index : 8 * index + 8], self.y[8 * index : 8 * index + 8]
+
+
+def batches(kind, x, y):
+    """x and y as arguments of `fit` for the training, and as a value of `validation_data`."""
+    if kind == "arrays":
+        return {"x": x, "y": y}, (x, y)
+    if kind == "PyDataset":
+        return {"x": Batches(x, y)}, Batches(x, y)
+    tensorflow = pytest.importorskip("tensorflow")
+    made = tensorflow.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    return {"x": made, "shuffle": False}, made  # Keras warns of its own default
+
+
+CLASSES = (Y[..., 0] > 0).astype("int32")
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "return_sequences", "y"),
+    [
+        ("arrays", own, True, Y[:, -1]),
+        ("PyDataset", own, True, Y[:, -1]),
+        ("tf.data.Dataset", own, True, Y[:, -1]),
+        ("arrays", own, True, Y[:, -1, 0]),
+        ("arrays", own, False, Y),
+        ("arrays", sparse, True, CLASSES[:, -1]),
+        ("arrays", sparse, True, CLASSES[:, -1:]),
+        ("tf.data.Dataset", sparse, False, CLASSES[..., None]),
+    ],
+)
+def test_a_search_for_targets_of_another_rank_ends_before_its_first_trial(
+    tmp_path, kind, make, return_sequences, y
+):
+    """Keras would broadcast y (B, 1) against an output of (B, T, 1)."""
+    hyper = make(return_sequences=return_sequences)
+    tuner = keras_tuner.RandomSearch(
+        hyper, objective=hyper.objective, max_trials=2, directory=tmp_path
+    )
+    training, validation = batches(kind, X, y)
+    mend = rf"set return_sequences={not return_sequences}\."
+    line = f"`y` must have the rank of the model's output.* {mend}"
+    with pytest.raises(keras_tuner.errors.FatalValueError, match=line) as error:
+        tuner.search(**training, validation_data=validation, verbose=0)
+    assert "\n" not in str(error.value)
+    (trial,) = tuner.oracle.trials.values()
+    assert not trial.metrics.metrics
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "return_sequences", "y"),
+    [
+        ("arrays", own, True, Y),
+        ("PyDataset", own, True, Y),
+        ("tf.data.Dataset", own, True, Y),
+        ("tf.data.Dataset", own, True, Y[..., 0]),
+        ("arrays", own, False, Y[:, -1]),
+        ("arrays", own, False, Y[:, -1, 0]),
+        ("arrays", sparse, True, CLASSES),
+        ("arrays", sparse, True, CLASSES[..., None]),
+        ("PyDataset", sparse, False, CLASSES[:, -1]),
+    ],
+)
+def test_targets_of_the_ranks_that_keras_takes(kind, make, return_sequences, y):
+    hyper = make(return_sequences=return_sequences, settings={"epochs": 1})
+    training, validation = batches(kind, X, y)
+    hp = hyperparameters(hyper)
+    history = hyper.fit(hp, hyper.build(hp), **training, validation_data=validation, verbose=0)
+    assert np.isfinite(history.history["val_loss"]).all()
+
+
+def test_a_custom_loss_takes_targets_of_any_rank():
+    def last(y_true, y_pred):
+        return keras.ops.square(y_true - y_pred[:, -1])
+
+    hyper = HyperDeepRNN(
+        input_shape=(None, 3),
+        output=keras.layers.Dense(1),
+        loss=last,
+        space=small_space(),
+        settings={"epochs": 1},
+    )
+    hp, y = hyperparameters(hyper), Y[:, -1]
+    history = hyper.fit(hp, hyper.build(hp), X, y, validation_data=(X, y), verbose=0)
+    assert np.isfinite(history.history["val_loss"]).all()
 
 
 def test_examples_of_the_documentation(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from keras_deep_rnn.tuning import Entry, SearchSpace
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.search.project import BACKUP, JOB, STATE, TOKEN, Project, check_worker_id
 from keras_deep_rnn.tuning.search.trial import Trial
@@ -25,7 +25,7 @@ FIRST, SECOND = {"n": 1, "text": "é\ud800"}, {"n": 2, "scores": [0.1 + 0.2, Non
 
 @pytest.fixture
 def job(tmp_path):
-    space = SearchSpace([Entry("units", "int", low=8, high=64)])
+    space = SearchSpace([Hyperparameter("units", "int", low=8, high=64)])
     return Job("j", "bach_chorales", str(tmp_path / "search"), space, trials=3, epochs=2)
 
 
@@ -104,7 +104,7 @@ def test_a_search_begins(tmp_path, job):
 
 def test_a_search_is_there(project, job):
     before = content(project.path)
-    line = "holds a search: pass --resume to go on with it or --overwrite to replace it."
+    line = "holds a search: pass --resume to resume it or --overwrite to replace it."
     assert line in refused(project, job)
     with pytest.raises(UserError, match=line):
         project.check()
@@ -126,7 +126,7 @@ def test_resume(project, job):
         assert project.load() == (FIRST, None)
     for damage in (b"", b"\xff", token.encode()[:60]):
         (project / TOKEN).write_bytes(damage)
-        with pytest.raises(UserError, match="token' is damaged: --resume makes a new one"):
+        with pytest.raises(UserError, match="token' is damaged: --resume creates a new one"):
             project.token()
         with project.lead():
             project.begin(more, resume=True)
@@ -137,7 +137,7 @@ def test_resume(project, job):
 
 
 def test_nothing_to_resume(tmp_path, job):
-    line = "`project` must hold a search to go on with, got"
+    line = "`project` must hold a search to resume, got"
     with pytest.raises(UserError, match=line):
         Project(tmp_path / "none").check(resume=True)
     assert line in refused(Project(tmp_path / "none"), job, resume=True)
@@ -151,7 +151,7 @@ def test_something_else_is_there(tmp_path, job, name, options):
     (tmp_path / name).write_text("{}")
     project = Project(tmp_path)
     line = refused(project, job, **options)
-    assert "which holds something else." in line or "damaged or another program's" in line
+    assert "which holds other files." in line or "damaged or of another program" in line
     with pytest.raises(UserError):
         project.check(**options)
     assert content(tmp_path).keys() == {(tmp_path / name).relative_to(tmp_path)}
@@ -176,7 +176,7 @@ def test_another_programs_job_is_not_ours(tmp_path):
                  "\0", f'{{"job": 3, {ours}}}', f'{{"job": "a", {ours}}}'):  # fmt: skip
         (tmp_path / JOB).write_text(text)
         assert not Project(tmp_path).exists()
-        with pytest.raises(UserError, match="whose job.json is damaged or another program's"):
+        with pytest.raises(UserError, match="whose job.json is damaged or of another program"):
             Project(tmp_path).job()
 
 
@@ -316,7 +316,7 @@ def test_save_and_load(project):
         assert project.load() == (states[-1], None)
         if len(states) > 1:
             (project / STATE).rename(project.path.parent / "away")
-            note = "state.json is missing; went on from state.backup.json."
+            note = "state.json is missing; continued from state.backup.json."
             assert project.load() == (states[-2], note)
             (project.path.parent / "away").rename(project / STATE)
     assert list(project.load()[0]) == list(state)
@@ -353,7 +353,7 @@ def test_a_damaged_state(project):
     project.save(FIRST)
     project.save(SECOND)
     text = (project / STATE).read_bytes()
-    note = "state.json is damaged; went on from state.backup.json."
+    note = "state.json is damaged; continued from state.backup.json."
     used = 0
     for damaged in damages(text):
         (project / STATE).write_bytes(damaged)
@@ -398,7 +398,7 @@ def test_nothing_is_left(project, backup):
             project.load()
         assert str(error.value) == (
             f"{str(project / STATE)!r} is damaged and state.backup.json is {wrong}: "
-            "restore one of them, or start anew with --overwrite."
+            "restore one of them, or restart with --overwrite."
         )
 
 
@@ -515,7 +515,7 @@ def test_what_a_search_has_found_is_read_without_keras(project):
     project.save({"trials": [dataclasses.asdict(Trial("0000", {}, {"seed": 3}, 100, score=0.5))]})
     code = (
         "import sys; sys.argv = ['deep-rnn']\n"
-        "from keras_deep_rnn.tuning import Entry, Job, SearchSpace\n"
+        "from keras_deep_rnn.tuning import Hyperparameter, Job, SearchSpace\n"
         "from keras_deep_rnn.tuning.search.project import Project\n"
         f"project = Project({str(project.path)!r})\n"
         "print(project.job().trials, project.trials()[0].score)\n"

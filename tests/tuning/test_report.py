@@ -119,7 +119,7 @@ def test_a_row_and_a_record_of_every_trial(tmp_path):
     write_report(tmp_path, job, trials[::-1])
     with open(tmp_path / "report" / "trials.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    names = [entry.name for entry in job.space]
+    names = list(job.space.names)
     assert list(rows[0])[: 3 + len(names)] == ["id", "status", "score", *names]
     assert [row["id"] for row in rows] == [trial.id for trial in trials]
     for row, trial in zip(rows, trials):
@@ -451,9 +451,7 @@ def test_every_trial_is_a_line_of_the_parallel_coordinates():
         axis.label.replace("<br>", "_"): axis
         for axis in figures.parallel(job, trials).data[0].dimensions
     }
-    assert list(axes) == [entry.name for entry in job.space if entry.name != "batch_size"] + [
-        "frame_nll"
-    ]
+    assert list(axes) == [name for name in job.space.names if name != "batch_size"] + ["frame_nll"]
     for name, axis in axes.items():
         told = dict(zip(axis.tickvals or (), axis.ticktext or ()))
         for trial, place in zip(trials, axis.values, strict=True):
@@ -507,7 +505,7 @@ def test_tensorboard_reads_the_trials(tmp_path):
     _, content = plugin("", metadata.EXPERIMENT_TAG)
     experiment = metadata.parse_experiment_plugin_data(content)
     infos = {info.name: info for info in experiment.hparam_infos}
-    assert list(infos) == [entry.name for entry in job.space]
+    assert list(infos) == list(job.space.names)
     assert set(infos["network"].domain_discrete) == set(job.space["network"].values)
     rate = infos["learning_rate"].domain_interval
     assert (rate.min_value, rate.max_value) == (3e-4, 1e-2)

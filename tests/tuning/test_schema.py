@@ -27,6 +27,7 @@ BAD = [
     'data = "tunes"\ntrials = 0',
     'data = "tunes"\ntrials = 3\ntuner = "bayes"',
     'data = "tunes"\ntrials = 3\nbudgett = 3',
+    'data = "tunes"\ntrials = 3\n[settings]\nepochs = 3',
     'data = "tunes"\ntrials = 3\n[space]\nnetwork = "rnn2"',
 ]
 

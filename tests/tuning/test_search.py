@@ -232,7 +232,7 @@ def test_chief_and_workers_are_killed(tmp_path):
     assert [trial.attempt for trial in trials] == [1, 1, 0]
     code, output = worker("late", timeout=1).end()
     assert code == 2
-    assert "nobody has answered" in output
+    assert "no answer from" in output
     assert results(project.trials()) == results(trials)
 
 
@@ -283,7 +283,7 @@ def test_the_error_that_ended_a_search(tmp_path, monkeypatch):
 
     job = Job.read(job_file(tmp_path))
     monkeypatch.setattr(search_module, "write_report", write_report)
-    monkeypatch.setattr(Chief, "look", lambda self: self._fail(UserError("Cannot write 'state'.")))
+    monkeypatch.setattr(Chief, "poll", lambda self: self._fail(UserError("Cannot write 'state'.")))
     with pytest.raises(UserError, match="Cannot write 'state'"):
         run_search(job, workers=0, log=lambda line: None)
 
@@ -350,10 +350,10 @@ def test_a_folder_that_is_not_shared_is_refused(search, tmp_path, monkeypatch):
     # A copy has the token, but what is written into it the chief does not see.
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "token").write_text((project / "token").read_text())
-    with pytest.raises(UserError, match="the chief does not see what here wrote there"):
+    with pytest.raises(UserError, match="the chief cannot find the file of here in it"):
         worker(server, project=tmp_path / "copy")
 
 
 def test_nobody_answers():
-    with pytest.raises(UserError, match="nobody has answered at 127.0.0.1:9 for 1 seconds"):
+    with pytest.raises(UserError, match="no answer from 127.0.0.1:9 for 1 seconds"):
         worker_module.Worker("127.0.0.1:9", "a", restart=restart, connect_timeout=1.0)

@@ -1,6 +1,7 @@
 """Search spaces: the same for Keras Tuner and for Optuna, only active values, clear errors."""
 
 import json
+import pickle
 import tomllib
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from keras_deep_rnn import build_network
 from keras_deep_rnn.training.config import NETWORK_ARGUMENTS, Settings
 from keras_deep_rnn.training.networks import PAPER_NETWORKS
-from keras_deep_rnn.tuning import Entry, SearchSpace, paper_space, settings_of
+from keras_deep_rnn.tuning import Hyperparameter, SearchSpace, paper_space, settings_of
 from keras_deep_rnn.utils.errors import UserError
 
 keras_tuner = pytest.importorskip("keras_tuner")
@@ -53,7 +54,7 @@ value = 16
 SPACE = SearchSpace.from_config(tomllib.loads(TOML)["space"])
 
 
-def entries_of(draw, name, earlier):
+def hyperparameters_of(draw, name, earlier):
     kind = draw(st.sampled_from(("choice", "int", "float", "boolean", "fixed")))
     if kind == "choice":
         some = st.one_of(
@@ -85,15 +86,15 @@ def entries_of(draw, name, earlier):
         conditions[parent.name] = draw(
             st.lists(st.sampled_from(choices), min_size=1, max_size=len(choices), unique=True)
         )
-    return Entry(name, kind, **table, when=conditions or None)
+    return Hyperparameter(name, kind, **table, when=conditions or None)
 
 
 @st.composite
 def spaces(draw):
-    entries = []
+    hyperparameters = []
     for i in range(draw(st.integers(1, 6))):
-        entries.append(entries_of(draw, f"entry_{i}", entries))
-    return SearchSpace(entries)
+        hyperparameters.append(hyperparameters_of(draw, f"hyperparameter_{i}", hyperparameters))
+    return SearchSpace(hyperparameters)
 
 
 def from_keras_tuner(space, seed):
@@ -120,16 +121,18 @@ def from_optuna(space, seed):
 
 
 def check_active(space, values):
-    """Exactly the entries whose conditions hold have a value, each a possible one of its type."""
-    for entry in space:
-        holds = all(values.get(name) in allowed for name, allowed in (entry.when or {}).items())
-        assert (entry.name in values) == holds
+    """Exactly the active hyperparameters have a value, each in its range and of its type."""
+    for hyperparameter in space:
+        holds = all(
+            values.get(name) in allowed for name, allowed in (hyperparameter.when or {}).items()
+        )
+        assert (hyperparameter.name in values) == holds
         if holds:
-            value = values[entry.name]
-            assert entry.exact(value) == value
-            assert type(value) is type(entry.default)
+            value = values[hyperparameter.name]
+            assert hyperparameter.canonical(value) == value
+            assert type(value) is type(hyperparameter.default)
     assert space.active(values) == values
-    assert list(values) == [entry.name for entry in space if entry.name in values]
+    assert list(values) == [name for name in space.names if name in values]
 
 
 @settings(deadline=None, max_examples=60)
@@ -204,8 +207,8 @@ def test_a_chain_of_conditions():
     assert "deep" not in shallow
 
 
-def test_a_tuner_finds_every_entry(tmp_path):
-    """Keras Tuner looks for conditional entries by building for every condition."""
+def test_a_tuner_finds_every_hyperparameter(tmp_path):
+    """Keras Tuner looks for conditional hyperparameters by building for every condition."""
     from keras_tuner.engine import base_tuner
 
     space = paper_space()
@@ -223,18 +226,18 @@ def test_a_tuner_finds_every_entry(tmp_path):
     )
     tuner = Tuner(oracle, Declares(), directory=tmp_path)
     found = tuner.oracle.get_space().space
-    assert [parameter.name for parameter in found] == [entry.name for entry in space]
+    assert tuple(parameter.name for parameter in found) == space.names
 
 
 @pytest.mark.parametrize(
-    ("entry", "line"),
+    ("hyperparameter", "line"),
     [
         ({"kind": "flaot"}, "`x` must have a kind among choice, int, float, boolean, fixed, got "
                             "'flaot'; did you mean 'float'?"),
         ({"kind": "choice"}, "`x` must have a non-empty list `values`, got None."),
         ({"kind": "choice", "values": []}, "`x` must have a non-empty list `values`, got []."),
         ({"kind": "choice", "values": ["a", 1]},
-         "`x` must have `values` that are all texts or all numbers, got ['a', 1]."),
+         "`x` must have `values` that are all strings or all numbers, got ['a', 1]."),
         ({"kind": "choice", "values": [1, 1]}, "`x` must have `values` that all differ, got"),
         ({"kind": "choice", "values": ["a"], "default": "b"}, "`x` must be 'a', got 'b'."),
         ({"kind": "int", "low": 3, "high": 1},
@@ -245,7 +248,7 @@ def test_a_tuner_finds_every_entry(tmp_path):
         ({"kind": "int", "high": 1}, "`x` must have an integer as `low`, got None."),
         ({"kind": "float", "low": 0, "high": float("inf")}, "finite number as `high`, got inf."),
         ({"kind": "int", "low": 1, "high": 6, "step": 2},
-         "`x` must have a `step` above 0 that goes from `low` to `high`, got step 2 from 1 to 6."),
+         "`x` must have a `step` above 0 that divides `high` - `low`, got step 2 from 1 to 6."),
         ({"kind": "float", "low": 0.0, "high": 0.5, "step": 0.2}, "got step 0.2 from 0.0 to 0.5."),
         ({"kind": "float", "low": 0.0, "high": 0.5, "step": 0}, "got step 0.0 from 0.0 to 0.5."),
         ({"kind": "float", "low": 0.0, "high": 1.0, "step": 1e-300},
@@ -256,8 +259,8 @@ def test_a_tuner_finds_every_entry(tmp_path):
          "`x` must have a finite number up to 2**53 as `high`, got 10000"),
         ({"kind": "int", "low": 0, "high": 2**53 + 1},
          "`x` must have an integer up to 2**53 as `high`, got 9007199254740993."),
-        ({"kind": "fixed", "value": 10**400}, "`x` must have a `value`: text, number, true or"),
-        ({"kind": "choice", "values": [1, 10**400]}, "all texts or all numbers, got [1, 100"),
+        ({"kind": "fixed", "value": 10**400}, "`x` must have a `value`: a string, a number"),
+        ({"kind": "choice", "values": [1, 10**400]}, "all strings or all numbers, got [1, 100"),
         ({"kind": "float", "low": 0.0, "high": 1.0, "default": 10**400}, "a number from 0.0 to"),
         ({"kind": "float", "low": 0.0, "high": 1.0, "log": True},
          "`x` must have `low` above 0 with `log`, got 0.0."),
@@ -265,29 +268,29 @@ def test_a_tuner_finds_every_entry(tmp_path):
          "`x` must have either `step` or `log`, got step 1 and log."),
         ({"kind": "float", "low": 1, "high": 2, "log": "yes"}, "true or false as `log`, got 'yes'"),
         ({"kind": "boolean", "low": 1}, "`x` must have no `low` as a boolean, got 1."),
-        ({"kind": "fixed"}, "`x` must have a `value`: text, number, true or false, got None."),
+        ({"kind": "fixed"}, "a string, a number, true or false, got None."),
         ({"kind": "boolean", "default": 1}, "`x` must be one of False, True, got 1."),
         ({"kind": "int", "low": 1, "high": 3, "default": 4},
          "`x` must be an integer from 1 to 3, got 4."),
         ({"kind": "int", "lo": 1, "high": 3}, "got 'lo'; did you mean 'low'?"),
         ({"low": 1, "high": 3}, "`x` must be a table with a `kind`, got"),
-        ({"kind": "boolean", "when": {}}, "`x` must have a `when` from names of entries to values"),
+        ({"kind": "boolean", "when": {}}, "`x` must have a `when` that maps names to values"),
         ({"kind": "boolean", "when": {"first": []}}, "`x` must have a `when` with a value of"),
         ({"kind": "boolean", "when": {"frist": "a"}},
-         "`x` must depend on an entry before it, got 'frist'; did you mean 'first'?"),
+         "`x` must depend on an earlier hyperparameter, got 'frist'; did you mean 'first'?"),
         ({"kind": "boolean", "when": {"last": 1}},
-         "`x` must depend on an entry before it, got 'last'."),
+         "`x` must depend on an earlier hyperparameter, got 'last'."),
         ({"kind": "boolean", "when": {"rate": 0.5}},
-         "`x` must depend on a text, a boolean or an integer without `log`, got 'rate'."),
+         "`x` must depend on a string, a boolean or an integer without `log`, got 'rate'."),
         ({"kind": "boolean", "when": {"first": "c"}},
-         "`x` depends on a value that cannot be: `first` must be one of 'a', 'b', got 'c'."),
+         "`x` depends on a value out of range: `first` must be one of 'a', 'b', got 'c'."),
     ],
 )  # fmt: skip
-def test_bad_entries(entry, line):
+def test_bad_hyperparameters(hyperparameter, line):
     config = {
         "first": {"kind": "choice", "values": ["a", "b"]},
         "rate": {"kind": "float", "low": 0.1, "high": 1.0},
-        "x": entry,
+        "x": hyperparameter,
         "last": {"kind": "int", "low": 1, "high": 2},
     }
     with pytest.raises(UserError) as error:
@@ -298,27 +301,27 @@ def test_bad_entries(entry, line):
 
 
 def test_most_steps():
-    entry = Entry("x", "float", low=0.0, high=1.0, step=1e-4)
-    assert len(entry.choices) == 10_001
-    assert entry.choices[-2:] == (0.9999, 1.0)
-    assert entry.choices is entry.choices  # made once
-    assert entry.exact(0.12340001) == 0.1234
+    hyperparameter = Hyperparameter("x", "float", low=0.0, high=1.0, step=1e-4)
+    assert len(hyperparameter.choices) == 10_001
+    assert hyperparameter.choices[-2:] == (0.9999, 1.0)
+    assert hyperparameter.choices is hyperparameter.choices  # made once
+    assert hyperparameter.canonical(0.12340001) == 0.1234
 
 
 def test_long_ranges_of_integers_are_not_searched_through():
-    entry = Entry("x", "int", low=-(2**53), high=2**53, step=2, default=4.0)
-    assert (entry.default, entry.exact(float(2**53))) == (4, 2**53)
+    hyperparameter = Hyperparameter("x", "int", low=-(2**53), high=2**53, step=2, default=4.0)
+    assert (hyperparameter.default, hyperparameter.canonical(float(2**53))) == (4, 2**53)
     for value in (5, 4.5, 1e300):
         with pytest.raises(UserError, match="`x` must be an integer from .* in steps of 2, got"):
-            entry.exact(value)
+            hyperparameter.canonical(value)
 
 
 def test_bad_spaces_and_values():
-    with pytest.raises(UserError, match="`a` must be the name of one entry, got two of them"):
-        SearchSpace([Entry("a", "boolean"), Entry("a", "boolean")])
-    with pytest.raises(UserError, match="`entries` must hold at least one entry, got none"):
+    with pytest.raises(UserError, match="`a` must be the name of one hyperparameter, got two"):
+        SearchSpace([Hyperparameter("a", "boolean"), Hyperparameter("a", "boolean")])
+    with pytest.raises(UserError, match="`hyperparameters` must be a non-empty list, got an empty"):
         SearchSpace.from_config({})
-    with pytest.raises(UserError, match="`space` must be a table of entries, got 3"):
+    with pytest.raises(UserError, match="`space` must be a table of hyperparameters, got 3"):
         SearchSpace.from_config(3)
     with pytest.raises(UserError, match="`network` must be one of 'rnn', .*, got 'x'"):
         SPACE.active({"network": "x"})
@@ -342,7 +345,20 @@ def test_a_changed_space_is_told_in_words():
     )
     config = SPACE.get_config()
     moved = {"batch_size": config.pop("batch_size"), **config}
-    assert SPACE.difference(SearchSpace.from_config(moved)) == "the order of the entries"
+    assert SPACE.difference(SearchSpace.from_config(moved)) == "the order of the hyperparameters"
+
+
+def test_the_former_name_of_a_hyperparameter():
+    """`Entry` is an alias: values made and pickled by either name are the same."""
+    with pytest.warns(
+        DeprecationWarning, match=r"is now `Hyperparameter`.* removed in 0\.3"
+    ) as found:
+        from keras_deep_rnn.tuning import Entry
+    assert {warning.filename for warning in found} == {__file__}
+    units = Hyperparameter("units", "int", low=8, high=64)
+    assert isinstance(units, Entry)
+    assert Entry("units", "int", low=8, high=64) == pickle.loads(pickle.dumps(units)) == units
+    assert SearchSpace([Entry("units", "int", low=8, high=64)]) == SearchSpace([units])
 
 
 def test_combinations():
@@ -397,7 +413,7 @@ def test_the_ready_space_takes_choices_ranges_single_values_and_none():
         ({"network": "fast_dropout_rnn"}, "`network` must be one of .*, got 'fast_dropout_rnn'"),
         ({"network": ["rnm"]}, "`network` must be one of .* did you mean 'rnn'"),
         ({"network": None}, "`network` must be a network or a list of networks, got None"),
-        ({"units": (1, 2, 3)}, "`units` must be a pair of low and high or one value, got"),
+        ({"units": (1, 2, 3)}, r"`units` must be a pair \(low, high\) or one value, got"),
         ({"dropout": (0.0, 0.25)}, "`dropout` must have a `step`"),
     ):
         with pytest.raises(UserError, match=line):

@@ -1,1 +1,1 @@
-"""The job of a search: its file, its settings and their checks."""
+"""Search jobs: the job file, its settings, checks and JSON schema."""

@@ -1,4 +1,4 @@
-"""`Job`: a search as a TOML file describes it, checked before anything runs."""
+"""`Job`: the configuration of a search, validated before the first trial."""
 
 import dataclasses
 import math
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = Annotated[dict[str, Any], Field(description="a table")]
 Space: TypeAlias = Annotated[SearchSpace, Field(description="a SearchSpace")]
-# Ids of trials have four digits.
+# Trial ids have four digits.
 MOST_TRIALS = 9999
 Trials: TypeAlias = Annotated[
     int, Field(ge=1, le=MOST_TRIALS, description=f"an integer from 1 to {MOST_TRIALS}")
 ]
 Factor: TypeAlias = Annotated[int, Field(ge=2, lt=2**63, description="an integer of at least 2")]
-# What one tuner alone has a use for.
+# {setting: the only tuner that it applies to}.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
-# What the trials so far were made by: a search that goes on must not change it.
-_KEPT = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
+# Settings that a resumed search must not change, because earlier trials depend on them.
+_FIXED = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
 
 
 @with_argument_errors
 @dataclass(frozen=True, config=CONFIG)
 class Job:
-    """What to search, where, how and for how long.
+    """The configuration of a search.
 
-    Paths are absolute; None stands for a default, which `prepare` takes from the data where it
-    depends on them.
+    Paths are absolute. None is the default; `prepare` replaces it where it depends on the data.
 
     Raises:
-        ArgumentError: A value is of the wrong type, out of its range, missing, or another tuner's.
+        ArgumentError: A value is missing, has a wrong type, is out of range, or does not apply to
+            the tuner.
 
     Example:
 
@@ -64,51 +64,53 @@ class Job:
     '`seed` was 1, is 2'
     """
 
-    name: Text = Field(description="Name of the file, without its ending.")
+    name: Text = Field(description="Name of the job file, without its suffix.")
     data: Text = Field(description="Name of a data set, or path of your own.")
-    project: Text = Field(description="Folder of the search; beside the file if left out.")
-    space: Space = Field(description="What is searched.")
-    settings: Table = Field(
-        default_factory=dict, description="Settings of a run that are not searched."
+    project: Text = Field(
+        description="Project folder; by default beside the job file, with its name."
     )
-    data_path: Text | None = Field(default=None, description="Folder of files downloaded by hand.")
-    data_dir: Text | None = Field(default=None, description="Folder of prepared data.")
+    space: Space = Field(description="Search space.")
+    settings: Table = Field(
+        default_factory=dict, description="Settings of a training run that are not searched."
+    )
+    data_path: Text | None = Field(default=None, description="Folder of manually downloaded files.")
+    data_dir: Text | None = Field(default=None, description="Folder of prepared data sets.")
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
-        default="random", description="How the next trials are chosen."
+        default="random", description="Search algorithm."
     )
     objective: Text | None = Field(
-        default=None, description="The validation result to minimize; that of the data if left out."
+        default=None, description="Validation metric to minimize; by default that of the data set."
     )
     trials: Trials | None = Field(
         default=None,
-        description="Trials to finish; with hyperband the most, all of a pass if left out.",
+        description="Number of trials. An upper bound for hyperband, by default one full pass.",
     )
     epochs: PositiveInt | None = Field(
         default=None,
-        description="Largest number of epochs of a trial; that of the data if left out.",
+        description="Maximum number of epochs of a trial; by default that of the data set.",
     )
     max_minutes: Positive | None = Field(
-        default=None, description="Minutes after which the search stops; it can go on later."
+        default=None, description="Minutes after which the search stops; it can be resumed."
     )
     seed: Seed = Field(default=1, description="Seed of the search and of its trials.")
     budget: PositiveInt | None = Field(
         default=None, description="Number of parameters of every network."
     )
     workers: PositiveInt | None = Field(
-        default=None, description="Processes; one for each available core if left out."
+        default=None, description="Worker processes; by default one per available core."
     )
     retries: Count = Field(
-        default=0, description="How often a trial that failed is tried again with another seed."
+        default=0, description="Retries of a failed trial, each with another seed."
     )
     initial_points: PositiveInt | None = Field(
         default=None,
-        description="Random trials with which a bayesian search begins; one for each searched "
-        "value, at least five, if left out.",
+        description="Initial random trials of bayesian; by default one per hyperparameter that "
+        "is not fixed, at least 5.",
     )
     factor: Factor | None = Field(
         default=None,
-        description="What hyperband divides the trials and multiplies their epochs by; 3 if left "
-        "out.",
+        description="Reduction factor of hyperband, for the trials and the epochs per round; by "
+        "default 3.",
     )
 
     def __post_init__(self) -> None:
@@ -120,25 +122,25 @@ class Job:
             raise ArgumentError("trials", fields_of(Job)["trials"].expected, NOTHING)
         for name, tuner in _OF_TUNER.items():
             if getattr(self, name) is not None and self.tuner != tuner:
-                raise ArgumentError(name, f"left out: it is for tuner = {tuner!r}", self.tuner)
-        searched = sum(entry.kind != "fixed" for entry in self.space)
+                raise ArgumentError(name, f"left out: it applies to tuner = {tuner!r}", self.tuner)
+        searched = sum(hyperparameter.kind != "fixed" for hyperparameter in self.space)
         defaults = {"workers": _cores(), "initial_points": max(5, searched), "factor": 3}
         for name, value in defaults.items():
             if getattr(self, name) is None and _OF_TUNER.get(name, self.tuner) == self.tuner:
-                object.__setattr__(self, name, value)  # a frozen dataclass completes itself
+                object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Job":
-        """The job of a TOML file.
+        """Reads a job file.
 
-        Relative paths start at the folder of the file. Neither the data nor the project folder
-        needs to be there.
+        Relative paths are relative to the folder of the file. Neither the data nor the project
+        folder has to exist.
 
         Args:
-            path: The file.
+            path: Path of a TOML file.
 
         Raises:
-            UserError: The file cannot be read, or a key of it is unknown, missing or wrong.
+            UserError: The file cannot be read, or a key is unknown, missing or has a wrong value.
         """
         from .job_file import read_job
 
@@ -146,10 +148,10 @@ class Job:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """The job of what `get_config` gave.
+        """Makes a job from the dict of `get_config`.
 
         Raises:
-            UserError: `config` is something else.
+            ArgumentError: `config` has other keys or wrong values.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         given = set(config) if isinstance(config, dict) else set()
@@ -159,25 +161,25 @@ class Job:
         return cls(**{**config, "space": SearchSpace.from_config(config["space"])})
 
     def get_config(self) -> dict[str, Any]:
-        """The job as a dict that strict JSON can hold."""
+        """The job as a dict for JSON."""
         config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {**config, "settings": dict(self.settings), "space": self.space.get_config()}
 
     def size(self) -> int | None:
-        """How many trials end, if none is lost: `trials`, or those of one pass of Hyperband.
+        """The number of trials: `trials`, or that of one pass of Hyperband.
 
-        A bracket s of Hyperband begins with many trials of few epochs and keeps, s times, the best
-        of them for `factor` times the epochs (Li et al.: Hyperband, JMLR 18 (2018), algorithm 1).
-        Its sizes are those of Keras Tuner, which rounds up.
+        Bracket s of Hyperband starts with many trials of few epochs and runs s rounds of successive
+        halving, each of which continues the best trials for `factor` times the epochs (Li et al.:
+        Hyperband, JMLR 18 (2018), algorithm 1). Sizes are rounded up, as in Keras Tuner.
 
         Raises:
-            UserError: The number of epochs, on which it depends, is not known before `prepare`.
+            ArgumentError: The size of Hyperband depends on `epochs`, which `prepare` has not set.
         """
         if self.tuner != "hyperband":
             return self.trials
         if self.epochs is None:
-            raise ArgumentError("epochs", "known for the size of a Hyperband search", Words("none"))
-        factor = cast(int, self.factor)  # `__post_init__` has completed it
+            raise ArgumentError("epochs", "known for the size of a Hyperband search", Words("None"))
+        factor = cast(int, self.factor)  # set by `__post_init__`
         largest = 0
         while factor ** (largest + 1) <= self.epochs:
             largest += 1
@@ -190,33 +192,35 @@ class Job:
         return min(total, self.trials or MOST_TRIALS)
 
     def difference(self, other: "Job") -> str:
-        """What changed from this job to another that a search cannot go on with; empty if nothing.
+        """Describes the changes with which a search cannot be resumed; an empty string if none.
 
-        Places, and how much is searched by how many workers, may change.
+        Paths, `trials`, `workers`, `retries` and `max_minutes` may change.
 
         Args:
-            other: `Job`. Both are complete, as `prepare` gives them.
+            other: `Job`. Both jobs are complete; see `prepare`.
         """
-        names = [name for name in _KEPT if getattr(self, name) != getattr(other, name)]
+        names = [name for name in _FIXED if getattr(self, name) != getattr(other, name)]
         if self.data != other.data and {self.data, other.data} & set(catalogue.names()):
             names = ["data", *names]
-        told = [f"`{name}` was {getattr(self, name)}, is {getattr(other, name)}" for name in names]
-        told += [
+        changes = [
+            f"`{name}` was {getattr(self, name)}, is {getattr(other, name)}" for name in names
+        ]
+        changes += [
             f"`settings.{name}` was {self.settings.get(name)}, is {other.settings.get(name)}"
             for name in {**self.settings, **other.settings}
             if self.settings.get(name) != other.settings.get(name)
         ]
-        return "; ".join([*told, *filter(None, [self.space.difference(other.space)])])
+        return "; ".join([*changes, *filter(None, [self.space.difference(other.space)])])
 
     def prepare(self) -> "tuple[Job, HyperDeepRNN]":
-        """Loads the data and checks all that depends on it, before the first trial.
+        """Loads the data and validates the job against it.
 
         Returns:
             The complete job, with `objective` and `epochs`, and its `HyperDeepRNN`.
 
         Raises:
-            UserError: The data is not there, the objective is none of this kind of data, or some
-                network of the space is impossible.
+            UserError: The data does not exist, the objective is not a metric of the data, or a
+                network of the space is invalid.
         """
         from ...data import load
         from ...training.config import Settings
@@ -245,7 +249,7 @@ class Job:
         """The `HyperDeepRNN` of the job.
 
         Args:
-            dataset: The job's `Dataset` if it was loaded already.
+            dataset: The `Dataset` of the job, if it is loaded.
         """
         from ..keras_tuner import HyperDeepRNN
 
@@ -264,7 +268,7 @@ class Job:
 
 
 def _cores() -> int:
-    """Number of processor cores that this process may use."""
+    """The number of cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What a job must be: its values one by one and, before the first trial, its networks."""
+"""Checks of a job before its first trial: the values of its settings, and its networks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..space.space import SearchSpace
 
 if TYPE_CHECKING:
     from ..keras_tuner import HyperDeepRNN
-    from ..space.hyperparameter import Entry
+    from ..space.hyperparameter import Hyperparameter
 
 
 def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
-    """Refuses values that no training run takes.
+    """Checks the values of settings and hyperparameters.
 
     Args:
         settings: Dict of settings that are not searched.
@@ -28,7 +28,11 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
 
     fields = fields_of(Settings)
     given = [("settings", name, value) for name, value in settings.items()]
-    given += [("space", entry.name, value) for entry in space for value in _ends(entry)]
+    given += [
+        ("space", hyperparameter.name, value)
+        for hyperparameter in space
+        for value in _extremes(hyperparameter)
+    ]
     for section, name, value in given:
         with within(section):
             if name in fields:
@@ -39,18 +43,19 @@ def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
                 CHECKS[name](name, value)
     for depth, sizes in SIZES.items():
         if sizes in settings and (depth in settings or depth in space):
-            raise ArgumentError(f"settings.{sizes}", f"left out: `{depth}` decides it")
+            raise ArgumentError(f"settings.{sizes}", f"left out: it follows from `{depth}`")
 
 
-def _ends(entry: Entry) -> Sequence[Any]:
-    """The values of an entry that tell whether all are possible."""
-    if entry.choices is None:
-        return entry.low, entry.high
-    return (entry.choices[0], entry.choices[-1]) if entry.kind == "int" else entry.choices
+def _extremes(hyperparameter: Hyperparameter) -> Sequence[Any]:
+    """Values of a hyperparameter such that all others are valid if these are."""
+    choices = hyperparameter.choices
+    if choices is None:
+        return hyperparameter.low, hyperparameter.high
+    return (choices[0], choices[-1]) if hyperparameter.kind == "int" else choices
 
 
 def check_networks(hyper: HyperDeepRNN) -> None:
-    """Refuses settings that some network of the space does not have.
+    """Checks that every network of the space has the settings that are given.
 
     Args:
         hyper: `HyperDeepRNN`.
@@ -58,7 +63,7 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     from ...training.models import recurrent_layer
     from ..space.budget import STRUCTURE
 
-    defaults = {entry.name: entry.default for entry in hyper.space}
+    defaults = {hyperparameter.name: hyperparameter.default for hyperparameter in hyper.space}
     for values in hyper.space.combinations(STRUCTURE):
         settings = hyper.settings_of({**defaults, **values})
         names = set(NETWORK_ARGUMENTS) - {
@@ -71,7 +76,7 @@ def check_networks(hyper: HyperDeepRNN) -> None:
 
 
 def check_plain(name: str, value: Any) -> None:
-    """Refuses what JSON cannot hold, at any depth of tables and lists."""
+    """Checks that JSON can represent a value, in nested tables and lists, too."""
     if isinstance(value, dict):
         for key, inner in value.items():
             check_plain(f"{name}.{key}", inner)
@@ -79,11 +84,11 @@ def check_plain(name: str, value: Any) -> None:
         for inner in value:
             check_plain(name, inner)
     elif not isinstance(value, (str, bool)) and not _is_number(value):
-        raise ArgumentError(name, "a text, a finite number, true or false", value)
+        raise ArgumentError(name, "a string, a finite number, true or false", value)
 
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    # What TOML promises of integers.
+    # The range of integers that TOML guarantees.
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -1,4 +1,4 @@
-"""A job as a TOML file: settings at its top, [settings] and [space] below them."""
+"""Job files: TOML with top-level keys and the tables [settings] and [space]."""
 
 import inspect
 import os
@@ -17,11 +17,11 @@ from ..space.space import SearchSpace
 from .job import Job
 from .job_checks import check_plain
 
-# In [space], a setting that is neither searched nor fixed.
+# Value in [space] that leaves a setting at its default.
 DEFAULT = "default"
-# The keys at the top of a file.
-# What [space] can hold where it holds no entries.
+# Keys of [space] if it is not a table of hyperparameters: the arguments of `paper_space`.
 RANGES = tuple(inspect.signature(paper_space).parameters)
+# Top-level keys.
 KEYS = tuple(name for name in fields_of(Job) if name not in ("name", "space", "settings"))
 
 
@@ -30,7 +30,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     path = Path(os.path.abspath(os.path.expanduser(path)))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        repr(table)  # what no message can show is no value either
+        repr(table)  # may fail for a huge integer, which no error line could show
     except OSError as error:
         raise UserError(f"Cannot read {str(path)!r}: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -42,7 +42,7 @@ def read_job(path: str | os.PathLike[str]) -> Job:
 
 
 def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `Job` that the content of a file stands for.
+    """Converts the content of a job file to the arguments of `Job`.
 
     Args:
         path: Absolute `Path` of the file.
@@ -78,7 +78,7 @@ def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_section(section: str, content: Any) -> None:
-    """Refuses keys of a section that belong to the top, and values that JSON cannot hold."""
+    """Checks that a table has no top-level keys and no values that JSON cannot represent."""
     if not isinstance(content, dict):
         raise ArgumentError(section, f"a table, [{section}]", content)
     for name in content:
@@ -90,7 +90,7 @@ def _check_section(section: str, content: Any) -> None:
 
 
 def _check_keys(table: dict[str, Any]) -> None:
-    """Refuses keys at the top of a file that do not belong there."""
+    """Checks the top-level keys."""
     for name in table:
         if name not in KEYS:
             below = {*fields_of(Settings), *RANGES}
@@ -109,10 +109,10 @@ def _check_keys(table: dict[str, Any]) -> None:
 def _ready_space(
     table: dict[str, Any], settings: dict[str, Any], *, budget: bool
 ) -> tuple[SearchSpace, dict[str, Any]]:
-    """The space of arguments of `paper_space`, and the settings that stay outside of it.
+    """The space of `paper_space` arguments, and the settings that remain outside of it.
 
-    What the settings decide is left out, except the network and what only some networks have: it
-    moves into the space, where it is fixed for those that have it.
+    The space omits what the settings fix. The network and its depths move from the settings into
+    the space, where they are fixed for the networks that have them.
     """
     given, settings = dict(table), dict(settings)
     for name in ("network", *DEPTHS):
@@ -131,7 +131,7 @@ def _ready_space(
                 raise ArgumentError(name, f"one of {', '.join(RANGES)}", hint=hint)
             if isinstance(value, dict):
                 raise ArgumentError(
-                    name, "a range, choices or a value where others are", Words("a table")
+                    name, "a range, choices or a value, as the other keys", Words("a table")
                 )
             if name != "network" and value == DEFAULT:
                 given[name] = None

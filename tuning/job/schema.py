@@ -1,7 +1,7 @@
-"""The JSON schema of job files, with which an editor completes and checks them.
+"""The JSON schema of job files, for completion and validation in editors.
 
-With `#:schema job.schema.json` as its first line, a TOML file has this schema in editors that use
-Taplo, such as VS Code with Even Better TOML.
+`#:schema job.schema.json` as the first line of a job file associates it in editors that use Taplo,
+such as VS Code with Even Better TOML.
 """
 
 import dataclasses
@@ -11,18 +11,18 @@ from pydantic import TypeAdapter
 
 from ...training.config import Settings
 from ...utils.fields import CONFIG, FieldInfo, PositiveInt, fields_of
-from ..space.hyperparameter import KINDS, Entry
+from ..space.hyperparameter import KINDS, Hyperparameter
 from ..space.paper_space import DEPTHS
 from .job import Job
 from .job_file import DEFAULT, KEYS, RANGES
 
 _PLAIN = ["string", "number", "boolean"]
-# What an entry of a search space is described by, where it is a table.
+# Types of the fields of a hyperparameter; other fields take plain values and lists.
 _TYPES = {"log": "boolean", "low": "number", "high": "number", "step": "number", "when": "object"}
 
 
 def job_schema() -> dict[str, Any]:
-    """The schema, as a dict that JSON can hold.
+    """The schema as a dict for JSON.
 
     Example:
 
@@ -34,16 +34,20 @@ def job_schema() -> dict[str, Any]:
     """
     job = fields_of(Job)
     top = {name: _schema(job[name]) for name in KEYS}
-    settings = {name: _schema(f) for name, f in fields_of(Settings).items() if f.extra["searched"]}
+    settings = {
+        name: _schema(field)
+        for name, field in fields_of(Settings).items()
+        if field.extra["searched"] and name not in KEYS
+    }
     positive = TypeAdapter(PositiveInt).json_schema()
     settings |= {name: positive for name in (*DEPTHS, "deep_units") if name not in settings}
-    entry = {
+    hyperparameter = {
         "type": "object",
         "required": ["kind"],
         "additionalProperties": False,
         "properties": {
             field.name: {"type": _TYPES.get(field.name, [*_PLAIN, "array"])}
-            for field in dataclasses.fields(Entry)
+            for field in dataclasses.fields(Hyperparameter)
             if field.name not in ("name", "kind")
         }
         | {"kind": {"enum": list(KINDS)}},
@@ -55,20 +59,20 @@ def job_schema() -> dict[str, Any]:
                 settings[name],
                 {"type": "array", "items": settings[name]},
                 {"const": DEFAULT},
-                entry,
+                hyperparameter,
             ],
         }
         for name in RANGES
     }
     top |= {
         "settings": _table(job["settings"].help, settings),
-        "space": {**_table(job["space"].help, ranges), "additionalProperties": entry},
+        "space": {**_table(job["space"].help, ranges), "additionalProperties": hyperparameter},
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Job of deep-rnn tune",
         "required": ["data"],
-        **_table("A search for the network: which variant, how deep, how wide.", top),
+        **_table("A search for the network, its depth and its hyperparameters.", top),
     }
 
 

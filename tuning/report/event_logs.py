@@ -18,7 +18,7 @@ from ..search.trial import COMPLETED, FAILED, RUNNING, Trial
 
 if TYPE_CHECKING:
     from ..job.job import Job
-    from ..space.hyperparameter import Entry
+    from ..space.hyperparameter import Hyperparameter
 
 EVENTS = "tensorboard"
 # Modules of protobuf are Any below: it makes their classes at run time, unseen by type checkers.
@@ -27,7 +27,7 @@ EVENTS = "tensorboard"
 def write_event_logs(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
     """Writes PROJECT/report/tensorboard/ anew, for `tensorboard --logdir`.
 
-    The folder itself holds the ranges of the hyper-parameters, and a folder for each trial its
+    The folder itself holds the ranges of the hyperparameters, and a folder for each trial its
     values, its status, its score and the curves of its history.csv.
 
     Args:
@@ -46,7 +46,9 @@ def write_event_logs(folder: str | os.PathLike[str], job: Job, trials: Sequence[
     api: Any = api_pb2
     path = Path(folder, REPORT, EVENTS)
     metrics = [summary_v2.Metric(job.objective), summary_v2.Metric("parameters")]
-    ranges = [summary_v2.HParam(entry.name, _domain(entry, summary_v2)) for entry in job.space]
+    ranges = [
+        summary_v2.HParam(name, _domain(job.space[name], summary_v2)) for name in job.space.names
+    ]
     began = min((_seconds(trial.started) for trial in trials if trial.started), default=0.0)
     config = summary_v2.hparams_config_pb(ranges, metrics, time_created_secs=began)
     with replacing(path) as partial:
@@ -116,12 +118,12 @@ def _summary() -> Any:
     return protos.Summary
 
 
-def _domain(entry: Entry, summary_v2: Any) -> Any:
-    """What TensorBoard is told that an entry can be."""
-    if entry.kind in ("choice", "fixed", "boolean"):
-        return summary_v2.Discrete(entry.choices)
-    interval = summary_v2.IntInterval if entry.kind == "int" else summary_v2.RealInterval
-    return interval(entry.low, entry.high)
+def _domain(hyperparameter: Hyperparameter, summary_v2: Any) -> Any:
+    """What TensorBoard is told that a hyperparameter can be."""
+    if hyperparameter.kind in ("choice", "fixed", "boolean"):
+        return summary_v2.Discrete(hyperparameter.choices)
+    interval = summary_v2.IntInterval if hyperparameter.kind == "int" else summary_v2.RealInterval
+    return interval(hyperparameter.low, hyperparameter.high)
 
 
 def _seconds(moment: str) -> float:

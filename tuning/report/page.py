@@ -176,7 +176,7 @@ def _findings(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> Iter
 def _trials(job: Job, trials: Sequence[Trial]) -> str:
     """Every trial in a row, and in a row below why it failed."""
     best = best_of(measured(trials))
-    names = [entry.name for entry in job.space if varies(entry)]
+    names = [name for name in job.space.names if varies(job.space[name])]
     names += sorted({name for trial in trials for name in solved(job, trial)}, reverse=True)
     rows, below = [], {}
     for i, trial in enumerate(sorted(trials, key=rank)):

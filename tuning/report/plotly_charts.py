@@ -104,9 +104,9 @@ def parallel(job: Job, trials: Sequence[Trial]) -> go.Figure:
     high = window(trials)[1]
     shown = [min(score, high) for score in scores(trials)]
     dimensions = [
-        _axis(entry.name, [trial.values.get(entry.name) for trial in trials], log=entry.log)
-        for entry in job.space
-        if varies(entry)
+        _axis(name, [trial.values.get(name) for trial in trials], log=job.space[name].log)
+        for name in job.space.names
+        if varies(job.space[name])
     ]
     if wide(trials):
         dimensions.append(_axis("parameters", [trial.parameters for trial in trials], log=True))

@@ -51,7 +51,7 @@ def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tria
 
 
 def _write_table(path: Path, job: Job, trials: Sequence[Trial]) -> None:
-    names = [entry.name for entry in job.space]
+    names = job.space.names
     widths = [] if job.budget is None else ["units", "deep_units"]
     last = ("worker", "started", "ended", "folder", "error")
     numbers = ("parameters", "epochs", "best_epoch", "seconds", "seed", "retries")

@@ -14,7 +14,7 @@ from .trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of, score_of
 
 if TYPE_CHECKING:
     from ..job.job import Job
-    from ..space.hyperparameter import Entry
+    from ..space.hyperparameter import Hyperparameter
 
 # Where one line has to hold all values of a trial.
 SHORT = {
@@ -58,7 +58,7 @@ def brief(value: Any) -> str:
     return str(value)
 
 
-def varies(entry: Entry) -> bool:
+def varies(entry: Hyperparameter) -> bool:
     """Whether an entry of a space leaves something to choose."""
     return entry.choices is None or len(entry.choices) > 1
 

@@ -1,4 +1,4 @@
-"""One attempt at a trial: a training run in a folder of its own, from where an earlier one was."""
+"""One attempt of a trial: a training run in its own folder, resumed from an earlier attempt."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ def run_attempt(
     *,
     log: Callable[[str], object] = print,
 ) -> dict[str, Any]:
-    """Trains and measures the network of a trial in `trial.folder`.
+    """Trains and evaluates the network of a trial in `trial.folder`.
 
-    It goes on after the last whole epoch of the latest earlier attempt that had the same settings,
-    or of the trial that it continues. Earlier folders are read and never changed.
+    Resumes from the last complete epoch of the latest attempt with the same settings, or of the
+    trial that this one continues. Earlier folders are not changed.
 
     Args:
         trial: `Trial` with its attempt and folder.
         job: The `Job`.
         project: The `Project`.
-        dataset: The job's `Dataset`.
-        log: Called with one line at a time; one is shown after each epoch.
+        dataset: The `Dataset` of the job.
+        log: Called with one log line per epoch.
 
     Returns:
-        Dict of the attributes of `Trial` that the attempt decides: the result, or `error` and, if
-        it was not the loss that went wrong, `traceback`.
+        Dict of attributes of `Trial`: the result, or `error` and, unless the loss diverged,
+        `traceback`.
 
     Raises:
-        UserError: The folder cannot be written, which says nothing about the network.
+        UserError: The folder cannot be written, which is not a failure of the trial.
     """
     began = time.monotonic()
     try:
         with write_errors(project / cast(str, trial.folder)):
-            metrics = _trained(trial, project, dataset, log)
+            metrics = _train(trial, project, dataset, log)
     except Exception as error:
         if isinstance(error, UserError) and str(error).startswith("Cannot write "):
             raise
@@ -79,25 +79,25 @@ def settings_of_trial(trial: Trial) -> Settings:
 
 
 def _failure(error: BaseException) -> dict[str, str]:
-    """What is told of an attempt that failed; a diverged loss is no error of the program."""
+    """The error of a failed attempt, with a traceback unless the loss diverged."""
     if isinstance(error, DivergedError):
         return {"error": first_line(error)}
-    told = first_line(error)
+    line = first_line(error)
     if not isinstance(error, UserError):
-        told = f"{type(error).__name__}: {_of_layer(error) or told}"
-    return {"error": told, "traceback": "".join(traceback.format_exception(error))}
+        line = f"{type(error).__name__}: {_layer_error(error) or line}"
+    return {"error": line, "traceback": "".join(traceback.format_exception(error))}
 
 
-def _of_layer(error: BaseException) -> str | None:
-    """What went wrong in a layer; Keras says it in bold, below a line that only names the layer."""
+def _layer_error(error: BaseException) -> str | None:
+    """The error of a layer, which Keras prints in bold below a line that names the layer."""
     found = re.search(r"\x1b\[1m(.+?)\x1b\[0m", str(error), re.DOTALL)
     return found and found[1].splitlines()[0]
 
 
-def _trained(
+def _train(
     trial: Trial, project: Project, dataset: Dataset, log: Callable[[str], object]
 ) -> dict[str, Any]:
-    """Trains the network, unless an earlier attempt has; the content of metrics.json."""
+    """Trains the network, unless an earlier attempt has; returns the content of metrics.json."""
     run = Run(project / cast(str, trial.folder))
     run.path.mkdir(parents=True, exist_ok=True)
     settings = settings_of_trial(trial).complete(dataset)
@@ -120,16 +120,16 @@ def _trained(
 
 
 def _inherit(run: Run, trial: Trial, project: Project, settings: Settings) -> None:
-    """Copies what an earlier run of the same training has left, if there is one."""
+    """Copies the files of an earlier run of the same training, if there is one."""
     for folder in reversed(project.attempts(trial.id)):
-        if folder != run.path and _copied(Run(folder), run, CONTENTS, settings):
+        if folder != run.path and _copy(Run(folder), run, CONTENTS, settings):
             return
     if trial.continues is not None:
-        _copied(Run(project / trial.continues), run, (BACKUP, HISTORY), settings)
+        _copy(Run(project / trial.continues), run, (BACKUP, HISTORY), settings)
 
 
-def _copied(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bool:
-    """Copies files of a run, if it had these settings; whether training can go on with them."""
+def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bool:
+    """Copies the files of a run with these settings; whether training can be resumed from them."""
     try:
         if source.settings() != settings:
             return False
@@ -139,7 +139,7 @@ def _copied(source: Run, run: Run, names: Iterable[str], settings: Settings) -> 
         if not (run / METRICS).is_file():
             run.cut_history(Backup(run / BACKUP, None).state()["epochs"])
         return True
-    except (OSError, UserError):  # what a killed process has left is of no use
+    except (OSError, UserError):  # files of a killed process may be incomplete
         for name in names:
             remove(run / name)
         return False

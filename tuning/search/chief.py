@@ -1,8 +1,8 @@
-"""`Chief`: hands out the trials of a search to workers and keeps what they find.
+"""`Chief`: assigns the trials of a search to workers and records their results.
 
-Every change is in the project's state file before a worker hears of it, so a chief that was killed
-goes on where it was. A worker that is silent for `lease` seconds is given up, and its trial is
-handed out again as a new attempt; what an old attempt still says is not listened to.
+Every change is saved before a worker learns of it, so that a killed chief can be resumed. A worker
+without a heartbeat for `lease` seconds is lost: its trial is assigned again, as a new attempt, and
+messages of the old attempt are ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ...training.run_folder import BACKUP
 from ...utils.errors import ArgumentError, UserError, first_line
 from ...utils.files import remove, write_errors
-from .oracles import Choice, Sampler
+from .oracles import Sampler, Suggestion
 from .summary import progress_line, write_best
 from .trial import COMPLETED, ENDED, FAILED, RUNNING, WAITING, Trial
 
@@ -28,28 +28,27 @@ if TYPE_CHECKING:
     from ..keras_tuner import HyperDeepRNN
     from .project import Project
 
-# Seconds between two signs of life of a worker, and between two questions of one without a trial.
-BEAT = 2.0
+# Seconds between two heartbeats of a worker, and between two requests of an idle one.
+HEARTBEAT = 2.0
 ASK_AGAIN = 0.5
-# Seconds after which a silent worker is given up.
+# Seconds without a heartbeat after which a worker is lost.
 LEASE = 30.0
-# A search ends when so many trials in a row have failed by an error of the program, a trial when
-# so many workers were lost in the middle of it.
+# Consecutive trials failed by an exception that end a search; workers lost in a trial that fail it.
 FAILURES_IN_A_ROW = 3
 LOSSES = 3
-# Why a search ends that has done everything.
+# Why a complete search is over.
 FINISHED = "finished"
 
 
 @dataclasses.dataclass
-class Member:
-    """A worker that takes part.
+class WorkerInfo:
+    """What the chief knows of a worker.
 
     Attributes:
-        session: What tells this process from another one with the same id.
-        seen: When it was last heard of, by the chief's clock.
-        asked: Whether it came so far as to ask for a trial.
-        left: Whether it knows that the search is over.
+        session: Id of its process.
+        seen: Time of its last message, on the chief's clock.
+        asked: Whether it has asked for a trial.
+        left: Whether it has left, or knows that the search is over.
     """
 
     session: str
@@ -59,21 +58,21 @@ class Member:
 
 
 class Chief:
-    """The head of a search.
+    """The process that leads a search.
 
     Args:
         job: Complete `Job`.
         hyper: Its `HyperDeepRNN`.
         project: `Project` that this process leads.
-        log: Called with one line at a time.
-        lease: Seconds after which a silent worker is given up.
-        keep_running: Whether the workers of an earlier chief may still be at work.
-        clock: Function that gives seconds.
+        log: Called with one log line at a time.
+        lease: Seconds without a heartbeat after which a worker is lost.
+        keep_running: Whether workers of an earlier chief may still run their trials.
+        clock: Returns the time in seconds.
 
     Attributes:
         trials: Dict from ids to `Trial`s.
-        over: Why the search is over; None before.
-        error: The error that has ended it. What was saved before it stays as it was.
+        over: Why the search is over; None while it runs.
+        error: Exception that has ended the search, or None. Nothing is saved after it.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Chief:
         self._sampler = Sampler(job, hyper.space)
         self._exhausted = False
         self._failures_in_a_row = 0
-        self._members: dict[str, Member] = {}
+        self._workers: dict[str, WorkerInfo] = {}
         self._began = clock()
         self.trials: dict[str, Trial] = {}
         self.over: str | None = None
@@ -111,33 +110,33 @@ class Chief:
 
     @property
     def handlers(self) -> dict[str, Callable[..., dict[str, Any]]]:
-        """What workers can call, by name."""
-        names = ("hello", "join", "ask", "beat", "tell", "give_up", "leave")
+        """The methods that workers can call, by name."""
+        names = ("hello", "join", "ask", "heartbeat", "tell", "give_up", "leave")
         return {name: getattr(self, name) for name in names}
 
     def hello(self) -> dict[str, Any]:
-        """Where the folder of the search is."""
+        """The project folder of the search."""
         return {"project": str(self._project.path)}
 
     def join(self, worker: str, session: str, nonce: str) -> dict[str, Any]:
-        """A worker comes, or comes back: then its trial was lost with the process it was before."""
+        """Registers a worker. A trial of an earlier process with its id is lost."""
         if not self._project.sees(worker, nonce):
             raise UserError(
                 f"The folder of the search, {str(self._project.path)!r}, must be shared by the "
-                f"chief and its workers: the chief does not see what {worker} wrote there."
+                f"chief and its workers: the chief cannot find the file of {worker} in it."
             )
         with self._lock:
-            known = self._members.get(worker)
+            known = self._workers.get(worker)
             if known is None or known.session != session:
-                self._lose(worker, "was started anew")
-            self._members[worker] = Member(session, self._clock())
-        return {"job": self.job.get_config(), "beat": BEAT}
+                self._lose(worker, "was restarted")
+            self._workers[worker] = WorkerInfo(session, self._clock())
+        return {"job": self.job.get_config(), "heartbeat": HEARTBEAT}
 
     def ask(self, worker: str, session: str) -> dict[str, Any]:
-        """The next trial for a worker, or how long to wait, or why there is nothing more."""
+        """The next trial for a worker, the seconds to wait for one, or why the search is over."""
         with self._lock:
-            member = self._member(worker, session)
-            member.asked = True
+            info = self._sender(worker, session)
+            info.asked = True
             with self._ended_by_errors():
                 self._check_over()
                 if self.over is None:
@@ -147,76 +146,76 @@ class Chief:
                         return {"trial": dataclasses.asdict(trial)}
                     self._check_over()
             if self.over is not None:
-                member.left = True
+                info.left = True
                 return {"end": self.over}
             return {"wait": ASK_AGAIN}
 
-    def beat(
+    def heartbeat(
         self, worker: str, session: str, trial: str | None = None, attempt: int | None = None
     ) -> dict[str, Any]:
-        """A worker is alive, perhaps with a trial; whether it shall go on, or why all shall end."""
+        """Notes that a worker is alive; whether its trial continues, or why the search is over."""
         with self._lock:
-            member = self._member(worker, session)
+            info = self._sender(worker, session)
             if self.over is not None:
-                member.left = True
+                info.left = True
                 return {"end": self.over}
-            go_on = trial is None or self._is_current(trial, attempt)
-            if go_on and trial is not None:
-                self._hold(self.trials[trial], worker)
-            return {"go_on": go_on}
+            current = trial is None or self._is_current(trial, attempt)
+            if current and trial is not None:
+                self._assign(self.trials[trial], worker)
+            return {"continue": current}
 
     def tell(
         self, worker: str, session: str, trial: str, attempt: int, outcome: dict[str, Any]
     ) -> dict[str, Any]:
-        """A worker has ended an attempt; whether that was still the one to listen to."""
+        """Records the outcome of an attempt; whether it was accepted as the current one."""
         with self._lock:
-            self._member(worker, session)
+            self._sender(worker, session)
             if self.error is not None or not self._is_current(trial, attempt):
                 return {"accepted": False}
             known = self.trials[trial]
-            self._hold(known, worker)
+            self._assign(known, worker)
             self._end(known, outcome)
             return {"accepted": self.error is None}
 
     def give_up(
         self, worker: str, session: str, trial: str, attempt: int, reason: str
     ) -> dict[str, Any]:
-        """A worker cannot write into the folder of the search; then nobody can for long."""
+        """Ends the search because a worker cannot write to the project folder."""
         with self._lock:
-            self._member(worker, session)
+            self._sender(worker, session)
             if self._is_current(trial, attempt):
                 self._fail(UserError(reason))
         return {}
 
     def leave(self, worker: str, session: str) -> dict[str, Any]:
-        """A worker goes, and its trial is free for others."""
+        """Notes that a worker leaves, and frees its trial."""
         with self._lock:
-            self._member(worker, session).left = True
+            self._sender(worker, session).left = True
             self._lose(worker, "has left", blame=False)
         return {}
 
     def lost(self, worker: str, how: str) -> None:
-        """Somebody who can tell knows that a worker is dead; `how` says it in words."""
+        """Notes that a worker is dead, and frees its trial; `how` completes the log line."""
         with self._lock:
-            self._members.pop(worker, None)
+            self._workers.pop(worker, None)
             self._lose(worker, how)
 
     def asked(self, worker: str) -> bool:
-        """Whether a worker has come so far as to ask for a trial."""
+        """Whether a worker has asked for a trial."""
         with self._lock:
-            return worker in self._members and self._members[worker].asked
+            return worker in self._workers and self._workers[worker].asked
 
-    def look(self) -> None:
-        """Gives up silent workers, and ends the search when its time is over."""
+    def poll(self) -> None:
+        """Frees the trials of lost workers, and ends the search at its time limit."""
         with self._lock:
             now = self._clock()
-            for worker, member in list(self._members.items()):
-                if now - member.seen > self._lease:
+            for worker, info in list(self._workers.items()):
+                if now - info.seen > self._lease:
                     self.lost(worker, f"was silent for {self._lease:g} seconds")
             if now - self._began > self._lease:
-                # Workers of an earlier chief that have not come back.
+                # Workers of an earlier chief that have not returned.
                 for trial in self._with(RUNNING):
-                    if trial.worker not in self._members:
+                    if trial.worker not in self._workers:
                         trial.status = WAITING
             limit = self.job.max_minutes
             if limit is not None and now - self._began > 60 * limit:
@@ -224,17 +223,17 @@ class Chief:
             self._check_over()
 
     def stop(self, reason: str) -> None:
-        """Ends the search before its end."""
+        """Ends the search early."""
         with self._lock:
             self.over = self.over or reason
 
     def gone(self) -> bool:
-        """Whether no worker is left that would still ask."""
+        """Whether all workers have left."""
         with self._lock:
-            return all(member.left for member in self._members.values())
+            return all(info.left for info in self._workers.values())
 
     def tidy(self) -> None:
-        """Deletes what a finished search needs no more: lost attempts, what trainings go on with.
+        """Deletes superseded attempts and training backups of a finished search.
 
         Workers never delete anything outside the folder of their attempt.
         """
@@ -247,7 +246,7 @@ class Chief:
 
     @property
     def failed(self) -> bool:
-        """Whether the search has ended because of failures, or nothing has come out of it."""
+        """Whether failures have ended the search, or no trial was completed."""
         return not self._with(COMPLETED) or self._failures_in_a_row >= FAILURES_IN_A_ROW
 
     def _fail(self, error: Exception) -> None:
@@ -256,20 +255,19 @@ class Chief:
 
     @contextlib.contextmanager
     def _ended_by_errors(self) -> Iterator[None]:
-        """An error of the chief is no worker's fault: no other one would fare better."""
+        """Ends the search at an exception of the chief, which is not a worker's fault."""
         try:
             yield
         except Exception as error:
             self._fail(error)
 
-    def _member(self, worker: str, session: str) -> Member:
-        """The worker that speaks; one that this chief does not know was with an earlier one."""
-        member = self._members.setdefault(worker, Member(session, 0.0))
-        if member.session != session:
-            hint = f": another worker has come as {worker!r}."
-            raise ArgumentError("id", "one worker's alone", hint=hint)
-        member.seen = self._clock()
-        return member
+    def _sender(self, worker: str, session: str) -> WorkerInfo:
+        """The sender of a message; an unknown one was registered by an earlier chief."""
+        info = self._workers.setdefault(worker, WorkerInfo(session, 0.0))
+        if info.session != session:
+            raise ArgumentError("id", "unique", hint=f": another worker has the id {worker!r}.")
+        info.seen = self._clock()
+        return info
 
     def _with(self, *statuses: str) -> list[Trial]:
         return [trial for trial in self.trials.values() if trial.status in statuses]
@@ -278,31 +276,32 @@ class Chief:
         known = self.trials.get(trial)
         return known is not None and known.attempt == attempt and known.status not in ENDED
 
-    def _hold(self, trial: Trial, worker: str) -> None:
+    def _assign(self, trial: Trial, worker: str) -> None:
         trial.status, trial.worker = RUNNING, worker
 
     def _next(self, worker: str) -> Trial | None:
-        """The trial that a worker shall run, or None where it has to wait."""
+        """The next trial of a worker, or None if it has to wait."""
         for trial in [*self._with(RUNNING), *self._with(WAITING)]:
             if trial.status == WAITING or trial.worker == worker:
                 return trial
         size = self.job.size()
         if self._exhausted or (size is not None and len(self.trials) >= size):
             return None
-        choice = self._sampler.ask()
-        self._exhausted = choice is None
-        return self._made(choice) if isinstance(choice, Choice) else None
+        suggestion = self._sampler.ask()
+        self._exhausted = suggestion is None
+        return self._new_trial(suggestion) if isinstance(suggestion, Suggestion) else None
 
-    def _made(self, choice: Choice) -> Trial:
-        continues = choice.continues and self.trials[choice.continues].folder
-        trial = Trial(choice.id, choice.values, {}, 0, until=choice.until, continues=continues)
+    def _new_trial(self, suggestion: Suggestion) -> Trial:
+        id, values, until = suggestion.id, suggestion.values, suggestion.until
+        continues = suggestion.continues and self.trials[suggestion.continues].folder
+        trial = Trial(id, values, {}, 0, until=until, continues=continues)
         trial.settings = self._settings(trial)
         trial.parameters = self._hyper.parameters(trial.values)
         self.trials[trial.id] = trial
         return trial
 
     def _settings(self, trial: Trial) -> dict[str, Any]:
-        """What decides the training of a trial; each retry has a seed of its own."""
+        """The settings that reproduce a trial; each retry has its own seed."""
         self._hyper.trial = f"retry {trial.retries}" if trial.retries else None
         places = {name: getattr(self.job, name) for name in ("data", "data_path", "data_dir")}
         return {
@@ -314,11 +313,11 @@ class Chief:
     def _start(self, trial: Trial, worker: str) -> None:
         trial.attempt = self._project.next_attempt(trial.id)
         trial.folder = str(self._project.attempt_folder(trial.id, trial.attempt))
-        # Also if this worker is never heard of again, nobody else gets this folder.
+        # Made here, so that no other attempt can get the folder of a lost worker.
         with write_errors(self._project / trial.folder):
             (self._project / trial.folder).mkdir(parents=True)
         trial.started = _now()
-        self._hold(trial, worker)
+        self._assign(trial, worker)
         self._save()
 
     def _end(self, trial: Trial, outcome: dict[str, Any]) -> None:
@@ -329,7 +328,7 @@ class Chief:
         for name, value in outcome.items():
             setattr(trial, name, value)
         if trial.error is not None and trial.retries < self.job.retries:
-            self._log(f"trial {trial.id} failed and is tried again: {trial.error}")
+            self._log(f"trial {trial.id} failed and is retried: {trial.error}")
             trial.retries += 1
             trial.status, trial.error, trial.traceback = WAITING, None, None
             trial.settings = self._settings(trial)
@@ -339,7 +338,7 @@ class Chief:
         trial.ended = _now()
         if trial.status == COMPLETED:
             self._failures_in_a_row = 0
-        elif trial.traceback is not None:  # a loss that diverged is a result
+        elif trial.traceback is not None:  # a diverged loss is a result
             self._failures_in_a_row += 1
         self._sampler.tell(trial.id, trial.score)
         self._save()
@@ -348,7 +347,7 @@ class Chief:
         self._check_over()
 
     def _lose(self, worker: str, how: str, *, blame: bool = True) -> None:
-        """Frees the trials of a worker that is gone."""
+        """Frees the trial of a lost worker."""
         for trial in self._with(RUNNING):
             if trial.worker == worker:
                 trial.status = WAITING
@@ -356,10 +355,10 @@ class Chief:
                     continue
                 trial.losses += blame
                 if trial.losses < LOSSES:
-                    self._log(f"worker {worker} {how}; trial {trial.id} waits for another attempt")
+                    self._log(f"worker {worker} {how}; trial {trial.id} is assigned again")
                 else:
-                    told = f"{LOSSES} workers were lost in it, the last one {how}"
-                    self._end(trial, {"error": told, "traceback": f"{told}\n"})
+                    error = f"{LOSSES} workers were lost in it, the last one {how}"
+                    self._end(trial, {"error": error, "traceback": f"{error}\n"})
 
     def _check_over(self) -> None:
         if self.over is None and self._failures_in_a_row >= FAILURES_IN_A_ROW:
@@ -370,13 +369,13 @@ class Chief:
             self.over = FINISHED
 
     def _time_left(self) -> float | None:
-        """Seconds that the trials to come will take, as far as those that ended tell."""
+        """The estimated seconds of the remaining trials, or None."""
         size = self.job.size()
         seconds = [t.seconds for t in self._with(COMPLETED) if t.seconds is not None]
         if size is None or not seconds:
             return None
         left = size - len(self._with(*ENDED))
-        at_once = max(1, sum(not member.left for member in self._members.values()))
+        at_once = max(1, sum(not info.left for info in self._workers.values()))
         return statistics.mean(seconds) * left / at_once
 
     def _save(self) -> None:

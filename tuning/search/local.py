@@ -1,4 +1,4 @@
-"""`LocalWorkers`: the workers of a search on one machine, each on cores or a GPU of its own."""
+"""`LocalWorkers`: the worker processes of one machine, each with its own cores or GPU."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from .chief import Chief
     from .project import Project
 
-# A worker that ends by itself so often without a trial in between will not do better.
+# Number of starts without a request for a trial after which a worker is not started again.
 STARTS = 3
-# Seconds that workers get to leave before they are killed.
+# Seconds between SIGTERM and SIGKILL of a worker.
 GRACE = 5.0
 
 
 class LocalWorkers:
-    """Worker processes that are started again when they die.
+    """Worker processes that are restarted when they die.
 
     Args:
         count: Number of workers.
@@ -40,8 +40,8 @@ class LocalWorkers:
         for id in self._places:
             self._start(id)
 
-    def look(self, chief: Chief) -> None:
-        """Tells the chief which workers have died, and starts them again.
+    def poll(self, chief: Chief) -> None:
+        """Reports dead workers to the chief and restarts them.
 
         Raises:
             UserError: A worker cannot start.
@@ -52,11 +52,11 @@ class LocalWorkers:
                 continue
             del self._processes[id]
             if chief.over is not None:
-                chief.lost(id, "has ended")
+                chief.lost(id, "has exited")
                 continue
             if chief.asked(id):
                 self._starts[id] = 0
-            chief.lost(id, f"was killed by signal {-code}" if code < 0 else f"ended with {code}")
+            chief.lost(id, f"was killed by signal {-code}" if code < 0 else f"exited with {code}")
             if self._starts[id] == STARTS:
                 log = self._log(id)
                 last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
@@ -64,7 +64,7 @@ class LocalWorkers:
             self._start(id)
 
     def stop(self) -> None:
-        """Ends all workers; what they have trained is on the disk."""
+        """Ends all workers; their last complete epochs are on the disk."""
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
@@ -93,12 +93,12 @@ class LocalWorkers:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # Ctrl-C is the chief's; it ends its workers itself
+                start_new_session=True,  # the chief handles Ctrl-C and ends its workers
             )
 
 
 def _places(count: int) -> list[tuple[tuple[str, ...], dict[str, str]]]:
-    """Options and environment of each worker: GPUs where there are some, else cores, in turn."""
+    """Options and environment of each worker: a GPU if there are any, else its share of cores."""
     gpus = _gpus()
     if gpus:
         return [((), {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]}) for i in range(count)]
@@ -110,7 +110,7 @@ def _places(count: int) -> list[tuple[tuple[str, ...], dict[str, str]]]:
 
 
 def _gpus() -> list[str]:
-    """Names of the GPUs that may be used, as CUDA_VISIBLE_DEVICES takes them."""
+    """The available GPUs, as in CUDA_VISIBLE_DEVICES."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return [name for name in allowed.split(",") if name and name != "-1"]

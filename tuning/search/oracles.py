@@ -1,7 +1,7 @@
-"""`Sampler`: which values a search tries next; Keras Tuner's oracles choose them.
+"""`Sampler`: suggests the values of the next trial, with the oracles of Keras Tuner.
 
-Whatever touches private names of Keras Tuner is here. Its oracles are used as samplers only: files,
-retries, failures and lost workers are the chief's.
+All uses of private names of Keras Tuner are in this module. Its oracles serve as samplers only: the
+chief handles files, retries, failures and lost workers.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ except ModuleNotFoundError as error:
     raise missing_extra(error.name, "tuning") from None
 
 SCORE = "score"
-# What `Sampler.ask` gives while a choice needs the result of a trial that runs.
+# Returned by `Sampler.ask` while the next suggestion depends on a running trial.
 WAIT = "wait"
 
 
 @dataclasses.dataclass
-class Choice:
-    """What a trial is to be.
+class Suggestion:
+    """A suggested trial.
 
     Attributes:
         id: Id of the trial, such as "0007".
-        values: Dict of the active hyper-parameters.
-        until: Number of epochs after which it is looked at; None for all of them.
-        continues: Id of the trial whose training it goes on with, or None.
+        values: Dict of the active hyperparameters.
+        until: Number of epochs of the trial's Hyperband round; None: all epochs.
+        continues: Id of the trial whose training it continues, or None.
     """
 
     id: str
@@ -49,9 +49,9 @@ class Choice:
 
 
 class Sampler:
-    """Chooses values, one trial after the other, by a job's tuner.
+    """Suggests the values of one trial after the other, with the algorithm of a job.
 
-    The same seed gives the same values, as far as they do not depend on results.
+    The same seed and the same results give the same suggestions.
 
     Args:
         job: Complete `Job`.
@@ -60,8 +60,8 @@ class Sampler:
     Example:
 
     >>> from types import SimpleNamespace
-    >>> from keras_deep_rnn.tuning import Entry, SearchSpace
-    >>> space = SearchSpace([Entry("units", "int", low=8, high=64)])
+    >>> from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
+    >>> space = SearchSpace([Hyperparameter("units", "int", low=8, high=64)])
     >>> sampler = Sampler(SimpleNamespace(tuner="random", seed=1), space)
     >>> first, second = sampler.ask(), sampler.ask()
     >>> first.id, second.id, first.values != second.values
@@ -76,9 +76,9 @@ class Sampler:
         self._oracle.verbose = 0
         self._oracle.max_trials = MOST_TRIALS
 
-    def ask(self) -> Choice | str | None:
-        """The next `Choice`, `WAIT`, or None where there is nothing left to try."""
-        # To an oracle every trial is a tuner's of its own, so that none is given out twice.
+    def ask(self) -> Suggestion | str | None:
+        """The next `Suggestion`, `WAIT`, or None if the space or the algorithm is exhausted."""
+        # An oracle repeats the trial of a tuner that asks again: each trial has its own tuner id.
         trial = self._oracle.create_trial(f"tuner of {len(self._oracle.trials)}")
         if trial.status == "STOPPED":
             return None
@@ -87,14 +87,14 @@ class Sampler:
         hp = trial.hyperparameters
         special = {name: hp.values.get(f"tuner/{name}") for name in ("epochs", "trial_id")}
         values = self._space.sample_keras_tuner(hp)
-        return Choice(trial.trial_id, values, special["epochs"], special["trial_id"])
+        return Suggestion(trial.trial_id, values, special["epochs"], special["trial_id"])
 
     def tell(self, id: str, score: float | None) -> None:
-        """Says how a trial ended.
+        """Reports the result of a trial.
 
         Args:
             id: Id of the trial.
-            score: What it reached, the less the better; None if it failed.
+            score: Score, to be minimized; None if the trial failed.
         """
         trial = self._oracle.get_trial(id)
         if score is not None:
@@ -103,19 +103,19 @@ class Sampler:
         self._oracle.end_trial(trial)
 
     def get_state(self) -> dict[str, Any]:
-        """Everything that the next choice depends on, as JSON can hold it."""
+        """The state of the sampler as a dict for JSON."""
         trials = {id: trial.get_state() for id, trial in self._oracle.trials.items()}
         return {"trials": trials, "oracle": self._oracle.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on where `get_state` was called."""
+        """Restores a state of `get_state`."""
         from_state = keras_tuner.engine.trial.Trial.from_state
         self._oracle.trials = {id: from_state(trial) for id, trial in state["trials"].items()}
         self._oracle.set_state(state["oracle"])
 
 
-class _Bare:
-    """An oracle that writes nothing and does not end the search when trials fail."""
+class _InMemory:
+    """An oracle that writes no files and does not end the search after failures."""
 
     def save(self) -> None:
         pass
@@ -127,39 +127,39 @@ class _Bare:
         pass
 
 
-class _Random(_Bare, keras_tuner.oracles.RandomSearchOracle):
+class _Random(_InMemory, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class _Hyperband(_Bare, keras_tuner.oracles.HyperbandOracle):
+class _Hyperband(_InMemory, keras_tuner.oracles.HyperbandOracle):
     pass
 
 
-class _Bayesian(_Bare, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian search whose choices follow from seed and results alone, also after a resume."""
+class _Bayesian(_InMemory, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Bayesian optimization that depends on the seed and the results only, also when resumed."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         self._random_state = np.random.RandomState(seed_from(self.seed, trial_id))
         with warnings.catch_warnings():
-            # It fits a length scale that reaches its bound where few trials are known.
+            # With few trials the fitted length scale reaches its bound.
             warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
             self._fit_completed()
             found = super().populate_space(trial_id)
-        # The optimum may be a corner that was tried before, which would give the same result again.
+        # The optimum may be a corner of the space that was tried before.
         if found["values"] is not None and self._duplicate(found["values"]):
             return self._random_populate_space()
         return found
 
     def _fit_completed(self) -> None:
-        """Fits what the results of running trials are guessed from.
+        """Fits the Gaussian process that predicts the scores of running trials.
 
-        An oracle that was not fitted yet guesses 0 for them, better than anything that is measured.
+        Without it the oracle assumes a score of 0 for them, which is better than any real one.
         """
-        every = self.trials
-        self.trials = {id: trial for id, trial in every.items() if trial.status == "COMPLETED"}
+        trials = self.trials
+        self.trials = {id: trial for id, trial in trials.items() if trial.status == "COMPLETED"}
         if self.trials and self.ongoing_trials:
             self.gpr.fit(*self._vectorize_trials())
-        self.trials = every
+        self.trials = trials
 
 
 def _common(job: Job, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _common(job: Job, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
     }
 
 
-# Keras Tuner's own constructors, of which a type checker knows no argument.
+# Keras Tuner's constructors have no types: hence the casts.
 _ORACLES: dict[str, Any] = {
     "random": lambda job, hp: _Random(**_common(job, hp)),
     "bayesian": lambda job, hp: cast(Any, _Bayesian)(

@@ -1,18 +1,18 @@
-"""The folder of a search: what lies in it, who may write there, and how it is read again.
+"""`Project`: the folder of a search.
 
-    job.json              the job that began it
-    state.json            what is known of every trial, and the state of the sampler
-    state.backup.json     the state before
-    token                 a secret: who can read it may take part in the search
+    job.json              the job
+    state.json            all trials, and the state of the sampler
+    state.backup.json     the previous state
+    token                 the secret that authenticates workers
     lock                  held by the process that leads the search
-    workers/              how each worker showed that it sees this folder
-    logs/                 what the workers printed
-    trials/ID/ATTEMPT/    run folders, as `deep-rnn train` writes them
+    workers/              proof of each worker that it shares this folder
+    logs/                 output of the workers
+    trials/ID/ATTEMPT/    run folders of `deep-rnn train`
     report/               tables and charts
     best.json             the best trial so far
 
-Only the process that leads writes job.json, the states and the token; anyone may read them at any
-time. Each appears whole or not at all and is on the disk when its function returns.
+Only the leading process writes job.json, the states and the token; others may read them at any
+time. These files are written atomically and synced to the disk.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 JOB, TOKEN, LOCK = "job.json", "token", "lock"
 WORKERS, LOGS, TRIALS, REPORT, BEST = "workers", "logs", "trials", "report", "best.json"
-# What --overwrite deletes, in this order: killed at any moment, no state lacks its trials.
+# Deleted by --overwrite, in this order: the states go before the trials that they refer to.
 _REPLACED = (BACKUP, STATE, BEST, REPORT, TRIALS, WORKERS, LOGS)
-# What a process that was killed before it wrote job.json may leave.
+# Files of a process that was killed before it wrote job.json.
 _BEFORE_JOB = {LOCK, PARTIAL}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
@@ -58,67 +58,67 @@ class Project:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser().absolute()  # workers may stand elsewhere
+        self.path = Path(path).expanduser().absolute()  # workers may have another working directory
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
         return self.path / name
 
     def exists(self) -> bool:
-        """Whether a search was begun here."""
+        """Whether the folder holds a search."""
         try:
-            self._begun()
+            self._job_config()
         except UserError:
             return False
         return True
 
     def check(self, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Refuses a folder in which a search cannot begin, or go on, and writes nothing.
+        """Checks that a search can be started, resumed or overwritten here, without writing.
 
         Args:
-            resume: Whether to go on with the search that is there.
+            resume: Whether to resume the search in the folder.
             overwrite: Whether to replace it.
 
         Raises:
-            UserError: The folder holds a search and neither is asked for, none and it shall be
-                resumed, or something else.
+            UserError: The folder holds a search and neither is set, no search to resume, or other
+                files.
         """
         where = repr(str(self.path))
         if resume and overwrite:
             raise UserError("--resume and --overwrite cannot be combined.")
         self._check_place()
         if resume and not self.exists():
-            raise ArgumentError("project", "a search to go on with", Words(where), verb="hold")
+            raise ArgumentError("project", "a search to resume", Words(where), verb="hold")
         if self.exists() and not resume and not overwrite:
-            mend = "pass --resume to go on with it or --overwrite to replace it."
+            mend = "pass --resume to resume it or --overwrite to replace it."
             hint = f"; {where} holds a search: {mend}"
             raise ArgumentError("project", "a new folder", hint=hint)
 
     def _check_place(self) -> None:
-        """Refuses a folder that holds something else than a search."""
+        """Checks that the folder is new, empty or a search's."""
         where = repr(str(self.path))
         with write_errors(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise ArgumentError("project", "a folder", Words(f"the file {where}"))
             found = set(os.listdir(self.path)) if self.path.exists() else set()
         if JOB in found:
-            self._begun()
+            self._job_config()
         elif found - _BEFORE_JOB:
             raise ArgumentError(
                 "project",
                 "a new folder or a search's",
                 Words(where),
-                ", which holds something else.",
+                ", which holds other files.",
             )
 
     @contextlib.contextmanager
     def lead(self) -> Iterator[None]:
-        """Keeps every other process from leading the search in this folder.
+        """Locks the folder against other leading processes.
 
-        The lock is the system's (`flock`): it ends with the process, however that ends.
+        The system (`flock`) releases the lock when the process ends, also if it is killed.
 
         Raises:
-            UserError: Another process leads, the folder holds something else, or it cannot be
-                written.
+            UserError: Another process leads the search, or the folder holds other files or cannot
+                be written.
         """
         try:
             import filelock
@@ -143,13 +143,13 @@ class Project:
         """Prepares the folder for a search; only within `lead`.
 
         Args:
-            job: The complete `Job`; resumed with more trials, it is the one that is kept.
-            resume: Whether to go on with the search that is there.
-            overwrite: Whether to replace it. What no search has written stays.
+            job: The complete `Job`, which replaces the job of a resumed search.
+            resume: Whether to resume the search in the folder.
+            overwrite: Whether to replace it. Other files are kept.
 
         Raises:
-            UserError: As `check`; the search that shall be resumed is another job's; the folder
-                cannot be written.
+            UserError: See `check`; or the search to resume is another job's, or the folder cannot
+                be written.
         """
         from ...training.run_folder import versions  # Keras, whose import takes seconds
 
@@ -168,8 +168,8 @@ class Project:
             for name in (WORKERS, LOGS, TRIALS):
                 (self / name).mkdir(exist_ok=True)
 
-    def _begun(self) -> dict[str, Any]:
-        """The configuration of the job that began the search."""
+    def _job_config(self) -> dict[str, Any]:
+        """The configuration of the job in job.json."""
         line = f"`job` must be a job file or the folder of a search, got {str(self.path)!r}"
         try:
             content = json.loads((self / JOB).read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ class Project:
         except OSError as error:
             raise unreadable(self / JOB, error) from None
         except (ValueError, KeyError, TypeError, RecursionError):
-            line += f", whose {JOB} is damaged or another program's."
+            line += f", whose {JOB} is damaged or of another program."
             raise UserError(line) from None
         return config
 
@@ -187,17 +187,17 @@ class Project:
         """The `Job` of the search.
 
         Raises:
-            UserError: No search was begun here, or job.json is damaged.
+            UserError: The folder holds no search, or job.json is damaged.
         """
         from ..job.job import Job
 
-        return Job.from_config(self._begun())
+        return Job.from_config(self._job_config())
 
     def token(self) -> str:
-        """The secret of those who take part in the search.
+        """The secret that authenticates workers.
 
         Raises:
-            UserError: It is not there, damaged, or the system does not let this user read it.
+            UserError: The file does not exist, cannot be read, or is damaged.
         """
         try:
             text = (self / TOKEN).read_text(encoding="utf-8").strip()
@@ -206,7 +206,7 @@ class Project:
         except ValueError:
             text = ""
         if not re.fullmatch("[0-9a-f]{64}", text):
-            raise UserError(f"{str(self / TOKEN)!r} is damaged: --resume makes a new one.")
+            raise UserError(f"{str(self / TOKEN)!r} is damaged: --resume creates a new one.")
         return text
 
     def _has_token(self) -> bool:
@@ -216,7 +216,7 @@ class Project:
             return False
 
     def save(self, state: dict[str, Any]) -> None:
-        """See `state.save`; `trials` is a list of `Trial` as dicts. Only within `lead`."""
+        """See `state.save`; `trials` is a list of dicts of `Trial`. Only within `lead`."""
         saved.save(self.path, state)
 
     def load(self) -> tuple[dict[str, Any] | None, str | None]:
@@ -224,7 +224,7 @@ class Project:
         return saved.load(self.path)
 
     def trials(self) -> list[Trial]:
-        """Every `Trial` of the search, as the state knows it; also while another process leads."""
+        """All trials of the search in the saved state; also while another process leads it."""
         state, _ = self.load()
         if state is None:
             return []
@@ -244,24 +244,24 @@ class Project:
         return Path(TRIALS, _checked("trial_id", trial_id), f"{attempt:d}")
 
     def attempts(self, trial_id: str) -> list[Path]:
-        """The run folders of all attempts at a trial that were begun, in their order."""
+        """The run folders of all attempts of a trial, in order."""
         folder = self / TRIALS / _checked("trial_id", trial_id)
         found = [path for path in folder.glob("*") if path.name.isdecimal()]
         return sorted(found, key=lambda path: int(path.name))
 
     def next_attempt(self, trial_id: str) -> int:
-        """A number that no attempt at the trial has had: one more than the highest, from 0."""
+        """The number of the next attempt of a trial, from 0."""
         return max((int(path.name) for path in self.attempts(trial_id)), default=-1) + 1
 
     def show_shared(self, worker_id: str, nonce: str) -> None:
-        """Writes what a worker and the process that leads agreed on, for `sees`.
+        """Writes the proof that a worker shares this folder; see `sees`.
 
         Args:
-            worker_id: The worker.
-            nonce: Text that cannot be guessed.
+            worker_id: Id of the worker.
+            nonce: Random string, which the worker sends to the chief, too.
 
         Raises:
-            UserError: The id is none, or the folder cannot be written.
+            UserError: The id is invalid, or the folder cannot be written.
         """
         path = self._shown(worker_id)
         with write_errors(path.parent):
@@ -269,18 +269,18 @@ class Project:
         write_to_disk(path, json.dumps({"nonce": nonce}) + "\n")
 
     def sees(self, worker_id: str, nonce: str, patience: float = 10.0) -> bool:
-        """Whether the worker wrote the nonce into this folder, so that both have one and the same.
+        """Whether a worker has written the nonce into this folder, and so shares it.
 
         Args:
-            worker_id: The worker.
-            nonce: The text that was agreed on.
-            patience: Seconds to try for; another machine's files may come late.
+            worker_id: Id of the worker.
+            nonce: The string that the worker has sent.
+            patience: Timeout in seconds; files of other machines may appear late.
         """
         path = self._shown(worker_id)
         end = time.monotonic() + patience
         while True:
             with contextlib.suppress(OSError, ValueError, RecursionError):
-                os.listdir(path.parent)  # NFS asks its server again, and forgets what it knew
+                os.listdir(path.parent)  # makes NFS refresh its cache
                 if json.loads(path.read_text(encoding="utf-8")) == {"nonce": nonce}:
                     return True
             if time.monotonic() >= end:
@@ -292,10 +292,10 @@ class Project:
 
 
 def check_worker_id(id: str) -> str:
-    """The id of a worker, which names its files.
+    """Checks the id of a worker, which is part of file names.
 
     Raises:
-        UserError: It is none.
+        ArgumentError: The id is invalid.
 
     Example:
 
@@ -307,7 +307,7 @@ def check_worker_id(id: str) -> str:
 
 
 def _checked(argument: str, name: str) -> str:
-    """A name that stays in its folder."""
+    """Checks a file name."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         got = repr(name if not isinstance(name, str) else name[:80])
         raise ArgumentError(

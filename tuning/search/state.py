@@ -1,6 +1,6 @@
-"""The state of a search: a file with a checksum, and the state before it as a backup.
+"""The state file of a search, with a checksum, and a backup of the previous state.
 
-One process writes; anyone may read at any time. A state is on the disk when `save` returns.
+One process writes; others may read at any time. `save` returns after the state is on the disk.
 """
 
 import contextlib
@@ -17,35 +17,34 @@ STATE, BACKUP = "state.json", "state.backup.json"
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Replaces the state; the one before becomes the backup.
+    """Replaces the state; the previous one becomes the backup.
 
     Args:
         folder: `Path` of the folder of the search.
-        state: Dict that JSON can hold, without NaN.
+        state: Dict for JSON, without NaN.
 
     Raises:
-        UserError: It cannot be written; the state and its backup are as they were.
+        UserError: The file cannot be written; state and backup are unchanged.
         ValueError: A number is not finite.
     """
-    text = _sealed(state)
-    before, wrong = _read(folder / STATE)
-    if not wrong:  # a damaged state must not take the place of a sound backup
-        write_to_disk(folder / BACKUP, _sealed(before))
+    text = _with_checksum(state)
+    previous, fault = _read(folder / STATE)
+    if not fault:  # a damaged state must not replace an intact backup
+        write_to_disk(folder / BACKUP, _with_checksum(previous))
     write_to_disk(folder / STATE, text)
 
 
 def load(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """The state that was saved last.
+    """Loads the state that was saved last.
 
     Args:
         folder: `Path` of the folder of the search.
 
     Returns:
-        The state, None before the first; and a line for the user if it is the one of the
-        backup, else None.
+        The state, or None before the first `save`; and a warning if it is the backup, or None.
 
     Raises:
-        UserError: Neither the state nor its backup can be used.
+        UserError: Both the state and its backup are missing or damaged.
 
     Example:
 
@@ -57,32 +56,32 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
     ({'trials': 2}, None)
     >>> _ = (folder / STATE).write_text("half a sta")
     >>> load(folder)
-    ({'trials': 1}, 'state.json is damaged; went on from state.backup.json.')
+    ({'trials': 1}, 'state.json is damaged; continued from state.backup.json.')
     """
-    state, wrong = _read(folder / STATE)
-    if not wrong:
+    state, fault = _read(folder / STATE)
+    if not fault:
         return state, None
-    backup, wrong_too = _read(folder / BACKUP)
-    if not wrong_too:
-        return backup, f"{STATE} is {wrong}; went on from {BACKUP}."
-    if wrong == wrong_too == "missing":
+    backup, backup_fault = _read(folder / BACKUP)
+    if not backup_fault:
+        return backup, f"{STATE} is {fault}; continued from {BACKUP}."
+    if fault == backup_fault == "missing":
         return None, None
     raise UserError(
-        f"{str(folder / STATE)!r} is {wrong} and {BACKUP} is {wrong_too}: "
-        "restore one of them, or start anew with --overwrite."
+        f"{str(folder / STATE)!r} is {fault} and {BACKUP} is {backup_fault}: "
+        "restore one of them, or restart with --overwrite."
     )
 
 
 def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
-    """Writes a file whole or not at all; it is on the disk when this returns.
+    """Writes a file atomically, and syncs it to the disk.
 
     Args:
         path: `Path` of the file.
         text: Its content.
-        mode: Its permissions, which it has before its content.
+        mode: Its permissions, set before the content is written.
 
     Raises:
-        UserError: It cannot be written.
+        UserError: The file cannot be written.
     """
     with replacing(path) as partial:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -90,7 +89,7 @@ def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-    # The new name must be on the disk too; some file systems cannot be asked.
+    # The directory entry must be on the disk, too; some file systems cannot sync folders.
     with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -100,12 +99,12 @@ def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
-    """The line for a file that the system does not read."""
+    """The error for a file that cannot be read."""
     return UserError(f"Cannot read {str(path)!r}: {error.strerror}.")
 
 
 def _read(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """The state in a file, and what is wrong with it; one of both is None."""
+    """The state in a file and None, or None and the fault: "missing" or "damaged"."""
     try:
         content = json.loads(path.read_text(encoding="ascii"))
         if content["checksum"] == _checksum(_canonical(content["state"])):
@@ -119,14 +118,14 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, str | None]:
     return None, "damaged"
 
 
-def _sealed(state: Any) -> str:
-    """The text of a state with its checksum."""
+def _with_checksum(state: Any) -> str:
+    """The content of a state file."""
     text = _canonical(state)
     return f'{{"checksum": "{_checksum(text)}", "state": {text}}}\n'
 
 
 def _canonical(state: Any) -> str:
-    """The one text of a state."""
+    """The canonical JSON of a state."""
     return json.dumps(state, allow_nan=False, separators=(",", ":"))
 
 

@@ -1,42 +1,42 @@
-"""`Trial`: one network of a search, from the moment its values are chosen to its result."""
+"""`Trial`: one network of a search, with its values, status and result."""
 
 import dataclasses
 from collections.abc import Iterable
 from typing import Any, cast
 
-# A trial waits for a worker, also again after its worker was lost; then it runs; then it has ended.
+# A trial is WAITING for a worker (again if its worker was lost), RUNNING, or finished.
 WAITING, RUNNING, COMPLETED, FAILED = "WAITING", "RUNNING", "COMPLETED", "FAILED"
 ENDED = (COMPLETED, FAILED)
 
 
 @dataclasses.dataclass
 class Trial:
-    """What is known of a trial; plain values only, so that JSON can hold it.
+    """A trial; its attributes are plain values, for JSON.
 
     Attributes:
-        id: Its number in the search, such as "0007".
-        values: Dict of the active hyper-parameters.
-        settings: Dict of everything that decides its training, as `deep-rnn train` takes it, the
-            seed included.
-        parameters: Number of parameters of its network.
+        id: Number in the search, such as "0007".
+        values: Dict of the active hyperparameters.
+        settings: Dict of the settings of `deep-rnn train`, including the seed, that reproduce the
+            training.
+        parameters: Number of parameters of the network.
         status: "WAITING", "RUNNING", "COMPLETED" or "FAILED".
-        until: Number of epochs after which Hyperband looks at it; None for all of them.
-        continues: Run folder of the trial whose training it goes on with, such as "trials/0003/1";
-            None for a training of its own.
-        retries: How often it was begun anew with another seed after it had failed.
-        losses: How often its worker was lost in the middle of it.
-        attempt: Number of the attempt that runs or gave the result; every begin is an attempt.
-        worker: Id of the worker that has or had it.
+        until: Number of epochs of the trial's Hyperband round; None: all epochs.
+        continues: Run folder of the trial whose training it continues, such as "trials/0003/1", or
+            None.
+        retries: Number of restarts with another seed after a failure.
+        losses: Number of workers lost while they ran it.
+        attempt: Number of the last attempt; every start is an attempt.
+        worker: Id of the worker of that attempt.
         folder: Run folder of that attempt, relative to the project folder.
-        started: When that attempt began, in ISO 8601.
-        ended: When the trial ended.
-        seconds: Time that the attempt took that gave the result.
-        score: The objective on the validation set, None without a result.
-        metrics: Dict of all validation numbers.
+        started: Start of that attempt, in ISO 8601.
+        ended: End of the trial, in ISO 8601.
+        seconds: Duration of the attempt that gave the result.
+        score: Objective on the validation split, or None.
+        metrics: Dict of all validation metrics.
         epochs: Number of epochs that were trained.
-        best_epoch: The epoch whose weights were kept.
-        error: Why it failed, in a line.
-        traceback: Where it failed, if it was an error of the program.
+        best_epoch: Epoch of the restored best weights.
+        error: Reason of a failure, in one line.
+        traceback: Traceback of a failure that is not a diverged loss.
     """
 
     id: str
@@ -63,16 +63,16 @@ class Trial:
 
     @property
     def seed(self) -> int:
-        """Seed of its weights, dropout and order of the data."""
+        """Seed of the initial weights, dropout and the order of the data."""
         return self.settings["seed"]
 
 
 def score_of(trial: Trial) -> float:
-    """The score of a trial that has one."""
+    """The score of a completed trial."""
     return cast(float, trial.score)
 
 
 def best_of(trials: Iterable[Trial]) -> Trial | None:
-    """The completed trial with the smallest score, the earliest of equals; None without one."""
+    """The completed trial with the lowest score (the first of ties), or None."""
     completed = [trial for trial in trials if trial.status == COMPLETED]
     return min(completed, key=lambda trial: (trial.score, trial.id), default=None)

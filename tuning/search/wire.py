@@ -1,7 +1,6 @@
 """JSON messages between the chief of a search and its workers, over gRPC.
 
-Nothing is encrypted: who can listen to the network reads every message and the token. Listen at a
-loopback address, or in a network whose machines are trusted.
+Messages and the token are not encrypted: listen on a loopback address or in a trusted network.
 """
 
 import concurrent.futures
@@ -33,7 +32,7 @@ except ImportError:
 _SERVICE = "keras_deep_rnn.Search"
 _TOKEN = "token"
 _MESSAGE_BYTES = 64 * 2**20
-# A line of an error travels as a header, in which a letter may take twelve bytes.
+# An error line is sent as a header, in which a character may take 12 bytes.
 _LINE, _HEADER_BYTES = 10_000, 2**18
 _OPTIONS = [
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
@@ -41,17 +40,17 @@ _OPTIONS = [
     ("grpc.max_metadata_size", _HEADER_BYTES),
     ("grpc.absolute_max_metadata_size", _HEADER_BYTES),
 ]
-# Without SO_REUSEPORT a port that is in use is refused, not shared.
+# Without SO_REUSEPORT a port in use is refused, not shared.
 _SERVER_OPTIONS = [*_OPTIONS, ("grpc.so_reuseport", 0)]
-# A proxy is for the world outside, the other side of a search is not there. A pool of its own keeps
-# a call from waiting because another one found nobody.
+# No proxy: chief and workers are in one network. With its own subchannel pool a call does not wait
+# for the reconnection backoff of an earlier one.
 _CLIENT_OPTIONS = [
     *_OPTIONS,
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
 ]
 _CODES = grpc.StatusCode
-_NOBODY = (_CODES.UNAVAILABLE, _CODES.DEADLINE_EXCEEDED, _CODES.CANCELLED)
+_UNREACHABLE = (_CODES.UNAVAILABLE, _CODES.DEADLINE_EXCEEDED, _CODES.CANCELLED)
 _REFUSALS = (
     _CODES.FAILED_PRECONDITION,
     _CODES.INVALID_ARGUMENT,
@@ -61,21 +60,21 @@ _REFUSALS = (
 
 
 class Server:
-    """Answers the calls of clients until it is stopped, several at a time.
+    """Answers calls of clients, several at a time, until it is stopped.
 
     Args:
-        address: "HOST:PORT" to listen at, where port 0 is any that is free.
+        address: "HOST:PORT" to listen at; port 0 is any free port.
         handlers: Dict from the name of a method to a function that takes the message as keyword
-            arguments and returns a dict. A `UserError` that it raises reaches the caller.
-        token: Secret that callers must know; None: whoever reaches the address may call.
-        open_methods: Names of methods that need no token.
-        threads: Number of calls that are answered at a time.
+            arguments and returns a dict. A `UserError` is passed on to the caller.
+        token: Secret that callers must send; None: no authentication.
+        open_methods: Names of methods without authentication.
+        threads: Number of concurrent calls.
 
     Attributes:
-        address: "HOST:PORT" with the port that was found.
+        address: "HOST:PORT" with the actual port.
 
     Raises:
-        UserError: The address is malformed, in use or none of this machine.
+        ArgumentError: The address is malformed, in use or not of this machine.
 
     Example:
 
@@ -112,7 +111,7 @@ class Server:
         self._server.start()
 
     def stop(self, grace: float = 1.0) -> None:
-        """Listens no more; calls that are being answered get `grace` seconds to end."""
+        """Stops listening; running calls have `grace` seconds to end."""
         self._server.stop(grace).wait()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -130,7 +129,7 @@ class Server:
         data: bytes,
         context: grpc.ServicerContext,
     ) -> bytes:
-        """The reply to a call as bytes; empty beside a code and a line."""
+        """The encoded reply to a call; empty if the status of `context` is an error."""
         try:
             self._admit(name, context)
             call = _bound(name, signature, data)
@@ -147,21 +146,21 @@ class Server:
         return b""
 
     def _admit(self, name: str, context: grpc.ServicerContext) -> None:
-        """Refuses a caller that does not know the token."""
+        """Checks the token of a caller."""
         if self._token is None or name in self._open:
             return
         given: Any = dict(context.invocation_metadata()).get(_TOKEN, "")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            line = "`token` must be that of the search; one that was replaced has a new one."
+            line = "`token` must be that of the search; an overwritten search has a new one."
             raise _Refusal(_CODES.PERMISSION_DENIED, line)
 
 
 class _Refusal(Exception):
-    """A call that does not get as far as its handler: code and line."""
+    """Status code and line of a call that does not reach its handler."""
 
 
 def _bound(name: str, signature: inspect.Signature, data: bytes) -> inspect.BoundArguments:
-    """The arguments of a handler that a message holds."""
+    """Binds a message to the parameters of a handler."""
     try:
         return signature.bind(**_decoded(data))
     except (ValueError, TypeError, RecursionError) as error:
@@ -170,11 +169,11 @@ def _bound(name: str, signature: inspect.Signature, data: bytes) -> inspect.Boun
 
 
 class Client:
-    """Calls a server. Each call connects anew, so it never waits for what became of an earlier one.
+    """Calls a server, with a new connection for each call.
 
     Args:
         address: "HOST:PORT" of the server.
-        token: The server's secret; it may also be set later.
+        token: Secret of the server; may be set later.
 
     Raises:
         UserError: The address is malformed.
@@ -185,24 +184,24 @@ class Client:
         self.address, self.token = f"{host}:{port}", token
 
     def call(self, method: str, /, *, timeout: float = 30.0, **message: Any) -> dict[str, Any]:
-        """The server's reply.
+        """Calls a method of the server.
 
         Args:
             method: Name of the method.
-            timeout: Seconds to wait for the reply.
-            message: Its arguments: what JSON can hold, without NaN.
+            timeout: Timeout in seconds.
+            message: Its arguments, for JSON without NaN.
 
         Returns:
-            A dict.
+            The reply, a dict.
 
         Raises:
-            Unreachable: Nobody listens there, or there was no reply in time.
-            UserError: The server refuses the call, with its reason.
-            ServerError: The server has failed in the call.
+            Unreachable: There is no server at the address, or no reply in time.
+            UserError: The server refuses the call.
+            ServerError: The call has failed in the server.
         """
         data = _encoded(message)
         metadata = () if self.token is None else ((_TOKEN, self.token),)
-        # The scheme keeps a host named `unix` or `ipv4` from being taken for one.
+        # With the scheme gRPC takes no host name, such as `unix`, for another scheme.
         with grpc.insecure_channel(f"dns:///{self.address}", _CLIENT_OPTIONS) as channel:
             remote = channel.unary_unary(f"/{_SERVICE}/{method}")
             try:
@@ -212,7 +211,7 @@ class Client:
         try:
             return _decoded(reply)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ServerError(f"{self.address} does not speak as a chief: {error}.") from None
+            raise ServerError(f"{self.address} is not a chief: {error}.") from None
 
     def _error(
         self, method: str, timeout: float, code: grpc.StatusCode, details: str | None
@@ -220,24 +219,24 @@ class Client:
         line = " ".join((details or code.name).split())
         if code is _CODES.DEADLINE_EXCEEDED:
             line = f"no reply within {timeout:g} seconds"
-        if code in _NOBODY:
-            return Unreachable(f"Nobody answers at {self.address}: {line}.")
+        if code in _UNREACHABLE:
+            return Unreachable(f"No answer from {self.address}: {line}.")
         if code in _REFUSALS:
             return UserError(details)
         if code is _CODES.UNIMPLEMENTED:
-            return UserError(f"{self.address} knows no {method!r}: is it of another version?")
-        return ServerError(f"{self.address} has failed in {method!r}: {line}; its log tells more.")
+            return UserError(f"{self.address} has no method {method!r}: is it of another version?")
+        return ServerError(f"{method!r} has failed at {self.address}: {line}; see its log.")
 
 
 def _encoded(message: dict[str, Any]) -> bytes:
-    """The bytes of a dict."""
+    """Encodes a message."""
     if not isinstance(message, dict):
         raise TypeError(f"a message must be a dict, got {type(message).__name__}")
     return json.dumps(message, allow_nan=False).encode("ascii")
 
 
 def _decoded(data: bytes) -> dict[str, Any]:
-    """The dict that bytes hold."""
+    """Decodes a message."""
     message = json.loads(data.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
     if not isinstance(message, dict):
         raise TypeError(f"a message must be a dict, got {type(message).__name__}")
@@ -245,7 +244,7 @@ def _decoded(data: bytes) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """A number of a message; JSON has no NaN, and 1e999 would become an infinity."""
+    """Parses a number of a message; NaN, and 1e999, which would be infinite, are refused."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"a number must be finite, got {text}")

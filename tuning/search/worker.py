@@ -1,4 +1,4 @@
-"""A worker of a search: asks the chief for trials, trains them, tells what came out."""
+"""`Worker`: asks the chief for trials, trains them and reports their results."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ except ModuleNotFoundError:
 
     raise missing_extra("psutil", "tuning") from None
 
-# Every trial leaves some memory behind that neither Keras nor its backend gives back. A worker that
-# has grown by so many bytes since its first trial begins anew as a fresh process.
+# Keras and its backend do not release all memory of a trial. A worker restarts as a new process
+# when it has grown by this number of bytes since its first trial.
 GROWTH = 150 * 2**20
-# Seconds for one answer of the chief, which may have to choose values meanwhile.
+# Timeout in seconds of a call to the chief, which may run the sampler.
 ANSWER = 30.0
-# Seconds between two tries to reach a chief that is not there.
+# Seconds between two attempts to reach the chief.
 AGAIN = 0.5
 
 
@@ -50,12 +50,11 @@ class Worker:
 
     Args:
         address: "HOST:PORT" of the chief.
-        id: Name of the worker in the search. A process that comes with the name of another one
-            takes its place.
-        restart: Function without arguments that begins this process anew and does not return.
-        connect_timeout: Seconds for which a chief that does not answer is waited for.
-        project: The search's folder as it is seen here; None: the path that the chief has.
-        log: Called with one line at a time.
+        id: Id of the worker in the search. A new process with the same id replaces the former one.
+        restart: Restarts this process and does not return.
+        connect_timeout: Seconds to wait for a chief that does not answer.
+        project: Path of the project folder on this machine; None: the path of the chief.
+        log: Called with one log line at a time.
     """
 
     def __init__(
@@ -80,16 +79,16 @@ class Worker:
         self._join()
 
     def run(self) -> str:
-        """Trains trials until the chief has no more; the reason why it ended.
+        """Trains trials until the search is over; returns why it is over.
 
         Raises:
-            UserError: The chief did not answer for too long, another worker has this id, or the
-                folder of the search cannot be written.
+            UserError: The chief does not answer, another worker has this id, or the project folder
+                cannot be written.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._leave)
         ended = threading.Event()
-        threading.Thread(target=self._beat, args=(ended,), daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, args=(ended,), daemon=True).start()
         try:
             return self._work(*self._job.prepare())
         finally:
@@ -113,19 +112,19 @@ class Worker:
             except UserError as error:
                 self._call("give_up", **self._trial, reason=str(error))
                 raise
-            told, self._trial = self._trial, None
-            self._call("tell", **told, outcome=outcome)
+            finished, self._trial = self._trial, None
+            self._call("tell", **finished, outcome=outcome)
             self._log(f"trial {trial.id}: {outcome.get('error') or outcome['score']}")
             keras.utils.clear_session()
             gc.collect()
             now = psutil.Process().memory_info().rss
             memory = memory or now
             if now - memory > GROWTH:
-                self._log(f"has grown by {(now - memory) / 2**20:.0f} MiB and begins anew")
+                self._log(f"has grown by {(now - memory) / 2**20:.0f} MiB and restarts")
                 self._restart()
 
     def _join(self) -> None:
-        """Takes part, once the chief has seen that both look at the same folder."""
+        """Registers with the chief and proves that both share the project folder."""
         nonce = secrets.token_hex(8)
         try:
             self._client.token = self._project.token()
@@ -137,10 +136,10 @@ class Worker:
                 f"chief at {self._address} and its workers; here: {error}"
             ) from None
         joined = self._call("join", nonce=nonce)
-        self._job, self._pause = Job.from_config(joined["job"]), joined["beat"]
+        self._job, self._pause = Job.from_config(joined["job"]), joined["heartbeat"]
 
     def _call(self, method: str, *, who: bool = True, **message: Any) -> dict[str, Any]:
-        """An answer of the chief, who may be away for a while."""
+        """Calls the chief, and waits for it while it is down."""
         if who:
             message.update(worker=self.id, session=self._session)
         while True:
@@ -155,35 +154,35 @@ class Worker:
 
     def _check_patience(self) -> None:
         if time.monotonic() - self._heard > self._timeout:
-            hint = f": nobody has answered at {self._address} for {self._timeout:g} seconds."
+            hint = f": no answer from {self._address} for {self._timeout:g} seconds."
             raise ArgumentError("connect", "the address of a running chief", hint=hint)
 
-    def _beat(self, ended: threading.Event) -> None:
-        """Tells the chief that this worker is alive, and ends it where that is of no use."""
+    def _send_heartbeats(self, ended: threading.Event) -> None:
+        """Sends heartbeats, and ends or restarts the process if its trial is obsolete."""
         while not ended.wait(self._pause):
             trial = self._trial
             try:
-                answer = self._call("beat", **(trial or {}))
+                answer = self._call("heartbeat", **(trial or {}))
             except UserError as error:
                 print(f"Error: {error}", file=sys.stderr, flush=True)
                 os._exit(2)
-            # A training that is of no use any more cannot be interrupted in another way.
+            # Nothing else can interrupt a training step.
             if "end" in answer:
                 self._log(answer["end"])
                 os._exit(0)
-            if trial is not None and not answer["go_on"] and trial == self._trial:
-                self._log(f"trial {trial['trial']} is no longer this worker's, which begins anew")
+            if trial is not None and not answer["continue"] and trial == self._trial:
+                self._log(f"trial {trial['trial']} is no longer this worker's, which restarts")
                 self._restart()
 
     def _leave(self, signum: int, frame: FrameType | None) -> None:
-        """Ends at once; others go on with the trial from what is on the disk."""
+        """Ends at once; other workers resume the trial from the disk."""
         with contextlib.suppress(Unreachable, UserError):
             self._client.call("leave", timeout=2.0, worker=self.id, session=self._session)
         os._exit(128 + signum)
 
 
 def die_with(parent: int) -> None:
-    """Ends this process as soon as its parent is no longer there.
+    """Ends this process when its parent has ended.
 
     Args:
         parent: Process id of the parent.

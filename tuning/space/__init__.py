@@ -1,1 +1,1 @@
-"""What a search may vary: hyperparameters, the search space and its budget of parameters."""
+"""Hyperparameters, search spaces and parameter budgets."""

@@ -1,7 +1,6 @@
-"""Networks of equal size: the width that a budget of parameters leaves to a variant and a depth.
+"""Parameter budgets: the layer width at which a network has a given number of parameters.
 
-The number of parameters has a closed form, so the width is found by bisection without building a
-network.
+The number of parameters has a closed form, so bisection finds the width without building models.
 """
 
 from __future__ import annotations
@@ -17,34 +16,33 @@ from .paper_space import DEPTHS, SIZES, settings_of
 if TYPE_CHECKING:
     from .space import SearchSpace
 
-# Networks are compared at sizes within this share of the budget.
+# Relative distance from the budget that every network should have at most.
 TOLERANCE = 0.02
-# Small networks change by more than that from one whole width to the next; beyond this share the
-# sizes are no longer comparable, and the budget is refused.
+# Small networks may miss it, because one more unit adds more parameters; a budget with a network
+# beyond this distance is refused.
 LIMIT = 0.05
-# The values that decide how many parameters a network has, beside its widths.
+# The hyperparameters, beside the widths, on which the number of parameters depends.
 STRUCTURE = ("network", *DEPTHS, "input_to", "skip")
 
 _SHORTCUT = ("dts_rnn", "dots_rnn")
-# The affine maps of H units that stand side by side in a gated layer.
+# Number of affine maps of H units in a gated layer.
 _GATED = {"rhn": 2, "dt_gru": 3, "gru": 3, "dt_lstm": 4, "lstm": 4}
 
 
 def count_parameters(
     settings: Mapping[str, Any], *, features: int, outputs: int | Callable[[int], int] | None = None
 ) -> int:
-    """The number of parameters of a network, as `count_params` of the built model gives it.
+    """The number of parameters of a network, equal to `count_params()` of the built model.
 
-    With D features, and for every layer its width and the widths that feed it, it adds up one
-    weight for each pair, and the biases. A state that is carried from batch to batch is none.
+    The state of a stateful network is not counted.
 
     Args:
-        settings: Dict with `network`, `units` and, as far as the network has them, `input_units`,
-            `transition_units`, `output_units`, `levels`, `depth`, `input_to` and `skip`; what is
-            not given is as in `build_network`. Others are ignored.
-        features: D, the width of x.
-        outputs: Number of outputs of the dense layer to the classes; None for `features`. Or a
-            function that gives the number of parameters after the recurrent layer for its width.
+        settings: Dict with `network`, `units` and, if the network has them, `input_units`,
+            `transition_units`, `output_units`, `levels`, `depth`, `input_to` and `skip`, with the
+            defaults of `build_network`. Other settings are ignored.
+        features: D, the number of input features.
+        outputs: Number of units of the dense output layer; None: `features`. Or a function from
+            the width of the recurrent layer to the number of parameters after it.
 
     Example:
 
@@ -72,7 +70,7 @@ def count_parameters(
         depth = (settings.get("depth") or DEFAULT_DEPTH) if network in DEPTHS["depth"] else 1
         total += depth * (units + 1) * width
         total += (depth if settings.get("input_to") == "all" else 1) * x * width
-        # A GRU has a bias of x W beside that of h R.
+        # A GRU has separate input and recurrent biases.
         total += width if network in ("dt_gru", "gru") else 0
     else:
         y = below = units
@@ -97,25 +95,25 @@ def units_for_budget(
     features: int,
     outputs: int | Callable[[int], int] | None = None,
 ) -> dict[str, int]:
-    """The widths at which a network has about `budget` parameters.
+    """The layer widths at which a network has about `budget` parameters.
 
-    All layers are equally wide if a whole width comes within 2 % of the budget. If none does, as
-    happens to small networks, the layers of a deep input, transition or output get a width of
-    their own, the nearest to `units` that comes within 2 %. A network without such layers gets
-    the width that comes nearest.
+    All layers have the same width if that comes within 2 % of the budget. Otherwise, as with small
+    networks, the layers of a deep input, transition or output get a width of their own: the one
+    nearest to `units` within 2 %. A network without such layers gets the width nearest to the
+    budget.
 
     Args:
-        values: Dict of sampled values: `network`, and depths as far as the network has them.
-            `units` and `deep_units` are ignored.
+        values: Dict of sampled values: `network` and its depths. `units` and `deep_units` are
+            ignored.
         budget: Number of parameters.
-        features: As for `count_parameters`.
-        outputs: As for `count_parameters`.
+        features: See `count_parameters`.
+        outputs: See `count_parameters`.
 
     Returns:
         `{"units": width}`, or `{"units": width, "deep_units": width}`, for `settings_of`.
 
     Raises:
-        UserError: No width comes within 5 % of the budget.
+        ArgumentError: No width comes within 5 % of the budget.
 
     Example:
 
@@ -132,22 +130,24 @@ def units_for_budget(
         wide = settings_of({**values, "units": units, "deep_units": deep_units})
         return count_parameters(wide, features=features, outputs=outputs)
 
-    def off(widths: tuple[int, int]) -> float:
+    def distance(widths: tuple[int, int]) -> float:
         return abs(count(*widths) / budget - 1)
 
     units = _nearest(lambda width: count(width, width), budget)
-    found = [(units, units)]
-    if off(found[0]) > TOLERANCE and any(values.get(depth) for depth in SIZES):
+    candidates = [(units, units)]
+    if distance(candidates[0]) > TOLERANCE and any(values.get(depth) for depth in SIZES):
         for width in range(max(1, units - 3), units + 4):
             deep_units = _nearest(lambda deep_units, width=width: count(width, deep_units), budget)
-            found.append((width, deep_units))
-    best = min(found, key=lambda pair: (max(off(pair), TOLERANCE), abs(pair[0] - pair[1])))
-    if off(best) > LIMIT:
+            candidates.append((width, deep_units))
+    best = min(
+        candidates, key=lambda pair: (max(distance(pair), TOLERANCE), abs(pair[0] - pair[1]))
+    )
+    if distance(best) > LIMIT:
         structure = " ".join(f"{name} {values[name]}" for name in STRUCTURE if values.get(name))
         raise ArgumentError(
             "budget",
-            f"within {LIMIT:.0%} of what a whole width gives: {structure}, {features} features "
-            f"and {best[0]} units have {count(*best):,} parameters",
+            f"within {LIMIT:.0%} of a size that the network can have: {structure}, {features} "
+            f"features and {best[0]} units have {count(*best):,} parameters",
             Words(f"{budget:,}"),
         )
     names = ("units", "deep_units") if best[0] != best[1] else ("units",)
@@ -162,29 +162,29 @@ def check_budget(
     outputs: int | Callable[[int], int] | None = None,
     fixed: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuses a budget that some network and depth of a space cannot meet.
+    """Checks that every network and depth of a space can meet a budget.
 
     Args:
         space: `SearchSpace`.
         budget: Number of parameters.
-        features: As for `count_parameters`.
-        outputs: As for `count_parameters`.
-        fixed: Dict of values that are not searched.
+        features: See `count_parameters`.
+        outputs: See `count_parameters`.
+        fixed: Dict of settings that are not searched.
 
     Raises:
-        UserError: Widths are chosen or fixed already, or a network cannot meet the budget.
+        ArgumentError: The space or the settings set a width, or a network cannot meet the budget.
     """
     fixed = fixed or {}
     for name in ("units", "deep_units"):
         for place, names in (("space", space), ("settings", fixed)):
             if name in names:
-                raise ArgumentError(name, "left to the budget", Words(f"it in the {place}"))
+                raise ArgumentError(name, f"left out of the {place}: the budget decides it")
     for values in space.combinations(STRUCTURE):
         units_for_budget({**fixed, **values}, budget, features=features, outputs=outputs)
 
 
 def _nearest(count: Callable[[int], int], budget: int) -> int:
-    """The width of at least 1 whose growing `count` is nearest to the budget."""
+    """The width whose `count`, which increases with it, is nearest to the budget."""
     low, high = 1, 2
     while count(high) < budget:
         low, high = high, 2 * high

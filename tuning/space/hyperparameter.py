@@ -1,4 +1,4 @@
-"""`Entry`: one hyper-parameter of a search space, with its range and its condition."""
+"""`Hyperparameter`: one dimension of a search space, with its range and its condition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_tuner import HyperParameters
     from optuna.distributions import BaseDistribution
 
-# What each kind of entry is described by, beside `default` and `when`.
+# The fields of each kind, beside `default` and `when`.
 KINDS = {
     "choice": ("values",),
     "int": ("low", "high", "step", "log"),
@@ -26,38 +26,39 @@ KINDS = {
     "boolean": (),
     "fixed": ("value",),
 }
-# Keras Tuner hands numbers from process to process in single precision.
+# Relative tolerance: Keras Tuner passes numbers between processes in single precision.
 SINGLE_PRECISION = 1e-6
-# Every step of a float is one choice for Keras Tuner, and one value in memory.
+# Keras Tuner keeps every step of a float in memory, as a choice.
 MOST_STEPS = 10_000
-# Samplers calculate with floats, which hold larger integers no longer one by one.
+# Samplers compute in floats, which represent every integer only up to this one.
 LARGEST_INTEGER = 2**53
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """One hyper-parameter.
+class Hyperparameter:
+    """One hyperparameter of a search space.
 
     Attributes:
-        name: Its name, unique in the space.
-        kind: "choice" (of `values`), "int" or "float" (from `low` to `high`, both included),
+        name: Name, unique in the space.
+        kind: "choice" (one of `values`), "int" or "float" (from `low` to `high`, both included),
             "boolean", or "fixed" (at `value`).
-        values: Of a choice: texts, or numbers.
+        values: Values of a choice: all strings, or all numbers.
         low: Smallest value.
         high: Largest value.
-        step: Distance between neighbouring values; None for 1 (int) or any number (float).
-        log: Whether every ratio is as likely as every other of its size; without `step`.
-        value: The value that is fixed: a text, a number, True or False.
-        default: The value where nothing is searched; None for the first of `values`, `low`, False.
-        when: Dict from the name of an earlier entry to the value, or the list of values, at which
-            this one is active; of several names all must agree. None: always.
+        step: Distance between neighbouring values; None: 1 (int) or continuous (float).
+        log: Whether to sample on a logarithmic scale; excludes `step`.
+        value: Value of a fixed hyperparameter: a string, a number, True or False.
+        default: Value without a search; None: the first of `values`, `low`, or False.
+        when: Condition: dict from the name of an earlier hyperparameter to a value or a list of
+            values. The hyperparameter is active where all named ones have such a value; None:
+            always.
 
     Raises:
-        UserError: The description is incomplete, contradicts itself or leaves nothing to choose.
+        ArgumentError: A field is missing, out of range, or excluded by another one.
 
     Example:
 
-    >>> Entry("units", "int", low=32, high=512, log=True).default
+    >>> Hyperparameter("units", "int", low=32, high=512, log=True).default
     32
     """
 
@@ -74,7 +75,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ArgumentError("name", "the name of an entry, a text", self.name)
+            raise ArgumentError("name", "a non-empty string", self.name)
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             hint = nearest(self.kind, KINDS)
             self._refuse(f"have a kind among {', '.join(KINDS)}", f"{self.kind!r}{hint}")
@@ -83,21 +84,21 @@ class Entry:
             if field not in KINDS[self.kind] and given is not None and given is not False:
                 self._refuse(f"have no `{field}` as a {self.kind}", repr(given))
         if self.kind == "choice":
-            self._set("values", self._checked_values())
+            self._set("values", self._check_values())
         elif self.kind == "fixed":
             if not isinstance(self.value, (str, bool)) and not _is_number(self.value):
-                self._refuse("have a `value`: text, number, true or false", repr(self.value))
+                self._refuse("have a `value`: a string, a number, true or false", repr(self.value))
         elif self.kind != "boolean":
             self._check_range()
         first = {"choice": (self.values or (None,))[0], "fixed": self.value, "boolean": False}
         default = first.get(self.kind, self.low) if self.default is None else self.default
-        self._set("default", self.exact(default))
+        self._set("default", self.canonical(default))
         if self.when is not None:
-            self._set("when", self._checked_condition())
+            self._set("when", self._check_condition())
 
     @functools.cached_property
     def choices(self) -> Sequence[Any] | None:
-        """Every possible value, in order; None where the numbers have no steps between them."""
+        """Every value, in order; None for a continuous range."""
         if self.kind == "choice":
             return self.values
         if self.kind in ("fixed", "boolean"):
@@ -111,11 +112,17 @@ class Entry:
         count = int((Decimal(str(self.high)) - low) / step) + 1
         return tuple(float(low + i * step) for i in range(count))
 
-    def exact(self, value: Any) -> Any:
-        """`value` as the possible value that it stands for.
+    def canonical(self, value: Any) -> Any:
+        """The canonical form of a value: its own type, without rounding errors.
 
         Raises:
-            UserError: It stands for none.
+            ArgumentError: The value is outside the range.
+
+        Example:
+
+        >>> dropout = Hyperparameter("dropout", "float", low=0.0, high=0.5, step=0.1)
+        >>> dropout.canonical(0.30000000000000004)
+        0.3
         """
         number, (low, high) = _is_number(value), self._range
         if self.choices is None:
@@ -135,15 +142,15 @@ class Entry:
                 if number and isinstance(choice, float):
                     if math.isclose(value, choice, rel_tol=SINGLE_PRECISION):
                         return choice
-        return self._refuse(f"be {self._possible()}", repr(value))
+        return self._refuse(f"be {self._range_in_words()}", repr(value))
 
-    def applies(self, active: Mapping[str, Any]) -> bool:
-        """Whether the entry is active, given the active values of the entries before it."""
+    def is_active(self, active: Mapping[str, Any]) -> bool:
+        """Whether the condition holds, given the active values of the earlier hyperparameters."""
         conditions = (self.when or {}).items()
         return all(name in active and active[name] in allowed for name, allowed in conditions)
 
     def get_config(self) -> dict[str, Any]:
-        """The entry without its name as a plain dict, without what is as it is by itself."""
+        """The fields as a plain dict, without the name and without defaults."""
         config: dict[str, Any] = {"kind": self.kind}
         for field in KINDS[self.kind]:
             value = getattr(self, field)
@@ -156,7 +163,7 @@ class Entry:
         return config
 
     def from_keras_tuner(self, hp: HyperParameters) -> Any:
-        """The value in `keras_tuner.HyperParameters`, None in a scope that does not apply."""
+        """Declares it in `keras_tuner.HyperParameters`; returns its value, None if inactive."""
         if self.kind == "fixed":
             return hp.Fixed(self.name, self.value)
         if self.kind == "boolean":
@@ -172,7 +179,7 @@ class Entry:
         return value if value is None else min(value, high)
 
     def from_optuna(self, trial: optuna.trial.BaseTrial) -> Any:
-        """The value that an Optuna trial chooses."""
+        """Suggests a value in an Optuna trial."""
         if self.kind in ("choice", "fixed", "boolean"):
             return trial.suggest_categorical(self.name, self._choices)
         low, high = self._range
@@ -181,7 +188,7 @@ class Entry:
         return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
 
     def to_optuna(self) -> BaseDistribution:
-        """The Optuna distribution that `from_optuna` chooses from."""
+        """The Optuna distribution that `from_optuna` samples."""
         from optuna import distributions
 
         if self.kind in ("choice", "fixed", "boolean"):
@@ -193,20 +200,20 @@ class Entry:
 
     @property
     def _step(self) -> int:
-        """The step of integers."""
+        """The step of an int."""
         return cast(int, self.step or 1)
 
     @property
     def _range(self) -> tuple[Any, Any]:
-        """`low` and `high`, which are numbers of one kind where the entry has a range."""
+        """`low` and `high`: two ints or two floats if the kind has a range."""
         return self.low, self.high
 
     @property
     def _choices(self) -> Sequence[Any]:
-        """The choices of an entry that has some."""
+        """`choices` of a finite kind."""
         return cast("Sequence[Any]", self.choices)
 
-    def _possible(self) -> str:
+    def _range_in_words(self) -> str:
         if self.choices is None:
             return f"a number from {self.low} to {self.high}"
         if isinstance(self.choices, range):
@@ -214,17 +221,17 @@ class Entry:
             return f"an integer from {self.low} to {self.high}{steps}"
         return ("one of " if len(self.choices) > 1 else "") + ", ".join(map(repr, self.choices))
 
-    def _checked_values(self) -> tuple[Any, ...]:
+    def _check_values(self) -> tuple[Any, ...]:
         given = self.values
         if not isinstance(given, (list, tuple)) or not given:
             self._refuse("have a non-empty list `values`", repr(given))
-        texts = all(isinstance(v, str) for v in given)
-        if not texts and not all(_is_number(v) for v in given):
-            self._refuse("have `values` that are all texts or all numbers", repr(given))
+        strings = all(isinstance(v, str) for v in given)
+        if not strings and not all(_is_number(v) for v in given):
+            self._refuse("have `values` that are all strings or all numbers", repr(given))
         if len(set(given)) < len(given):
             self._refuse("have `values` that all differ", repr(given))
-        whole = texts or all(isinstance(v, numbers.Integral) for v in given)
-        return tuple(given) if whole else tuple(float(v) for v in given)
+        exact = strings or all(isinstance(v, numbers.Integral) for v in given)
+        return tuple(given) if exact else tuple(float(v) for v in given)
 
     def _check_range(self) -> None:
         whole = self.kind == "int"
@@ -253,11 +260,11 @@ class Entry:
         if not whole and step > 0 and (high - low) / step > MOST_STEPS:
             self._refuse(f"have at most {MOST_STEPS:,} steps from `low` to `high`", got)
         if step <= 0 or (high - low) % step:
-            self._refuse("have a `step` above 0 that goes from `low` to `high`", got)
+            self._refuse("have a `step` above 0 that divides `high` - `low`", got)
 
-    def _checked_condition(self) -> dict[str, tuple[Any, ...]]:
+    def _check_condition(self) -> dict[str, tuple[Any, ...]]:
         if not isinstance(self.when, dict) or not self.when:
-            self._refuse("have a `when` from names of entries to values", repr(self.when))
+            self._refuse("have a `when` that maps names to values", repr(self.when))
         checked = {}
         for name, allowed in self.when.items():
             checked[name] = tuple(allowed) if isinstance(allowed, (list, tuple)) else (allowed,)
@@ -266,7 +273,7 @@ class Entry:
         return checked
 
     def _set(self, field: str, value: Any) -> None:
-        object.__setattr__(self, field, value)  # a frozen dataclass completes itself
+        object.__setattr__(self, field, value)  # the dataclass is frozen
 
     def _refuse(self, expected: str, got: str, hint: str = "") -> NoReturn:
         verb, _, expected = expected.partition(" ")
@@ -275,7 +282,7 @@ class Entry:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    """Whether `value` is a finite number, an integer no larger than samplers can calculate with."""
+    """Whether `value` is a finite number; an integer must be exact as a float."""
     most = LARGEST_INTEGER if isinstance(value, numbers.Integral) else sys.float_info.max
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return real and cast(Any, abs(value)) <= most

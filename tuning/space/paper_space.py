@@ -1,4 +1,4 @@
-"""The ready search space: the paper's networks and gated ones, how deep, and how they train."""
+"""`paper_space`: the default search space, over networks, depths and training settings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from ...training.networks import PAPER_NETWORKS, SEARCHED_NETWORKS
 from ...utils.errors import ArgumentError
 from ...utils.validation import one_of
-from .hyperparameter import Entry
+from .hyperparameter import Hyperparameter
 from .space import SearchSpace
 
-# Which networks have which depth. A depth counts the layers of the setting beside it; `levels` and
-# `depth` are settings themselves.
+# {depth: networks that have it}. `levels` and `depth` are settings of a run; the others become the
+# settings in `SIZES`, one width per layer.
 DEPTHS = {
     "input_depth": ("deep_input_rnn",),
     "transition_depth": ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn"),
@@ -41,43 +41,43 @@ def paper_space(
     clipnorm: float | Sequence[float] | None = (0.1, 10.0),
     batch_size: int | Sequence[int] | None = (8, 16, 32),
 ) -> SearchSpace:
-    """The search space of the paper's family of networks, and of gated ones that are named.
+    """The default search space: the paper's networks, or others by name.
 
-    Every name is that of a setting of `deep-rnn train`, but for the depths; `settings_of` turns
-    the values into such settings. What the name of a network says, such as its shortcuts, is no
-    entry of its own: `dts_rnn` is `dt_rnn` with shortcuts.
+    Hyperparameters have the names of settings of `deep-rnn train`, except for the depths, which
+    `settings_of` turns into layer widths. Shortcuts are part of the network's name: `dts_rnn` is
+    `dt_rnn` with shortcuts.
+
+    `network` and `batch_size` take a list of choices, the other arguments a pair (low, high). A
+    single value is fixed. None leaves a setting, except for `network`, at its default.
 
     Args:
-        network: Names of networks to choose from: the paper's eight unless told, and `rhn`,
-            `dt_gru`, `dt_lstm`, `gru` and `lstm`.
-        input_depth: Layers before the recurrence, of deep_input_rnn.
-        transition_depth: Intermediate layers of the transition, of dt_rnn, dts_rnn, dot_rnn and
-            dots_rnn.
-        output_depth: Layers of the deep output, of do_rnn, dot_rnn and dots_rnn.
-        levels: Levels, of srnn.
-        depth: Gated layers in the transition, of rhn, dt_gru and dt_lstm.
-        units: Width of every layer, sampled by its logarithm. None where a budget decides it.
-        dropout: Share of the inputs to drop, in steps of 0.1.
-        recurrent_dropout: Share of h(t-1) to drop, in steps of 0.1.
-        output_dropout: Share to drop before the deep output and before the classes, in steps of
-            0.1. The latter every network has, so it is active for all.
-        learning_rate: Rate at the start, sampled by its logarithm.
-        clipnorm: Largest norm of the gradient, sampled by its logarithm.
-        batch_size: Sizes to choose from.
-
-    `network` and `batch_size` are lists of choices, the others pairs of a smallest and a largest
-    value. A single value is fixed; None leaves any setting but the network to its default.
+        network: Networks to choose from. The default is the paper's eight; `rhn`, `dt_gru`,
+            `dt_lstm`, `gru` and `lstm` are available too.
+        input_depth: Number of deep input layers (deep_input_rnn).
+        transition_depth: Number of intermediate layers of the transition (dt_rnn, dts_rnn,
+            dot_rnn, dots_rnn).
+        output_depth: Number of deep output layers (do_rnn, dot_rnn, dots_rnn).
+        levels: Number of stacked recurrent layers (srnn).
+        depth: Number of gated layers of the transition (rhn, dt_gru, dt_lstm).
+        units: Width of every layer, on a logarithmic scale. None with a parameter budget.
+        dropout: Input dropout rate, in steps of 0.1.
+        recurrent_dropout: Recurrent dropout rate, in steps of 0.1.
+        output_dropout: Dropout rate before the deep output and before the output layer, in steps
+            of 0.1.
+        learning_rate: Initial learning rate, on a logarithmic scale.
+        clipnorm: Gradient norm clipping threshold, on a logarithmic scale.
+        batch_size: Batch sizes to choose from.
 
     Returns:
         A `SearchSpace`.
 
     Raises:
-        UserError: An argument is not of these forms, or a network is unknown.
+        ArgumentError: An argument has another form, or a network is unknown.
 
     Example:
 
     >>> space = paper_space(network=["rnn", "dts_rnn"], units=None, batch_size=16)
-    >>> [entry.name for entry in space][:2]
+    >>> list(space.names)[:2]
     ['network', 'transition_depth']
     >>> space.defaults()["network"], "transition_depth" in space.defaults()
     ('rnn', False)
@@ -87,7 +87,7 @@ def paper_space(
         raise ArgumentError("network", "a network or a list of networks", network)
     for name in networks:
         one_of(SEARCHED_NETWORKS)("network", name)
-    entries = [_entry("network", list(networks), "choice")]
+    made = [_hyperparameter("network", list(networks), "choice")]
     depths = {
         "input_depth": input_depth,
         "transition_depth": transition_depth,
@@ -98,31 +98,31 @@ def paper_space(
     for name, given in depths.items():
         deep = [network for network in networks if network in DEPTHS[name]]
         if deep:
-            entries.append(_entry(name, given, "int", when={"network": deep}))
-    entries += [
-        _entry("units", units, "int", log=True),
-        _entry("dropout", dropout, "float", step=0.1),
-        _entry("recurrent_dropout", recurrent_dropout, "float", step=0.1),
-        _entry("output_dropout", output_dropout, "float", step=0.1),
-        _entry("learning_rate", learning_rate, "float", log=True),
-        _entry("clipnorm", clipnorm, "float", log=True),
-        _entry("batch_size", batch_size, "choice"),
+            made.append(_hyperparameter(name, given, "int", when={"network": deep}))
+    made += [
+        _hyperparameter("units", units, "int", log=True),
+        _hyperparameter("dropout", dropout, "float", step=0.1),
+        _hyperparameter("recurrent_dropout", recurrent_dropout, "float", step=0.1),
+        _hyperparameter("output_dropout", output_dropout, "float", step=0.1),
+        _hyperparameter("learning_rate", learning_rate, "float", log=True),
+        _hyperparameter("clipnorm", clipnorm, "float", log=True),
+        _hyperparameter("batch_size", batch_size, "choice"),
     ]
-    return SearchSpace([entry for entry in entries if entry is not None])
+    return SearchSpace(filter(None, made))
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampled values as settings of `deep-rnn train`: depths become widths of layers.
+    """Converts sampled values to settings of `deep-rnn train`: depths become layer widths.
 
-    All layers are `units` wide; where `deep_units` is given, as a budget may need it, the layers
-    of the deep input, transition and output are that wide.
+    Layers of the deep input, transition and output have `deep_units` units if that is given, as a
+    budget may require; all others have `units`.
 
     Args:
         values: Dict of active values, with `units`.
 
     Returns:
-        Dict of keyword arguments of `Settings`; those about the network are arguments of
-        `build_network` too.
+        Dict of keyword arguments of `Settings`. Those of the network are arguments of
+        `build_network`, too.
 
     Example:
 
@@ -138,14 +138,14 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _entry(name: str, given: Any, kind: str, **more: Any) -> Entry | None:
-    """An entry from a range or choices, from one value that is fixed, or none from None."""
+def _hyperparameter(name: str, given: Any, kind: str, **more: Any) -> Hyperparameter | None:
+    """The hyperparameter of a range, of choices or of a fixed value; None for None."""
     if given is None:
         return None
     if not isinstance(given, (list, tuple)):
-        return Entry(name, "fixed", value=given, when=more.get("when"))
+        return Hyperparameter(name, "fixed", value=given, when=more.get("when"))
     if kind == "choice":
-        return Entry(name, kind, values=given, **more)
+        return Hyperparameter(name, kind, values=given, **more)
     if len(given) != 2:
-        raise ArgumentError(name, "a pair of low and high or one value", given)
-    return Entry(name, kind, low=given[0], high=given[1], **more)
+        raise ArgumentError(name, "a pair (low, high) or one value", given)
+    return Hyperparameter(name, kind, low=given[0], high=given[1], **more)

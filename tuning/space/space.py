@@ -1,8 +1,8 @@
-"""`SearchSpace`: what a search may choose, said once, for Keras Tuner and for Optuna.
+"""`SearchSpace`: one definition of a search space, for Keras Tuner and for Optuna.
 
-A space is an ordered set of entries. An entry can depend on the value of one before it, and is
-active only where that value is among those that it names. Both samplers give the same kind of dict:
-the values of the active entries by name, and nothing else.
+A space is an ordered set of hyperparameters. A conditional hyperparameter is active only where
+earlier ones have the values that it names. Both samplers return the same kind of dict: the values
+of the active hyperparameters by name, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ...utils.errors import ArgumentError, UserError, Words, nearest
-from .hyperparameter import Entry
+from .hyperparameter import Hyperparameter
 
 if TYPE_CHECKING:
     import optuna
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 
 class SearchSpace:
-    """An ordered set of hyper-parameters, each of them possibly active only where others say so.
+    """An ordered set of hyperparameters, some of them conditional.
 
     Args:
-        entries: List of `Entry`.
+        hyperparameters: List of `Hyperparameter`.
 
     Raises:
-        UserError: Two entries have one name, or an entry depends on one that is not there or comes
-            later, on a value that this one cannot have, or on numbers other than integers.
+        ArgumentError: A name occurs twice; or a condition names an unknown or later hyperparameter,
+            a value outside its range, or a continuous one.
 
     Example:
 
     >>> space = SearchSpace([
-    ...     Entry("network", "choice", values=["rnn", "dt_rnn"]),
-    ...     Entry("transition_depth", "int", low=1, high=3, when={"network": "dt_rnn"}),
+    ...     Hyperparameter("network", "choice", values=["rnn", "dt_rnn"]),
+    ...     Hyperparameter("transition_depth", "int", low=1, high=3, when={"network": "dt_rnn"}),
     ... ])
     >>> space.active({"network": "rnn", "transition_depth": 2})
     {'network': 'rnn'}
@@ -42,50 +42,30 @@ class SearchSpace:
     True
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._entries = {}
-        for entry in entries:
-            conditions = {}
-            if entry.name in self._entries:
-                raise ArgumentError(entry.name, "the name of one entry", Words("two of them"))
-            for name, allowed in (entry.when or {}).items():
-                if name not in self._entries:
-                    hint = nearest(name, self._entries)
-                    raise ArgumentError(
-                        entry.name, "on an entry before it", name, hint, verb="depend"
-                    )
-                parent = self._entries[name]
-                # Numbers that a tuner may round would not be found among the values of a condition.
-                if parent.log or isinstance(parent.default, float):
-                    raise ArgumentError(
-                        entry.name,
-                        "on a text, a boolean or an integer without `log`",
-                        name,
-                        verb="depend",
-                    )
-                try:
-                    conditions[name] = [parent.exact(value) for value in allowed]
-                except UserError as error:
-                    raise UserError(
-                        f"`{entry.name}` depends on a value that cannot be: {error}"
-                    ) from None
-            if conditions:
-                entry = dataclasses.replace(entry, when=conditions)
-            self._entries[entry.name] = entry
-        if not self._entries:
-            raise ArgumentError("entries", "at least one entry", Words("none"), verb="hold")
+    def __init__(self, hyperparameters: Iterable[Hyperparameter]) -> None:
+        self._hyperparameters: dict[str, Hyperparameter] = {}
+        for hyperparameter in hyperparameters:
+            name = hyperparameter.name
+            if name in self:
+                raise ArgumentError(name, "the name of one hyperparameter", Words("two of them"))
+            if hyperparameter.when:
+                when = self._checked_condition(name, hyperparameter.when)
+                hyperparameter = dataclasses.replace(hyperparameter, when=when)
+            self._hyperparameters[name] = hyperparameter
+        if not self._hyperparameters:
+            raise ArgumentError("hyperparameters", "a non-empty list", Words("an empty one"))
 
     @classmethod
     def from_config(cls, config: dict[str, dict[str, Any]]) -> Self:
-        """The space of a plain dict, such as a table of a TOML file: {name: {"kind": ...}}.
+        """Makes a space from a plain dict, such as a table of a TOML file: {name: {"kind": ...}}.
 
         Args:
-            config: Dict from names to dicts with the attributes of `Entry`, in order.
+            config: Dict from names to dicts of the attributes of `Hyperparameter`, in order.
         """
         if not isinstance(config, dict):
-            raise ArgumentError("space", "a table of entries", config)
-        known = [field.name for field in dataclasses.fields(Entry)][1:]
-        entries = []
+            raise ArgumentError("space", "a table of hyperparameters", config)
+        known = [field.name for field in dataclasses.fields(Hyperparameter)][1:]
+        hyperparameters = []
         for name, table in config.items():
             if not isinstance(table, dict) or "kind" not in table:
                 raise ArgumentError(name, "a table with a `kind`", table)
@@ -95,24 +75,29 @@ class SearchSpace:
                     raise ArgumentError(
                         name, f"keys among {', '.join(known)}", field, hint, verb="have"
                     )
-            entries.append(Entry(name, **table))
-        return cls(entries)
+            hyperparameters.append(Hyperparameter(name, **table))
+        return cls(hyperparameters)
 
     def get_config(self) -> dict[str, dict[str, Any]]:
-        """The space as a plain dict that JSON and TOML can hold; `from_config` reads it."""
-        return {entry.name: entry.get_config() for entry in self}
+        """The space as a plain dict for JSON or TOML; see `from_config`."""
+        return {name: self[name].get_config() for name in self.names}
 
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the hyperparameters, in order."""
+        return tuple(self._hyperparameters)
+
+    def __iter__(self) -> Iterator[Hyperparameter]:
+        return iter(self._hyperparameters.values())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._hyperparameters)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._hyperparameters
 
-    def __getitem__(self, name: str) -> Entry:
-        return self._entries[name]
+    def __getitem__(self, name: str) -> Hyperparameter:
+        return self._hyperparameters[name]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and list(self) == list(other)
@@ -121,26 +106,26 @@ class SearchSpace:
         return f"SearchSpace({list(self)})"
 
     def sample_keras_tuner(self, hp: HyperParameters) -> dict[str, Any]:
-        """Declares the space in Keras Tuner's `HyperParameters` and gives its active values.
+        """Declares the space in Keras Tuner's `HyperParameters`.
 
         Args:
-            hp: `keras_tuner.HyperParameters`. Its values are made exact.
+            hp: `keras_tuner.HyperParameters`. Its values become canonical.
 
         Returns:
             Dict of the active values.
         """
         active = {}
-        for entry in self:
+        for name, hyperparameter in self._hyperparameters.items():
             with contextlib.ExitStack() as scopes:
-                for name, allowed in self._conditions(entry):
-                    scopes.enter_context(hp.conditional_scope(name, list(allowed)))
-                value = entry.from_keras_tuner(hp)
+                for parent, allowed in self._conditions(hyperparameter):
+                    scopes.enter_context(hp.conditional_scope(parent, list(allowed)))
+                value = hyperparameter.from_keras_tuner(hp)
             if value is not None:
-                active[entry.name] = hp.values[entry.name] = entry.exact(value)
+                active[name] = hp.values[name] = hyperparameter.canonical(value)
         return active
 
     def sample_optuna(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-        """Asks an Optuna trial for the active values.
+        """Suggests the active values in an Optuna trial.
 
         Args:
             trial: `optuna.Trial`, or a `FixedTrial`.
@@ -148,7 +133,7 @@ class SearchSpace:
         Returns:
             Dict of the active values.
         """
-        return self._active(lambda entry: entry.from_optuna(trial))
+        return self._active(lambda hyperparameter: hyperparameter.from_optuna(trial))
 
     def to_optuna_distributions(
         self, values: Mapping[str, Any]
@@ -161,32 +146,32 @@ class SearchSpace:
         return {name: self[name].to_optuna() for name in self.active(values)}
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The active ones among `values`, in the order of the space, each made exact.
+        """The active ones among `values`, in the order of the space and in canonical form.
 
         Args:
             values: Dict that holds at least the active values.
 
         Raises:
-            UserError: An active value is missing or impossible.
+            ArgumentError: An active value is missing or out of range.
         """
 
-        def given(entry: Entry) -> Any:
-            if entry.name not in values:
-                raise ArgumentError(entry.name, "a value", Words("none"), verb="have")
-            return values[entry.name]
+        def given(hyperparameter: Hyperparameter) -> Any:
+            if hyperparameter.name not in values:
+                raise ArgumentError(hyperparameter.name, "a value", Words("none"), verb="have")
+            return values[hyperparameter.name]
 
         return self._active(given)
 
     def defaults(self) -> dict[str, Any]:
-        """The active values where nothing is searched."""
-        return self._active(lambda entry: entry.default)
+        """The active values if every hyperparameter has its default."""
+        return self._active(lambda hyperparameter: hyperparameter.default)
 
     def summary(self, values: Mapping[str, Any]) -> str:
-        """The active values in one line.
+        """The active values as one line.
 
         Example:
 
-        >>> SearchSpace([Entry("learning_rate", "float", low=1e-4, high=1.0)]).summary(
+        >>> SearchSpace([Hyperparameter("learning_rate", "float", low=1e-4, high=1.0)]).summary(
         ...     {"learning_rate": 0.00123456}
         ... )
         'learning_rate 0.001235'
@@ -197,61 +182,79 @@ class SearchSpace:
         )
 
     def difference(self, other: SearchSpace) -> str:
-        """What changed from this space to another, in words; empty if nothing did.
+        """Describes the changes from this space to another; an empty string if there are none.
 
         Example:
 
-        >>> old = SearchSpace([Entry("units", "int", low=8, high=64)])
-        >>> new = SearchSpace([Entry("units", "int", low=8, high=128)])
+        >>> old = SearchSpace([Hyperparameter("units", "int", low=8, high=64)])
+        >>> new = SearchSpace([Hyperparameter("units", "int", low=8, high=128)])
         >>> old.difference(new)
         '`units`: high was 64, is 128'
         """
-        told = [f"`{entry.name}` is gone" for entry in self if entry.name not in other]
-        told += [f"`{entry.name}` is new" for entry in other if entry.name not in self]
-        for entry in self:
-            if entry.name in other:
-                was, now = entry.get_config(), other[entry.name].get_config()
-                told += [
-                    f"`{entry.name}`: {field} was {was.get(field)}, is {now.get(field)}"
-                    for field in {**was, **now}
-                    if was.get(field) != now.get(field)
-                ]
-        kept = [entry.name for entry in self if entry.name in other]
-        if not told and kept != [entry.name for entry in other]:
-            told = ["the order of the entries"]
-        return "; ".join(told)
+        changes = [f"`{name}` is gone" for name in self.names if name not in other]
+        changes += [f"`{name}` is new" for name in other.names if name not in self]
+        shared = [name for name in self.names if name in other]
+        for name in shared:
+            was, now = self[name].get_config(), other[name].get_config()
+            changes += [
+                f"`{name}`: {field} was {was.get(field)}, is {now.get(field)}"
+                for field in {**was, **now}
+                if was.get(field) != now.get(field)
+            ]
+        if not changes and tuple(shared) != other.names:
+            changes = ["the order of the hyperparameters"]
+        return "; ".join(changes)
 
     def combinations(self, names: Collection[str]) -> list[dict[str, Any]]:
-        """Every way in which the entries of these names can be chosen, as dicts of active values.
+        """The grid of the named hyperparameters, as dicts of active values.
 
         Args:
-            names: Names of entries with a finite number of values; those that the space does not
-                have are passed over.
+            names: Names of hyperparameters. Continuous ones and unknown names are ignored.
         """
-        found = [{}]
-        for entry in self:
-            if entry.name in names and entry.choices is not None:
-                found = [
-                    extended
-                    for values in found
-                    for extended in (
-                        [{**values, entry.name: value} for value in entry.choices]
-                        if entry.applies(values)
-                        else [values]
-                    )
-                ]
-        return found
+        grid = [{}]
+        for name, hyperparameter in self._hyperparameters.items():
+            if name not in names or hyperparameter.choices is None:
+                continue
+            grid = [
+                extended
+                for values in grid
+                for extended in (
+                    [{**values, name: value} for value in hyperparameter.choices]
+                    if hyperparameter.is_active(values)
+                    else [values]
+                )
+            ]
+        return grid
 
-    def _conditions(self, entry: Entry) -> list[tuple[str, Collection[Any]]]:
-        """The conditions of an entry and of those that it depends on, outermost first."""
+    def _checked_condition(self, name: str, when: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """The canonical condition of the hyperparameter that is next to come."""
+        checked = {}
+        for parent, allowed in when.items():
+            if parent not in self:
+                hint = nearest(parent, self.names)
+                raise ArgumentError(
+                    name, "on an earlier hyperparameter", parent, hint, verb="depend"
+                )
+            # A number that a tuner rounds would not be equal to that of the condition.
+            if self[parent].log or isinstance(self[parent].default, float):
+                expected = "on a string, a boolean or an integer without `log`"
+                raise ArgumentError(name, expected, parent, verb="depend")
+            try:
+                checked[parent] = [self[parent].canonical(value) for value in allowed]
+            except UserError as error:
+                raise UserError(f"`{name}` depends on a value out of range: {error}") from None
+        return checked
+
+    def _conditions(self, hyperparameter: Hyperparameter) -> list[tuple[str, Collection[Any]]]:
+        """The conditions of a hyperparameter and of its parents, outermost first."""
         conditions = []
-        for name, allowed in (entry.when or {}).items():
+        for name, allowed in (hyperparameter.when or {}).items():
             conditions += [*self._conditions(self[name]), (name, allowed)]
         return conditions
 
-    def _active(self, value_of: Callable[[Entry], Any]) -> dict[str, Any]:
+    def _active(self, value_of: Callable[[Hyperparameter], Any]) -> dict[str, Any]:
         active = {}
-        for entry in self:
-            if entry.applies(active):
-                active[entry.name] = entry.exact(value_of(entry))
+        for name, hyperparameter in self._hyperparameters.items():
+            if hyperparameter.is_active(active):
+                active[name] = hyperparameter.canonical(value_of(hyperparameter))
         return active
