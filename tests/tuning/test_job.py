@@ -23,7 +23,7 @@ from keras_deep_rnn.tuning.space.paper_space import DEPTHS
 from keras_deep_rnn.utils.errors import UserError
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "tuning.md"
-SECTION = DOCS.read_text().split("## A search job")[1].split("\n## ")[0]
+SECTION = DOCS.read_text().split("## Search jobs")[1].split("\n## ")[0]
 BASE = 'data = "bach_chorales"\ntrials = 4\n'
 WHOLE = """
 data = "bach_chorales"
