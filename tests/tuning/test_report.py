@@ -361,7 +361,7 @@ class Outline(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-CHARTS = ["depths", "sizes", "parallel", "importances", "course"]
+CHARTS = ["depths", "sizes", "parallel", "importances", "history"]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ CHARTS = ["depths", "sizes", "parallel", "importances", "course"]
         (0, 0, BUDGET, []),
         (0, 2, BUDGET, []),
         (1, 0, None, []),
-        (2, 0, None, ["depths", "sizes", "parallel", "course"]),
+        (2, 0, None, ["depths", "sizes", "parallel", "history"]),
         (40, 2, BUDGET, CHARTS),
         (12, 1, None, CHARTS),
     ],
@@ -407,15 +407,17 @@ def test_page_of_one_network_and_depth(tmp_path):
     write_report(tmp_path, job, trials)
     outline = Outline((tmp_path / "report" / "index.html").read_text())
     assert "importances" not in outline.ids
-    assert any("At least 10 completed trials that differ" in text for text in outline.texts)
+    assert any(
+        "At least 10 completed trials with different scores" in text for text in outline.texts
+    )
 
 
 def test_page_and_pictures_of_every_network(tmp_path):
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
-    from keras_deep_rnn.tuning.report.matplotlib_charts import LOOKS, write_pictures
+    from keras_deep_rnn.tuning.report.matplotlib_charts import MARKERS, write_pictures
 
-    assert set(LOOKS) == set(SEARCHED_NETWORKS)
+    assert set(MARKERS) == set(SEARCHED_NETWORKS)
     job = job_of(space=paper_space(network=SEARCHED_NETWORKS, units=None, batch_size=8))
     trials = trials_of(job, 60)
     assert {trial.settings["network"] for trial in trials} == set(SEARCHED_NETWORKS)
@@ -424,15 +426,58 @@ def test_page_and_pictures_of_every_network(tmp_path):
     assert len(write_pictures(tmp_path / "docs", job, trials)) == 3
 
 
+def test_the_ranking_warns_of_depths_with_few_trials():
+    from keras_deep_rnn.tuning.report.page import page
+
+    job = job_of(space=paper_space(network="dt_rnn", transition_depth=(1, 2), units=None))
+    trials = trials_of(job, 20)
+    of_depth = {1: [], 2: []}
+    for trial in trials:
+        of_depth[trial.values["transition_depth"]].append(trial)
+    warning = "Caution: {} of 2 rows have fewer than 5 trials"
+    assert "Caution" not in page(job, of_depth[1][:5] + of_depth[2][:5])
+    assert warning.format(1) in page(job, of_depth[1][:5] + of_depth[2][:4])
+    assert warning.format(2) in page(job, of_depth[1][:1] + of_depth[2][:4])
+
+
+def test_the_place_of_a_trial_beside_others_says_nothing_of_its_score():
+    pytest.importorskip("matplotlib")
+    from keras_deep_rnn.tuning.report.matplotlib_charts import jitter
+
+    trials = trials_of(job_of(), 12)
+    x = jitter(3, trials)
+    assert len(set(x)) == 12
+    assert all(abs(place - 3) <= 0.3 for place in x)
+    for trial, score in zip(trials, range(12)):
+        trial.score = float(score)
+    assert jitter(3, trials) == x
+    assert jitter(3, trials[:1]) == [3]
+
+
+def test_the_ring_is_on_the_best_trial():
+    pytest.importorskip("matplotlib")
+    from keras_deep_rnn.tuning.report.matplotlib_charts import RING, _depth_picture
+
+    trials = trials_of(job_of(), 30)
+    rings, markers = set(), set()
+    for axes in _depth_picture(job_of(), trials).axes:
+        for line in axes.lines:
+            if line.get_linestyle() == "None":
+                of_best = line.get_markeredgecolor() == RING["mec"]
+                (rings if of_best else markers).update(zip(*line.get_data()))
+    assert {y for _, y in rings} == {best_of(trials).score}
+    assert rings < markers
+
+
 def test_what_decides_the_score_is_found():
-    from keras_deep_rnn.tuning.report import plotly_charts as figures
+    from keras_deep_rnn.tuning.report import plotly_charts as charts
 
     job = job_of()
     trials = trials_of(job, 40)
     for trial in trials:
         trial.score = 8 + abs(math.log(trial.values["clipnorm"]))
     trials[7].score = 1000.0
-    bars = figures.importances(job, trials).data[0]
+    bars = charts.importances(job, trials).data[0]
     found = dict(zip(bars.y, bars.x))
     assert max(found, key=found.get) == "clipnorm"
     assert sum(found.values()) == pytest.approx(1)
@@ -441,13 +486,13 @@ def test_what_decides_the_score_is_found():
 
 
 def test_every_trial_is_a_line_of_the_parallel_coordinates():
-    from keras_deep_rnn.tuning.report import plotly_charts as figures
+    from keras_deep_rnn.tuning.report import plotly_charts as charts
 
     job = job_of()
     trials = trials_of(job, 20)
     axes = {
         axis.label.replace("<br>", "_"): axis
-        for axis in figures.parallel(job, trials).data[0].dimensions
+        for axis in charts.parallel_coordinates(job, trials).data[0].dimensions
     }
     assert list(axes) == [name for name in job.space.names if name != "batch_size"] + ["frame_nll"]
     for name, axis in axes.items():

@@ -1,1 +1,1 @@
-"""What a search has found: tables, charts, the page and event logs."""
+"""Reports of a search: tables, charts, an HTML page and event logs."""

@@ -1,4 +1,4 @@
-"""The trials of a search for TensorBoard: its HParams, and the epochs of every trial."""
+"""Event logs of a search for TensorBoard: HParams, and the curves of every trial."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from ..space.hyperparameter import Hyperparameter
 
 EVENTS = "tensorboard"
-# Modules of protobuf are Any below: it makes their classes at run time, unseen by type checkers.
+# protobuf creates its classes at run time, unseen by type checkers: its modules are Any below.
 
 
 def write_event_logs(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
-    """Writes PROJECT/report/tensorboard/ anew, for `tensorboard --logdir`.
+    """Writes PROJECT/report/tensorboard/, for `tensorboard --logdir`.
 
-    The folder itself holds the ranges of the hyperparameters, and a folder for each trial its
-    values, its status, its score and the curves of its history.csv.
+    The folder has the ranges of the hyperparameters, and a subfolder for each trial with its
+    values, status, score and the curves of its history.csv.
 
     Args:
-        folder: The project folder; its report/ is there.
+        folder: Project folder; its report/ exists.
         job: Complete `Job`.
         trials: List of `Trial`.
 
@@ -60,13 +60,13 @@ def write_event_logs(folder: str | os.PathLike[str], job: Job, trials: Sequence[
                 RUNNING: api.STATUS_RUNNING,
             }.get(trial.status, api.STATUS_UNKNOWN)
             _write(partial / trial.id, _events(folder, job, trial, status, summary_v2))
-        remove(path)  # a folder does not take the place of another one
+        remove(path)  # a rename does not replace a folder
 
 
 def _events(
     folder: str | os.PathLike[str], job: Job, trial: Trial, status: Any, summary_v2: Any
 ) -> Iterator[tuple[float, int, Any]]:
-    """Time, step and summary of everything that is told of a trial."""
+    """Time, step and summary of the events of a trial."""
     start = _seconds(trial.started) if trial.started else 0.0
     values = summary_v2.hparams_pb(trial.values, trial_id=trial.id, start_time_secs=start)
     yield start, 0, values
@@ -101,7 +101,7 @@ def _scalars(values: Mapping[str, Any]) -> Any:
 
 
 def _session_end(status: Any, end: float) -> Any:
-    """How a trial ended; tensorboard makes this one with TensorFlow only."""
+    """The end of a session; tensorboard's own function for it requires TensorFlow."""
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
     protos: Any = plugin_data_pb2
@@ -119,7 +119,7 @@ def _summary() -> Any:
 
 
 def _domain(hyperparameter: Hyperparameter, summary_v2: Any) -> Any:
-    """What TensorBoard is told that a hyperparameter can be."""
+    """The domain of a hyperparameter in HParams."""
     if hyperparameter.kind in ("choice", "fixed", "boolean"):
         return summary_v2.Discrete(hyperparameter.choices)
     interval = summary_v2.IntInterval if hyperparameter.kind == "int" else summary_v2.RealInterval

@@ -1,9 +1,10 @@
-"""What a search has found, as charts: on a page for the browser, and as pictures for documents."""
+"""The charts of a search as images for documents, by matplotlib."""
 
 from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from ...training.plots import GREY, INK, ORANGE, require
 from ...utils.files import one_line, replacing
 from ..search.analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
-from ..search.project import REPORT
 from ..search.trial import Trial, best_of, score_of
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from ..job.job import Job
 
-PAGE, SCRIPT, RANKING = "index.html", "plotly.min.js", "ranking.md"
-# Colours that colour-blind readers tell apart (Okabe and Ito's), signs of plotly and of matplotlib.
-LOOKS = {
+RANKING = "ranking.md"
+# {network: colour, marker of plotly, marker of matplotlib}. The colours are Okabe and Ito's, for
+# colour-blind readers.
+MARKERS = {
     "rnn": ("#7f7f7f", "circle", "o"),
     "deep_input_rnn": ("#e69f00", "square", "s"),
     "dt_rnn": ("#56b4e9", "triangle-up", "^"),
@@ -36,46 +37,23 @@ LOOKS = {
     "gru": ("#56b4e9", "hexagon2", "H"),
     "lstm": ("#e69f00", "triangle-right", ">"),
 }
-# How matplotlib marks the best trial.
+# Marker of the best trial.
 RING = {"mfc": "none", "mec": ORANGE, "mew": 1.5, "clip_on": False}
 
 
-def write_page(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
-    """Writes PROJECT/report/index.html, and beside it the script that draws its charts.
-
-    Args:
-        folder: The project folder; its report/ is there.
-        job: Complete `Job`.
-        trials: List of `Trial`.
-
-    Raises:
-        UserError: Optuna or plotly is not installed, or a file cannot be written.
-    """
-    from plotly.offline import get_plotlyjs
-
-    from .page import page
-
-    report = Path(folder, REPORT)
-    content = page(job, trials, script=SCRIPT)
-    # The page comes last: whoever finds it finds its script.
-    for name, text in ((SCRIPT, get_plotlyjs()), (PAGE, content)):
-        with replacing(report / name) as partial:
-            partial.write_text(text, encoding="utf-8")
-
-
 def write_pictures(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> list[Path]:
-    """Writes what a document shows of a search.
+    """Writes the images and the ranking of a search.
 
-    depth.png and size.png draw the score against the depth of each network and against its size;
-    ranking.md is a table of networks and depths, the one with the best trial first.
+    depth.png and size.png show the score against the depth and the size of the networks.
+    ranking.md is a Markdown table of networks and depths, ordered by their best trial.
 
     Args:
-        folder: Where to write them; it is made.
+        folder: Output folder; it is created.
         job: Complete `Job`.
         trials: List of `Trial`.
 
     Returns:
-        List of the paths; empty where no trial has completed.
+        List of the paths; empty if no trial is completed.
 
     Raises:
         UserError: matplotlib is not installed, or a file cannot be written.
@@ -96,14 +74,14 @@ def write_pictures(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tr
 
 
 def _ranking(trials: Sequence[Trial]) -> str:
-    """The ranking as a table of Markdown."""
+    """The ranking as a Markdown table."""
     columns, rows = ranking_table(trials)
     lines = [columns, ["---"] * len(columns), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def panels(trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, list[Trial]]]:
-    """What the score is drawn against: {(network, name of a depth): {depth: trials}}."""
+    """The panels of the depth chart: {(network, hyperparameter): {depth: trials}}."""
     found = {}
     for network, of_network in by_network(trials).items():
         for name in depths_of(of_network[0]) or ["layers"]:
@@ -113,18 +91,17 @@ def panels(trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, list[Tria
     return found
 
 
-def spread(depth: int, trials: Sequence[Trial]) -> list[float]:
-    """Places beside each other for the trials of a depth; the best is in the middle."""
-    step = min(0.1, 0.6 / len(trials))
-    places = {
-        trial.id: depth + step * (i // 2 + i % 2) * (-1) ** i
-        for i, trial in enumerate(sorted(trials, key=score_of))
-    }
-    return [places[trial.id] for trial in trials]
+def jitter(depth: int, trials: Sequence[Trial]) -> list[float]:
+    """The x coordinates of the trials of a depth, with random offsets against overlaps.
+
+    The offset of a trial depends on its id only, so that it means nothing and never changes.
+    """
+    width = min(0.3, 0.05 * (len(trials) - 1))
+    return [depth + random.Random(trial.id).uniform(-width, width) for trial in trials]
 
 
-def ends(job: Job, name: str, by_depth: Iterable[int]) -> tuple[int, int]:
-    """The smallest and the largest depth that there could be in a panel."""
+def depth_range(job: Job, name: str, by_depth: Iterable[int]) -> tuple[int, int]:
+    """The smallest and the largest depth of a panel, in the space or in a trial."""
     possible = job.space[name].choices if name in job.space else None
     every = [*by_depth, *(possible or ())]
     return min(every), max(every)
@@ -141,24 +118,24 @@ def _depth_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes, ((network, name), by_depth) in zip(grid.flat, drawn.items()):
-        colour, _, sign = LOOKS[network]
+        colour, _, marker = MARKERS[network]
         depths = list(by_depth)
         lowest = [min(scores(same)) for same in by_depth.values()]
         axes.plot(depths, lowest, color=colour, lw=1.5, alpha=0.7)
         for depth, same in by_depth.items():
-            x = spread(depth, same)
-            axes.plot(x, scores(same), sign, color=colour, ms=5, mec="white", mew=0.5)
+            x = jitter(depth, same)
+            axes.plot(x, scores(same), marker, color=colour, ms=5, mec="white", mew=0.5)
             if best in same:
-                axes.plot(depth, score_of(best), "o", ms=11, **RING)
+                axes.plot(x[same.index(best)], score_of(best), "o", ms=11, **RING)
         axes.set_title(network, fontsize=10, color=INK)
-        low, high = ends(job, name, by_depth)
+        low, high = depth_range(job, name, by_depth)
         axes.set_xticks(range(low, high + 1))
         axes.set_xlim(low - 0.5, high + 0.5)
         axes.set_xlabel(name.replace("_", " "))
-        _dress(axes, trials)
+        _style(axes, trials)
     for axes in grid[:, 0]:
         axes.set_ylabel(job.objective)
-    _tell_beyond(figure, trials)
+    _note_outliers(figure, trials)
     return figure
 
 
@@ -168,10 +145,10 @@ def _size_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for network, same in by_network(trials).items():
-        colour, _, sign = LOOKS[network]
+        colour, _, marker = MARKERS[network]
         sizes = [trial.parameters for trial in same]
         axes.plot(
-            sizes, scores(same), sign, color=colour, ms=7, mec="white", mew=0.5, label=network
+            sizes, scores(same), marker, color=colour, ms=7, mec="white", mew=0.5, label=network
         )
     best = cast(Trial, best_of(trials))
     axes.plot(best.parameters, score_of(best), "o", ms=13, **RING, label="best")
@@ -180,20 +157,20 @@ def _size_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set(xlabel="parameters", ylabel=job.objective)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    _dress(axes, trials)
-    _tell_beyond(figure, trials)
+    _style(axes, trials)
+    _note_outliers(figure, trials)
     return figure
 
 
-def _dress(axes: Any, trials: Sequence[Trial]) -> None:
+def _style(axes: Any, trials: Sequence[Trial]) -> None:
     axes.set_ylim(*window(trials)[:2])
     axes.grid(color="#e6e6e6")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _tell_beyond(figure: Figure, trials: Sequence[Trial]) -> None:
+def _note_outliers(figure: Figure, trials: Sequence[Trial]) -> None:
     beyond = window(trials)[2]
     if beyond:
-        text = f"{beyond} of {len(trials)} trials are far worse and not shown"
+        text = f"{beyond} of {len(trials)} trials have far worse scores and are not shown"
         figure.supxlabel(text, x=1, ha="right", fontsize=8, color=GREY)

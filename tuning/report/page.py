@@ -1,8 +1,9 @@
-"""The page of a search: its facts, its charts and every trial, in one HTML file."""
+"""The HTML page of a search: overview, charts and all trials."""
 
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...training.callbacks import duration
 from ...training.evaluate import COLUMNS
+from ...utils.files import replacing
 from ..search.analysis import (
     brief,
     compared,
@@ -17,20 +19,25 @@ from ..search.analysis import (
     describe,
     measured,
     rank,
+    ranking,
     ranking_table,
     solved,
     varies,
     window,
 )
+from ..search.project import REPORT
 from ..search.summary import command_of
 from ..search.trial import COMPLETED, FAILED, Trial, best_of
-from . import plotly_charts as figures
+from . import plotly_charts as charts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from ..job.job import Job
 
+PAGE, SCRIPT = "index.html", "plotly.min.js"
+# The ranking warns of depths with fewer trials.
+FEW_TRIALS = 5
 STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; background: #f6f7f9; color: #222;
@@ -67,26 +74,39 @@ summary { cursor: pointer; color: #2f5f9e; }
 """
 
 
-def page(job: Job, trials: Sequence[Trial], *, script: str) -> str:
-    """The page as HTML.
+def write_page(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
+    """Writes PROJECT/report/index.html and the plotly script that it loads.
 
     Args:
+        folder: Project folder; its report/ exists.
         job: Complete `Job`.
         trials: List of `Trial`.
-        script: Name of the file, beside the page, that holds plotly's script.
+
+    Raises:
+        UserError: A file cannot be written.
     """
+    from plotly.offline import get_plotlyjs
+
+    # The page comes last, so that it is never without its script.
+    for name, text in ((SCRIPT, get_plotlyjs()), (PAGE, page(job, trials))):
+        with replacing(Path(folder, REPORT, name)) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+def page(job: Job, trials: Sequence[Trial]) -> str:
+    """The page as HTML."""
     equal = compared(job, trials)
     title = f"{Path(job.data).name}: search for the smallest {job.objective}"
-    sections = [_facts(job, trials)]
+    sections = [_overview(job, trials)]
     if len(equal) > 1:
-        sections += _findings(job, trials, equal)
+        sections += _comparisons(job, trials, equal)
     if len(measured(trials)) > 1:
-        note = "In the order in which trials ended; the line is the best score so far."
-        chart = _chart("course", figures.course(job, trials))
-        sections.append(_section("Course of the search", note, chart))
+        note = "Scores in the order of completion. The line is the best score so far."
+        chart = _chart("history", charts.history(job, trials))
+        sections.append(_section("Optimization history", note, chart))
     note = (
-        "The best first, failures last. Epochs: the one whose weights were kept/all that were "
-        "trained. trials.csv and trials.json, beside this page, have more."
+        "Best first, failures last. Epochs: best epoch/number of epochs. trials.csv and "
+        "trials.json, beside this page, have more columns."
     )
     if trials:
         sections.append(_section("All trials", note, _trials(job, trials)))
@@ -96,7 +116,7 @@ def page(job: Job, trials: Sequence[Trial], *, script: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{_text(title)}</title>
-<script src="{script}"></script>
+<script src="{SCRIPT}"></script>
 <style>{STYLE}</style>
 </head>
 <body>
@@ -109,7 +129,7 @@ def page(job: Job, trials: Sequence[Trial], *, script: str) -> str:
 """
 
 
-def _facts(job: Job, trials: Sequence[Trial]) -> str:
+def _overview(job: Job, trials: Sequence[Trial]) -> str:
     best, counts = best_of(measured(trials)), count(trials)
     size = job.size()
     of_all = f"{counts[COMPLETED]} of {size}" if size else f"{counts[COMPLETED]}"
@@ -117,64 +137,80 @@ def _facts(job: Job, trials: Sequence[Trial]) -> str:
         ("trials completed", of_all, "big"),
         ("failed", str(counts[FAILED]), "FAILED" if counts[FAILED] else ""),
         ("tuner", job.tuner, ""),
-        ("parameters of every network", f"about {job.budget:,}" if job.budget else "free", ""),
-        ("epochs of a trial, at most", str(job.epochs), ""),
+        ("parameters of every network", f"about {job.budget:,}" if job.budget else "no budget", ""),
+        ("maximum number of epochs", str(job.epochs), ""),
         ("seed", str(job.seed), ""),
-        ("time of all trials", duration(sum(t.seconds or 0 for t in trials)), ""),
+        ("total time of the trials", duration(sum(t.seconds or 0 for t in trials)), ""),
     ]
     if best is None:
-        note = "No trial has been completed so far, so there is nothing to compare."
+        note = "No trial is completed yet."
         return _section("The search", note, _list(facts))
     facts[:0] = [
         (f"best {job.objective}", f"{best.score:.4f}", "big"),
         (f"trial {best.id}", describe(job, best), "wide"),
     ]
-    more = _details("How to train the best again", command_of(job, best))
-    note = f"{job.objective} on the validation split, the less the better"
+    more = _details("Command to train the best network again", command_of(job, best))
+    note = f"{job.objective} on the validation split, lower is better"
     note += f": {COLUMNS[job.objective][1]}." if job.objective in COLUMNS else "."
     if len(compared(job, trials)) < 2:
-        note += " Two trials that were trained to the end can be compared; there is one so far."
+        note += " Comparisons need two trials with all epochs; there is one so far."
     return _section("The search", note, _list(facts) + more)
 
 
-def _findings(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> Iterator[str]:
+def _comparisons(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> Iterator[str]:
     """The sections that compare trials with each other."""
     note = (
-        "For each network and depth that was tried, the best and the median of its trials. "
-        "“Layers” counts those from x(t) to the classes."
+        "The best and the median score of each network and depth. “Layers” is the number of "
+        "layers from x(t) to the output layer."
     )
     if len(equal) < len(measured(trials)):
         note += (
-            f" Only the {len(equal)} trials with the most epochs are compared, here and in the "
-            "charts up to the course of the search; Hyperband has stopped the others before."
+            f" This section and the following four compare the {len(equal)} trials with all "
+            "epochs; Hyperband stopped the others early."
+        )
+    counts = [len(same) for _, _, same in ranking(equal)]
+    few = sum(count < FEW_TRIALS for count in counts)
+    if few:
+        note += (
+            f" Caution: {few} of {len(counts)} rows have fewer than {FEW_TRIALS} trials, which "
+            "also differ in other hyperparameters. Their order may be due to chance."
         )
     yield _section("Which depth wins", note, _table(*ranking_table(equal), "short"))
-    note = "One mark a trial; the lines go through the best of each depth; the ring is the best."
+    note = (
+        "One marker per trial, with a random horizontal offset. Lines show the best score of each "
+        "depth; the ring marks the best trial."
+    )
     beyond = window(equal)[2]
     if beyond:
-        note += f" Trials far worse than the others, {beyond}, are outside: double-click for all."
-    yield _section("Score against depth", note, _chart("depths", figures.depths(job, equal)))
+        note += f" {beyond} trials with far worse scores are outside: double-click to see all."
+    yield _section("Score against depth", note, _chart("depths", charts.depths(job, equal)))
     note = "Click a network to hide it, double-click to see it alone."
     if job.budget:
-        note = "The budget keeps all networks at nearly one size. " + note
-    yield _section("Score against parameters", note, _chart("sizes", figures.sizes(job, equal)))
+        note = "The budget gives all networks nearly the same size. " + note
+    yield _section("Score against parameters", note, _chart("sizes", charts.sizes(job, equal)))
     note = (
-        "Every line is a trial, the darker the better. Drag along an axis to choose a range, drag "
-        f"names to move axes. “{figures.NONE}”: the network does not have it."
+        "Every line is a trial; darker is better. Drag along an axis to select a range, drag a "
+        f"name to move its axis. “{charts.NONE}”: inactive for the network."
     )
-    yield _section("All values together", note, _chart("parallel", figures.parallel(job, equal)))
-    found = figures.importances(job, equal)
+    yield _section(
+        "Parallel coordinates", note, _chart("parallel", charts.parallel_coordinates(job, equal))
+    )
+    importances = charts.importances(job, equal)
     note = (
-        "How much of the differences in rank each value explains by itself (fANOVA), among the "
-        "values that all networks have, and the number of layers; a hint, not a proof."
+        "The share of the variance in rank that each hyperparameter explains by itself (fANOVA), "
+        "for the number of layers and the hyperparameters of all networks: an estimate."
     )
-    if found is None:
-        note = f"At least {figures.ENOUGH} completed trials that differ are needed to tell this."
-    yield _section("What matters", note, "" if found is None else _chart("importances", found))
+    if importances is None:
+        note = f"At least {charts.MIN_TRIALS} completed trials with different scores are needed."
+    yield _section(
+        "Hyperparameter importances",
+        note,
+        "" if importances is None else _chart("importances", importances),
+    )
 
 
 def _trials(job: Job, trials: Sequence[Trial]) -> str:
-    """Every trial in a row, and in a row below why it failed."""
+    """The table of all trials, with the error of a failed one below its row."""
     best = best_of(measured(trials))
     names = [name for name in job.space.names if varies(job.space[name])]
     names += sorted({name for trial in trials for name in solved(job, trial)}, reverse=True)
@@ -184,9 +220,11 @@ def _trials(job: Job, trials: Sequence[Trial]) -> str:
         score = f"{trial.score:.4f}" if measured([trial]) else ""
         epochs = "" if trial.epochs is None else f"{trial.best_epoch}/{trial.epochs}"
         seconds = "" if trial.seconds is None else f"{trial.seconds:,.1f}"
-        told = [brief(values[name]) if name in values else "" for name in names]
+        chosen = [brief(values[name]) if name in values else "" for name in names]
         last = [f"{trial.parameters:,}", epochs, seconds, str(trial.seed)]
-        rows.append([trial.id + ("*" if trial is best else ""), trial.status, score, *told, *last])
+        rows.append(
+            [trial.id + ("*" if trial is best else ""), trial.status, score, *chosen, *last]
+        )
         if trial.error:
             below[i] = f'<span class="FAILED">{_text(trial.error)}</span>'
         if trial.traceback:
@@ -201,8 +239,8 @@ def _section(title: str, note: str, content: str) -> str:
 
 def _list(facts: Sequence[tuple[str, str, str]]) -> str:
     items = [
-        f'<div class="{kind}"><dt>{_text(name)}</dt><dd>{_text(told)}</dd></div>'
-        for name, told, kind in facts
+        f'<div class="{kind}"><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>'
+        for name, value, kind in facts
     ]
     return f"<dl>{''.join(items)}</dl>"
 
@@ -213,7 +251,7 @@ def _table(
     kind: str,
     below: Mapping[int, str] | None = None,
 ) -> str:
-    """A table; columns of numbers are right-aligned, `below` has HTML to put below some rows."""
+    """An HTML table with right-aligned numbers; `below` maps row numbers to HTML below them."""
     kinds = [
         ' class="number"' if all(re.fullmatch(r"[\d.,/e-]*", row[i]) for row in rows) else ""
         for i in range(len(columns))

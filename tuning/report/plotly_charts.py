@@ -1,4 +1,4 @@
-"""The charts of a search that a browser draws, by plotly; what matters, by Optuna."""
+"""The interactive charts of a search, by plotly; hyperparameter importances, by Optuna."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..search.analysis import (
     window,
 )
 from ..search.trial import ENDED, FAILED, Trial, best_of, score_of
-from .matplotlib_charts import LOOKS, ends, panels, spread
+from .matplotlib_charts import MARKERS, depth_range, jitter, panels
 
 if TYPE_CHECKING:
     from ..job.job import Job
@@ -37,8 +37,8 @@ try:
 except ModuleNotFoundError as error:
     raise missing_extra(error.name, "tuning") from None
 
-# Fewer trials than that do not tell what matters.
-ENOUGH = 10
+# Minimum number of trials for importances.
+MIN_TRIALS = 10
 NONE = "none"
 DARK_TO_LIGHT = [[0, "#08306b"], [0.5, "#6baed6"], [1, "#dbe7f3"]]
 LAYOUT = {
@@ -50,7 +50,7 @@ LAYOUT = {
 
 
 def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
-    """The score against each depth of each network; the line goes through the best."""
+    """The score against each depth of each network, with a line through the best of each depth."""
     drawn, best = panels(trials), best_of(trials)
     columns = min(5, len(drawn))
     rows = math.ceil(len(drawn) / columns)
@@ -66,18 +66,18 @@ def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
         place: dict[str, Any] = {"row": i // columns + 1, "col": i % columns + 1}
         x = list(by_depth)
         lowest = [min(scores(same)) for same in by_depth.values()]
-        line = {"color": LOOKS[network][0], "width": 2}
+        line = {"color": MARKERS[network][0], "width": 2}
         figure.add_scatter(x=x, y=lowest, mode="lines", line=line, hoverinfo="skip", **place)
         points = [
             (at, trial)
             for depth, same in by_depth.items()
-            for at, trial in zip(spread(depth, same), same)
+            for at, trial in zip(jitter(depth, same), same)
         ]
         figure.add_scatter(**_points(job, network, points), **place)
         for at, trial in points:
             if trial is best:
                 figure.add_scatter(**_ring(at, score_of(trial)), **place)
-        low, high = ends(job, name, by_depth)
+        low, high = depth_range(job, name, by_depth)
         span = [low - 0.5, high + 0.5]
         figure.update_xaxes(title_text=name.replace("_", " "), dtick=1, range=span, **place)
     figure.update_yaxes(range=window(trials)[:2])
@@ -99,17 +99,19 @@ def sizes(job: Job, trials: Sequence[Trial]) -> go.Figure:
     return figure.update_layout(**LAYOUT, height=420)
 
 
-def parallel(job: Job, trials: Sequence[Trial]) -> go.Figure:
-    """Every trial as a line through its values; what a network does not have is at the bottom."""
+def parallel_coordinates(job: Job, trials: Sequence[Trial]) -> go.Figure:
+    """Every trial as a line through its values; inactive hyperparameters are at the bottom."""
     high = window(trials)[1]
     shown = [min(score, high) for score in scores(trials)]
     dimensions = [
-        _axis(name, [trial.values.get(name) for trial in trials], log=job.space[name].log)
+        _dimension(name, [trial.values.get(name) for trial in trials], log=job.space[name].log)
         for name in job.space.names
         if varies(job.space[name])
     ]
     if wide(trials):
-        dimensions.append(_axis("parameters", [trial.parameters for trial in trials], log=True))
+        dimensions.append(
+            _dimension("parameters", [trial.parameters for trial in trials], log=True)
+        )
     dimensions.append({"label": job.objective, "values": shown, "range": [min(shown), high]})
     line = {"color": shown, "colorscale": DARK_TO_LIGHT, "cmin": min(shown), "cmax": high}
     chart = go.Parcoords(dimensions=dimensions, line=line, labelfont={"size": 12})
@@ -118,8 +120,8 @@ def parallel(job: Job, trials: Sequence[Trial]) -> go.Figure:
 
 
 def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
-    """What decides the order of the trials, by fANOVA; None where too few or equal ones tell it."""
-    if len(trials) < ENOUGH or len(set(scores(trials))) < 2:
+    """Hyperparameter importances for the rank of the trials, by fANOVA; None for too few trials."""
+    if len(trials) < MIN_TRIALS or len(set(scores(trials))) < 2:
         return None
     values = [{**job.space.active(t.values), "layers": layers(t)} for t in trials]
     names = [name for name in values[0] if all(name in each for each in values)]
@@ -129,7 +131,7 @@ def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
     ranges = job.space.to_optuna_distributions(values[0])
     ranges["layers"] = optuna.distributions.IntDistribution(1, max(v["layers"] for v in values))
     chosen = {name: ranges[name] for name in names}
-    # Ranks, as a network that learnt nothing would outweigh all differences between the others.
+    # Ranks, because the score of a network that learnt nothing would dominate the variance.
     order = sorted(range(len(trials)), key=lambda i: score_of(trials[i]))
     with _quiet():
         study = optuna.create_study()
@@ -138,7 +140,7 @@ def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
             study.add_trial(
                 optuna.trial.create_trial(params=params, distributions=chosen, value=rank)
             )
-        trees = min(64, max(8, 6400 // len(trials)))  # hundreds of trials take seconds, not minutes
+        trees = min(64, max(8, 6400 // len(trials)))  # seconds for hundreds of trials
         evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=trees, seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     found = dict(sorted(found.items(), key=lambda item: item[1]))
@@ -154,12 +156,12 @@ def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
         cliponaxis=False,
     )
     figure = go.Figure(bars).update_layout(**LAYOUT, height=90 + 32 * len(found))
-    figure.update_xaxes(tickformat=".0%", title_text="share of the differences in rank")
+    figure.update_xaxes(tickformat=".0%", title_text="share of the variance in rank")
     return figure.update_yaxes(automargin=True)
 
 
-def course(job: Job, trials: Sequence[Trial]) -> go.Figure:
-    """The scores in the order in which trials ended, the best so far, and failures."""
+def history(job: Job, trials: Sequence[Trial]) -> go.Figure:
+    """The optimization history: scores in the order of completion, the best so far, failures."""
     ended = sorted((t for t in trials if t.status in ENDED), key=lambda t: (t.ended or "", t.id))
     number = {trial.id: i for i, trial in enumerate(ended, start=1)}
     done, failed = measured(ended), [trial for trial in ended if trial.status == FAILED]
@@ -187,22 +189,22 @@ def course(job: Job, trials: Sequence[Trial]) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
             cliponaxis=False,
         )
-    figure.update_xaxes(title_text="trials that have ended", range=[0.5, len(ended) + 0.5])
+    figure.update_xaxes(title_text="finished trials", range=[0.5, len(ended) + 0.5])
     if len(ended) <= 10:
         figure.update_xaxes(dtick=1)
     return figure.update_yaxes(title_text=job.objective, range=[low, high])
 
 
 def _points(job: Job, network: str, points: Sequence[tuple[float, Trial]]) -> dict[str, Any]:
-    """Marks of trials of one network, each with its place on the x axis."""
-    colour, sign, _ = LOOKS[network]
+    """The scatter trace of the trials of one network, with their x coordinates."""
+    colour, symbol, _ = MARKERS[network]
     return {
         "x": [x for x, _ in points],
         "y": [trial.score for _, trial in points],
         "mode": "markers",
         "marker": {
             "color": colour,
-            "symbol": sign,
+            "symbol": symbol,
             "size": 10,
             "line": {"color": "white", "width": 0.8},
         },
@@ -213,7 +215,7 @@ def _points(job: Job, network: str, points: Sequence[tuple[float, Trial]]) -> di
 
 
 def _ring(x: float, y: float) -> dict[str, Any]:
-    """The mark of the best trial."""
+    """The marker of the best trial."""
     look = {"symbol": "circle-open", "size": 17, "color": ORANGE, "line": {"width": 2.5}}
     return {
         "x": [x],
@@ -226,42 +228,42 @@ def _ring(x: float, y: float) -> dict[str, Any]:
 
 
 def _hover(job: Job, trial: Trial) -> str:
-    told = f"{trial.score:.4f}" if measured([trial]) else textwrap.shorten(trial.error or "", 80)
-    lines = [f"{job.objective} {told}", *describe(job, trial).split(", ")]
+    result = f"{trial.score:.4f}" if measured([trial]) else textwrap.shorten(trial.error or "", 80)
+    lines = [f"{job.objective} {result}", *describe(job, trial).split(", ")]
     lines.append(f"{trial.parameters:,} parameters")
     return f"<b>{trial.id}</b><br>" + "<br>".join(map(html.escape, lines))
 
 
-def _axis(name: str, values: Sequence[Any], *, log: bool = False) -> dict[str, Any]:
-    """An axis of the parallel coordinates; None among the values gets a place of its own below."""
+def _dimension(name: str, values: Sequence[Any], *, log: bool = False) -> dict[str, Any]:
+    """A dimension of the parallel coordinates; None has its own tick below the values."""
     given = [value for value in values if value is not None]
-    texts = any(isinstance(value, (str, bool)) for value in given)
-    order = list(LOOKS) if name == "network" else []
+    categorical = any(isinstance(value, (str, bool)) for value in given)
+    order = list(MARKERS) if name == "network" else []
     distinct = sorted(set(given), key=lambda v: (order.index(v) if v in order else 0, v))
-    if not texts and distinct and (log or len(distinct) > 6):
+    if not categorical and distinct and (log or len(distinct) > 6):
         low, high = float(distinct[0]), float(distinct[-1])
         shares = [i / 4 for i in range(5 if high > low else 1)]
         distinct = [low * (high / low) ** i if log else low + (high - low) * i for i in shares]
 
-    def place(value: Any) -> float:
+    def position(value: Any) -> float:
         if value is None:
             return below
-        return distinct.index(value) if texts else math.log10(value) if log else value
+        return distinct.index(value) if categorical else math.log10(value) if log else value
 
-    places = [place(value) for value in distinct]
-    lowest, highest = min(places, default=0), max(places, default=0)
+    positions = [position(value) for value in distinct]
+    lowest, highest = min(positions, default=0), max(positions, default=0)
     below = lowest - (0.15 * (highest - lowest) or 1)
     return {
         "label": name.replace("_", "<br>"),
-        "values": [place(value) for value in values],
-        "tickvals": [*places, *([below] if None in values else [])],
+        "values": [position(value) for value in values],
+        "tickvals": [*positions, *([below] if None in values else [])],
         "ticktext": [*map(brief, distinct), *([NONE] if None in values else [])],
     }
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Optuna from logging and from warning, and leaves its settings as they are."""
+    """Silences the log and the warnings of Optuna, and restores its settings."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

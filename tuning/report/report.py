@@ -1,4 +1,4 @@
-"""The report of a search: for spreadsheets, for programs, for the terminal, and the best so far."""
+"""`write_report`: the report of a search as CSV, JSON, HTML and TensorBoard event logs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TABLE, RECORDS = "trials.csv", "trials.json"
 
 
 def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]) -> None:
-    """Writes PROJECT/report/ anew, and best.json.
+    """Writes PROJECT/report/ and best.json.
 
-    trials.csv and trials.json hold every trial, index.html shows them, and tensorboard/ has them
-    for TensorBoard's HParams.
+    trials.csv, trials.json and index.html have all trials; tensorboard/ has them for TensorBoard's
+    HParams.
 
     Args:
-        folder: The project folder.
+        folder: Project folder.
         job: Complete `Job`.
         trials: List of `Trial`, in any order.
 
@@ -44,7 +44,7 @@ def write_report(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tria
     write_best(folder, job, trials)
 
     from .event_logs import write_event_logs
-    from .matplotlib_charts import write_page
+    from .page import write_page
 
     write_page(folder, job, trials)
     write_event_logs(folder, job, trials)
