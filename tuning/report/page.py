@@ -177,8 +177,8 @@ def _comparisons(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> I
         )
     yield _section("Which depth wins", note, _table(*ranking_table(equal), "short"))
     note = (
-        "One marker per trial, with a random horizontal offset. Lines connect the best trials of "
-        "the depths; the ring marks the best of all."
+        "One marker per trial, with a random horizontal offset. Lines show the best score of each "
+        "depth; the ring marks the best trial."
     )
     beyond = window(equal)[2]
     if beyond:
