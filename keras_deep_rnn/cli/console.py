@@ -40,7 +40,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def show_results(metrics: dict[str, Any], split: str) -> None:
-    """The table of a run: floors, then the network, each number with its definition below."""
+    """The table of a run: baselines, then the network, each number with its definition below."""
     from ..training.evaluate import table
 
     title, columns, rows, notes = table(metrics, split)

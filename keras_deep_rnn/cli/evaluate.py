@@ -30,4 +30,4 @@ def evaluate(
 
     places = {"data_path": data_path, "data_dir": data_dir}
     how = {"dynamic": dynamic, "streaming": streaming, "log": typer.echo, "progress": progress}
-    show_results(training.measure(run, split, **places, **how), split)
+    show_results(training.evaluate_run(run, split, **places, **how), split)

@@ -44,7 +44,7 @@ def train(
     if resume:
         if out is None:
             raise UserError("--out must be the folder of the run to resume, got nothing.")
-        metrics = training.resume(out, given=settings, **how)
+        metrics = training.resume(out, requested=settings, **how)
     else:
         if "data" not in settings:
             raise UserError("--data must be the name of a data set or a path, got nothing.")

@@ -1,4 +1,4 @@
-"""How a trained network is measured: every number with its definition, nothing dropped."""
+"""Evaluates a trained network and the baselines on a split: exact metrics with definitions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,13 +8,13 @@ import numpy as np
 
 from ..data.batching import CarriedBatches, PieceBatches
 from ..utils.types import ShowProgress
-from .baselines import music_floors, text_floors
+from .baselines import music_baselines, text_baselines
 from .metrics import TEXT_METRICS, FrameNLL
 
 if TYPE_CHECKING:
     from ..data import Dataset
 
-# Title of each number's column, and its definition.
+# Column title and definition of each metric.
 COLUMNS = {
     "frame_nll": ("frames 2..T", "total over frames 2 to T of all pieces, divided by their count"),
     "sequence_nll": ("pieces 2..T", "mean over pieces of each piece's mean over frames 2 to T"),
@@ -23,43 +23,43 @@ COLUMNS = {
     "bits_per_character": ("bits/character", "total nats / (count x ln 2) over all characters"),
     "perplexity": ("perplexity", "exp(total nats / count) over all words, <eos> included"),
 }
-# What all numbers of a kind of data have in common.
+# Common definition of the metrics of each kind of data.
 COMMON = {
     "piano_roll": "Nats per frame: the sum of the 88 keys' Bernoulli cross-entropies, each frame "
     "predicted from those before it. No source says which of the four the paper of 2013 prints.",
     "characters": "State carried through the whole split, nothing dropped.",
     "words": "State carried through the whole split, nothing dropped.",
 }
-# The number that decides: training stops on it, tables lead with it.
+# Metric for early stopping, and the first one in tables.
 PRIMARY = {
     "piano_roll": "frame_nll",
     "characters": "bits_per_character",
     "words": "perplexity",
 }
-# Time steps in which a whole text is read when it is measured; the state is carried between them.
+# Time steps of a batch when a text is evaluated; the state is carried to the next.
 CHUNK = 500
 
 
 def evaluate(
-    model: "keras.Model | StepByStep",
+    model: "keras.Model | StepwiseModel",
     dataset: "Dataset",
     split: str,
     *,
     batch_size: int = 16,
     progress: ShowProgress = iter,
 ) -> dict[str, float]:
-    """Measures a network on one split of its data set.
+    """Evaluates a network on one split of its data set.
 
     Args:
-        model: The network. For text it must be stateful with a batch of 1.
+        model: The network; for text a stateful one with a batch size of 1.
         dataset: The `Dataset`.
         split: "train", "validation" or "test".
-        batch_size: Pieces of music in a batch; it does not change the numbers.
+        batch_size: Pieces of music in a batch; it does not change the results.
         progress: Function that gets the list of batch numbers and gives them out one by one.
 
     Returns:
-        Dict from the names of `COLUMNS` that fit the kind of data to numbers, and "count", the
-        number of frames (each piece's first one included) or of tokens that were predicted.
+        {metric: number}, for the metrics of `COLUMNS` that fit the kind of data, and "count", the
+        number of predicted tokens or frames, with the first frame of each piece.
     """
     kind, sequences = dataset.kind, dataset.splits[split]
     if kind == "piano_roll":
@@ -84,42 +84,44 @@ def evaluate(
     return {**results, "count": batches.frames}
 
 
-class StepByStep:
-    """A network that reads one time step at a time and carries its state, as a service does.
+class StepwiseModel:
+    """Runs a network one time step at a time and carries its state, as a client of a server does.
 
     Args:
-        model: Stateful network with a batch of 1, inputs "x" and "reset".
+        model: Stateful network with a batch size of 1, inputs "x" and "reset".
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
+        self.reset = np.ones((1, 1), "float32")
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Predicts the logits (V,) after the next frame (V,) or token ()."""
+        logits = self.model.predict_on_batch({"x": x[None, None], "reset": self.reset})
+        self.reset = np.zeros((1, 1), "float32")
+        return keras.ops.convert_to_numpy(logits)[0, 0]
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """The outputs at all steps of "x", (1, T, V), which begins anew where "reset" says so."""
-        x, reset = inputs["x"], inputs.get("reset", np.ones((1, 1), "float32"))
-        outputs = []
-        for t in range(x.shape[1]):
-            y = self.model.predict_on_batch({"x": x[:, t : t + 1], "reset": reset})
-            outputs.append(keras.ops.convert_to_numpy(y))
-            reset = np.zeros_like(reset)
-        return np.concatenate(outputs, axis=1)
+        """Predicts the logits (1, T, V); "reset" starts a new sequence, and so does its absence."""
+        self.reset = inputs.get("reset", np.ones((1, 1), "float32"))
+        return np.stack([self.step(x) for x in inputs["x"][0]])[None]
 
 
-def floors(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:
-    """What predictors without a network reach on a split: {predictor: {definition: number}}."""
+def baselines(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:
+    """Results of the baselines on a split: {predictor: {metric: number}}."""
     train, sequences = dataset.splits["train"], dataset.splits[split]
     if dataset.kind == "piano_roll":
-        found = music_floors(train, sequences)
+        found = music_baselines(train, sequences)
         return {
             name: {"frame_nll": numbers["frame"], "sequence_nll": numbers["sequence"]}
             for name, numbers in found.items()
         }
-    found = text_floors(train[0], sequences[0], dataset.features, dataset.kind)
+    found = text_baselines(train[0], sequences[0], dataset.features, dataset.kind)
     return {name: {PRIMARY[dataset.kind]: number} for name, number in found.items()}
 
 
 def definitions(kind: str) -> dict[str, str]:
-    """What the numbers of a kind of data are: {name: definition}."""
+    """Definitions of the metrics of a kind of data: {metric: definition}."""
     music = kind == "piano_roll"
     names = [name for name in COLUMNS if name.endswith(("_nll", "_from_1")) == music]
     names = names if music else [PRIMARY[kind]]
@@ -127,21 +129,21 @@ def definitions(kind: str) -> dict[str, str]:
 
 
 def table(metrics: dict[str, Any], split: str) -> tuple[str, list[str], list[list[str]], list[str]]:
-    """The results of a run as a table, floors first.
+    """Makes the table of a run's results, baselines first.
 
     Args:
         metrics: Content of a run's metrics.json.
-        split: The split to show.
+        split: Split to show.
 
     Returns:
-        Title, titles of the columns, rows of strings, and lines that define the columns.
+        Title, column titles, rows of strings, and lines with the definitions of the columns.
     """
     result = metrics["splits"][split]
     names, more = [name for name in result if name != "count"], []
-    predictors = {**metrics["floors"][split], metrics["network"]: result}
+    predictors = {**metrics["baselines"][split], metrics["network"]: result}
     if split in metrics.get("dynamic", {}):
         learning = metrics["dynamic"][split]
-        how = f"dynamic, rate {learning['rate']:g}, {learning['steps']} steps"
+        how = f"dynamic, learning rate {learning['rate']:g}, {learning['steps']} steps"
         predictors[f"{metrics['network']}, {how}"] = learning
     if split in metrics.get("streaming", {}):
         stepped = metrics["streaming"][split]
