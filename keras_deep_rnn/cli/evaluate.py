@@ -28,7 +28,7 @@ def evaluate(
     start_backend()
     from ..training import train as training
 
-    metrics = training.measure(
+    metrics = training.evaluate_run(
         run,
         split,
         data_path=data_path,

@@ -52,7 +52,7 @@ def train(
     if resume:
         if out is None:
             raise UserError("Missing option --out: the folder of the run to resume.")
-        metrics = training.resume(out, given=settings, **how)
+        metrics = training.resume(out, requested=settings, **how)
     else:
         if "data" not in settings:
             raise UserError("Missing option --data: the name of a data set or a path.")

@@ -1,7 +1,7 @@
-"""`Settings` of a training run: every setting once, with its help, bounds, group and defaults.
+"""`Settings` of a training run: each with its type, help text, group and defaults.
 
-The command line, config.json, the job file of a search and its schema, and the checks of them all
-read the fields of `Settings`: a new setting is one field here, and the code that uses it.
+Command line, config.json, job files, their schema and their checks come from the fields of
+`Settings`: a new setting is one field here, and the code that uses it.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ from .networks import NETWORKS, default_sizes, sizes_of
 if TYPE_CHECKING:
     from ..data import Dataset
 
-# Defaults for each kind of data, and what single data sets do differently. Chosen on validation
-# sets. `bptt_steps` 0 trains on whole pieces.
+# Defaults for each kind of data, and for single data sets, chosen on their validation splits.
+# `bptt_steps` 0 trains on whole pieces.
 _MUSIC = {
     "epochs": 200,
     "batch_size": 16,
@@ -73,7 +73,7 @@ RECIPES = {
 
 # Groups of settings, as the help shows them.
 RUN, NETWORK, REGULARIZATION, OPTIMIZATION = "Run", "Network", "Regularization", "Optimization"
-# Names that settings had before, which files and commands of then may hold.
+# Former names of settings, in older files and commands.
 RENAMED = {
     "truncate": "bptt_steps",
     "decay_start": "decay_after",
@@ -84,7 +84,7 @@ RENAMED = {
     "recurrent_gain": "gain",
 }
 
-Network: TypeAlias = Literal[NETWORKS]  # pyright: ignore[reportInvalidTypeForm] -- as they are listed
+Network: TypeAlias = Literal[NETWORKS]  # pyright: ignore[reportInvalidTypeForm] -- a tuple of names
 
 
 def _setting(
@@ -98,11 +98,12 @@ def _setting(
     """A field of `Settings`.
 
     Args:
-        default: Its default; None where the data set or the network decides.
+        default: Default; None if it depends on the data set or the network.
         group: Group in the help.
-        help: One line.
+        help: Help text, one line.
         searched: Whether a search may vary it.
-        argument: Whether it is an argument of `build_network`; None: those of the network are.
+        argument: Whether it is an argument of `build_network`; None: if its group is of the
+            network.
     """
     of_network = group in (NETWORK, REGULARIZATION) if argument is None else argument
     extra = {"group": group, "searched": searched, "argument": of_network}
@@ -112,12 +113,12 @@ def _setting(
 @with_argument_errors
 @dataclass(frozen=True, config=CONFIG)
 class Settings:
-    """Everything that decides what a training run does.
+    """Configuration of a training run.
 
-    None stands for the default of the data set or of the network; `complete` puts it in.
+    None stands for the default of the data set or of the network, which `complete` fills in.
 
     Raises:
-        ArgumentError: A setting is unknown, or its value is none of those that it can have.
+        ArgumentError: A setting is unknown, or its value is not valid.
 
     Example:
 
@@ -133,7 +134,7 @@ class Settings:
         json_schema_extra={"group": RUN, "searched": False, "argument": False},
     )
     data_path: Text | None = _setting(
-        None, RUN, "Folder of files that were downloaded by hand.", searched=False
+        None, RUN, "Folder of manually downloaded files.", searched=False
     )
     data_dir: Text | None = _setting(
         None,
@@ -144,7 +145,7 @@ class Settings:
     seed: Seed = _setting(
         1, RUN, "Seed of weights, dropout and order of the data.", searched=False, argument=True
     )
-    tensorboard: Flag = _setting(False, RUN, "Also write logs for TensorBoard.", searched=False)
+    tensorboard: Flag = _setting(False, RUN, "Write logs for TensorBoard too.", searched=False)
 
     network: Network = _setting("dots_rnn", NETWORK, ", ".join(NETWORKS) + ".", argument=False)
     units: PositiveInt | None = _setting(
@@ -192,7 +193,7 @@ class Settings:
 
     dropout: Rate = _setting(0.0, REGULARIZATION, "Dropout rate of the inputs.")
     recurrent_dropout: Rate | None = _setting(
-        None, REGULARIZATION, "Recurrent dropout rate, of h(t-1), one mask a sequence."
+        None, REGULARIZATION, "Recurrent dropout rate: one mask of h(t-1) per sequence."
     )
     zoneout: Rate | None = _setting(
         None, REGULARIZATION, "Zoneout rate of h(t-1), arXiv:1606.01305."
@@ -237,19 +238,19 @@ class Settings:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """The settings of a JSON file, also of one from when some had other names."""
+        """Makes settings from those of a JSON file, which may have former names."""
         return cls(**renamed(stored))
 
     def to_json(self) -> dict[str, Any]:
-        """The settings that have a value, for a JSON file."""
+        """Settings that are not None, for a JSON file."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def complete(self, dataset: "Dataset") -> Self:
-        """These settings with the defaults of a data set and the sizes of the network.
+        """Completes the settings with the defaults of a data set and the sizes of the network.
 
         Raises:
-            ArgumentError: The network has no such size, or a text is to be trained without
-                truncation.
+            ArgumentError: The network does not have one of the sizes, or `bptt_steps` is 0 for a
+                text.
         """
         recipe = RECIPES.get(dataset.name, RECIPES[dataset.kind])
         if self.units is None:
@@ -265,7 +266,7 @@ class Settings:
         return complete
 
 
-# The settings that are arguments of `build_network`.
+# Settings that are arguments of `build_network`.
 NETWORK_ARGUMENTS = tuple(
     name
     for name, field in Settings.__pydantic_fields__.items()  # pyright: ignore[reportAttributeAccessIssue]
@@ -274,7 +275,7 @@ NETWORK_ARGUMENTS = tuple(
 
 
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under their names of today.
+    """Replaces former names of settings.
 
     Example:
 
@@ -285,11 +286,11 @@ def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def network_arguments(settings: Settings, dataset: "Dataset") -> dict[str, Any]:
-    """The arguments with which `build_network` makes the network of a run.
+    """Arguments of `build_network` for the network of a run.
 
     Args:
         settings: Complete `Settings`.
-        dataset: The `Dataset` that the network is for.
+        dataset: The `Dataset`.
 
     Returns:
         Dict of keyword arguments, without `network`.

@@ -1,4 +1,4 @@
-"""Measures a trained network and its baselines on a split."""
+"""Evaluates a trained network and the baselines on a split."""
 
 from typing import TYPE_CHECKING
 
@@ -7,38 +7,37 @@ import numpy as np
 
 from ..data.batching import CarriedBatches, PieceBatches
 from ..utils.types import ShowProgress, no_progress
-from .baselines import music_floors, text_floors
+from .baselines import music_baselines, text_baselines
 from .metrics import TEXT_METRICS, FrameNLL
 from .results import PRIMARY
-from .results import definitions as definitions
 
 if TYPE_CHECKING:
     from ..data import Dataset
 
-# Time steps in which a whole text is read when it is measured; the state is carried between them.
+# Time steps of a batch when a text is evaluated; the state is carried to the next.
 CHUNK = 500
 
 
 def evaluate(
-    model: "keras.Model | StepByStep",
+    model: "keras.Model | StepwiseModel",
     dataset: "Dataset",
     split: str,
     *,
     batch_size: int = 16,
     progress: ShowProgress = no_progress,
 ) -> dict[str, float]:
-    """Measures a network on one split of its data set.
+    """Evaluates a network on one split of its data set.
 
     Args:
-        model: The network. For text it must be stateful with a batch of 1.
+        model: The network; for text a stateful one with a batch size of 1.
         dataset: The `Dataset`.
         split: "train", "validation" or "test".
-        batch_size: Pieces of music in a batch; it does not change the numbers.
+        batch_size: Pieces of music in a batch; it does not change the results.
         progress: Wraps the numbers of the batches, for example to show a progress bar.
 
     Returns:
-        Dict from the names of `COLUMNS` that fit the kind of data to numbers, and "count", the
-        number of frames (each piece's first one included) or of tokens that were predicted.
+        {metric: number}, for the metrics of `COLUMNS` that fit the kind of data, and "count", the
+        number of predicted tokens or frames, with the first frame of each piece.
     """
     kind, sequences = dataset.kind, dataset.splits[split]
     if kind == "piano_roll":
@@ -63,35 +62,37 @@ def evaluate(
     return {**results, "count": batches.frames}
 
 
-class StepByStep:
-    """A network that reads one time step at a time and carries its state, as a service does.
+class StepwiseModel:
+    """Runs a network one time step at a time and carries its state, as a client of a server does.
 
     Args:
-        model: Stateful network with a batch of 1, inputs "x" and "reset".
+        model: Stateful network with a batch size of 1, inputs "x" and "reset".
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
+        self.reset = np.ones((1, 1), "float32")
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Predicts the logits (V,) after the next frame (V,) or token ()."""
+        logits = self.model.predict_on_batch({"x": x[None, None], "reset": self.reset})
+        self.reset = np.zeros((1, 1), "float32")
+        return keras.ops.convert_to_numpy(logits)[0, 0]
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """The outputs at all steps of "x", (1, T, V), which begins anew where "reset" says so."""
-        x, reset = inputs["x"], inputs.get("reset", np.ones((1, 1), "float32"))
-        outputs = []
-        for t in range(x.shape[1]):
-            y = self.model.predict_on_batch({"x": x[:, t : t + 1], "reset": reset})
-            outputs.append(keras.ops.convert_to_numpy(y))
-            reset = np.zeros_like(reset)
-        return np.concatenate(outputs, axis=1)
+        """Predicts the logits (1, T, V); "reset" starts a new sequence, and so does its absence."""
+        self.reset = inputs.get("reset", np.ones((1, 1), "float32"))
+        return np.stack([self.step(x) for x in inputs["x"][0]])[None]
 
 
-def floors(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:
-    """What predictors without a network reach on a split: {predictor: {definition: number}}."""
+def baselines(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:
+    """Results of the baselines on a split: {predictor: {metric: number}}."""
     train, sequences = dataset.splits["train"], dataset.splits[split]
     if dataset.kind == "piano_roll":
-        found = music_floors(train, sequences)
+        found = music_baselines(train, sequences)
         return {
             name: {"frame_nll": numbers["frame"], "sequence_nll": numbers["sequence"]}
             for name, numbers in found.items()
         }
-    found = text_floors(train[0], sequences[0], dataset.features, dataset.kind)
+    found = text_baselines(train[0], sequences[0], dataset.features, dataset.kind)
     return {name: {PRIMARY[dataset.kind]: number} for name, number in found.items()}

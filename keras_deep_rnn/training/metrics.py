@@ -1,10 +1,9 @@
 """Losses, and metrics that are exact sums and counts over batches.
 
-Keras averages the averages of batches, so its losses depend on how sequences fall into batches and
-on how much of a batch is padding. The metrics here add up nats and count what was predicted, each
-weighted by `sample_weight`, and divide once, when the result is asked for. The sums carry their
-rounding errors along (two float32 numbers each; JAX has no float64 by default), so that millions of
-predictions cost no digits.
+Keras averages over the averages of batches, so its losses depend on the batches and their padding.
+The metrics here sum nats and predictions, weighted by `sample_weight`, and divide once, in
+`result`. Compensated summation in two float32 numbers (JAX has no float64 by default) keeps all
+digits over millions of predictions.
 
 Definitions, for music and for language:
 
@@ -27,7 +26,7 @@ from ..utils.validation import flag, one_of
 
 
 def frame_nll(y_true: Tensor, logits: Tensor) -> Tensor:
-    """Negative log-likelihood of each frame: the sum of its keys' Bernoulli cross-entropies.
+    """Negative log-likelihood of each frame: sum of the Bernoulli cross-entropies of its keys.
 
     Args:
         y_true: (B, T, keys), 1 where a key sounds, else 0.
@@ -71,7 +70,7 @@ def _token_nll(y_true: Tensor, logits: Tensor) -> Tensor:
 
 @functools.cache
 def _by_xla() -> Callable[[Tensor, Tensor], Tensor]:
-    """`_token_nll` in few passes: TensorFlow's own takes as long, for words, as the logits do."""
+    """`_token_nll` compiled: for words TensorFlow's operations take as long as the logits."""
     import tensorflow as tf
 
     return tf.function(_token_nll, jit_compile=True, autograph=False)
@@ -79,7 +78,7 @@ def _by_xla() -> Callable[[Tensor, Tensor], Tensor]:
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class FrameLoss(keras.losses.Loss):
-    """The mean frame NLL of a batch, in nats, weighted by `sample_weight` (B, T).
+    """Mean frame NLL of a batch in nats, weighted by `sample_weight` (B, T).
 
     Example:
 
@@ -103,7 +102,7 @@ class FrameLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class TokenLoss(keras.losses.Loss):
-    """The mean token NLL of a batch, in nats, weighted by `sample_weight` (B, T).
+    """Mean token NLL of a batch in nats, weighted by `sample_weight` (B, T).
 
     Example:
 
@@ -200,10 +199,9 @@ class FrameNLL(ExactMean):
     """Nats per frame of polyphonic music, exact over batches.
 
     Args:
-        weighting: "frame": total over the predicted frames divided by their count. "sequence": the
-            mean over sequences of each one's own mean; every row of a batch must then be one whole
-            sequence.
-        first_frame: Whether the first frame of each row, predicted from silence, counts.
+        weighting: "frame": the mean over frames. "sequence": the mean over sequences of each one's
+            mean; every row of a batch must be a whole sequence.
+        first_frame: Whether to count the first frame of each row, which is predicted from silence.
         name: Name of the metric.
         dtype: Dtype of the result.
 
@@ -299,5 +297,5 @@ class Perplexity(ExactMean):
         return ops.exp(self.mean())
 
 
-# The metric of each kind of text.
+# Metric of each kind of text.
 TEXT_METRICS = {"characters": BitsPerCharacter, "words": Perplexity}

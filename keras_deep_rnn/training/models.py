@@ -1,4 +1,4 @@
-"""Keras models of the networks that have a name, see `networks.py`."""
+"""Builds the Keras models of the networks in `networks.py`."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ..utils.errors import ArgumentError
 from ..utils.validation import CHECKS, number, one_of, positive_integer, rate
 from .networks import sizes_of
 
-# The layer of each network, and the arguments that its name decides.
+# Layer class of each network, and the arguments that its name fixes.
 LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
     "rnn": (layers.DeepTransitionRNN, {}),
     "deep_input_rnn": (layers.DeepInputRNN, {}),
@@ -31,8 +31,8 @@ LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
     "lstm": (layers.DeepTransitionLSTM, {"depth": 1}),
 }
 # Activations of this package by name, beside those of Keras.
-UNITS = {"maxout": Maxout, "lp_unit": LpUnit}
-# How the kernels of the transition may start, by name: a function of their largest singular value.
+ACTIVATIONS = {"maxout": Maxout, "lp_unit": LpUnit}
+# Initializers of the transition's kernels by name, as functions of their largest singular value.
 INITIALIZERS = {
     "orthogonal": keras.initializers.Orthogonal,
     "sparse": lambda gain: SparseInitializer(nonzeros=20, singular_value=gain),
@@ -59,10 +59,10 @@ def recurrent_layer(
     kernel_stddev: float | None = None,
     **options: Any,
 ) -> layers.DeepRNN:
-    """The recurrent layer of a named network; see `build_network` for the arguments.
+    """Builds the recurrent layer of a network; see `build_network` for the arguments.
 
-    Sizes that the network does not have must be None; those that it has and that are not given are
-    one layer of `units`, two levels, or a depth of two.
+    Sizes that the network does not have must be None. Those that it has default to one layer of
+    `units`, two levels, or a depth of two.
 
     Example:
 
@@ -70,7 +70,7 @@ def recurrent_layer(
     (8,)
     """
     units = positive_integer("units", units)
-    given = {
+    sizes = {
         "input_units": input_units,
         "transition_units": transition_units,
         "output_units": output_units,
@@ -78,11 +78,10 @@ def recurrent_layer(
         "depth": depth,
         "input_to": input_to,
     }
-    arguments = sizes_of(network, units, given)
-    layer, decided = LAYERS[network]
-    arguments |= decided
-    options["activation"] = _with_pieces(activation)
-    output_activation = _with_pieces(output_activation)
+    layer, fixed = LAYERS[network]
+    arguments = {**sizes_of(network, units, sizes), **fixed}
+    options["activation"] = _activation(activation)
+    output_activation = _activation(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
     if "output_units" in arguments:
         arguments |= {"output_dropout": output_dropout, "output_activation": output_activation}
@@ -90,9 +89,9 @@ def recurrent_layer(
     if initializer is not None:
         options["recurrent_initializer"] = initializer
     if input_stddev is not None:
-        # Fast dropout has no other kernels, and no name of its own for these.
-        of_inputs = "kernel_initializer" if network == "fast_dropout_rnn" else "input_initializer"
-        options.setdefault(of_inputs, _normal("input_stddev", input_stddev))
+        # Fast dropout has no kernels besides, and calls their initializer `kernel_initializer`.
+        name = "kernel_initializer" if network == "fast_dropout_rnn" else "input_initializer"
+        options.setdefault(name, _normal("input_stddev", input_stddev))
     if kernel_stddev is not None:
         options.setdefault("kernel_initializer", _normal("kernel_stddev", kernel_stddev))
     if network == "srnn":
@@ -118,40 +117,39 @@ def build_network(
     dtype: Any = None,
     **options: Any,
 ) -> keras.Model:
-    """A whole model for one of the paper's tasks: recurrent layer and the layer to the classes.
+    """Builds the model of a network: its recurrent layer and the output layer, which gives logits.
 
     Args:
         network: One of `NETWORKS`.
-        kind: `"piano_roll"`: x is the frames before, float (B, T, features); `"characters"` or
-            `"words"`: x is the tokens before, int (B, T).
+        kind: `"piano_roll"`: x is the previous frames, float (B, T, features); `"characters"` or
+            `"words"`: x is the previous tokens, int (B, T).
         features: Keys of the piano-roll, or size of the vocabulary.
         units: H, the width of h (of each level of an sRNN).
-        output_dropout: Share of units to drop before the deep output and before the classes.
-        output_bias: Where the bias of the classes starts; None for 0.
-        output_stddev: Deviation of the Gaussian that the kernel of the classes starts from;
-            None for Glorot's uniform distribution.
-        weight_noise: Deviation of the Gaussian noise on all kernels in training.
-        stateful: Whether states are carried from batch to batch. The model has a second input
-            `reset`, (B, 1), then: 1 for each row that starts a new sequence.
-        batch_size: B, needed where `stateful`.
-        seed: Int, makes dropout and noise reproducible. The weights follow
-            `keras.utils.set_random_seed`.
+        output_dropout: Dropout rate before the deep output and before the output layer.
+        output_bias: Initial value of the output bias; None for 0.
+        output_stddev: Standard deviation of the output kernel's normal initializer; None for
+            Glorot's uniform initializer.
+        weight_noise: Standard deviation of the Gaussian noise on all kernels in training.
+        stateful: Whether to carry the states from batch to batch. The model then has a second input
+            `reset`, (B, 1), which is 1 for each row that starts a new sequence.
+        batch_size: B, required for `stateful`.
+        seed: Seed of dropout and noise; that of the weights is `keras.utils.set_random_seed`.
         dtype: Dtype policy of the layers.
-        **options: `input_units`, `transition_units`, `output_units` (None: one layer of `units`),
-            `levels` (None: 2), `depth` (of rhn, dt_gru and dt_lstm; None: 2), `input_to`, `skip`,
-            `activation` and `output_activation` (names of Keras or of `UNITS`, of gated networks
-            names of Keras; the latter of no effect without a deep output), `dropout`,
-            `recurrent_dropout`, `recurrent_initializer` (one of `INITIALIZERS`; None: orthogonal),
-            `gain` (None: 1), `input_stddev` and `kernel_stddev` (of the Gaussian
-            that `input_initializer` and `kernel_initializer` are then; for characters the former
-            is 1 where it is None), initializers and the like.
+        **options: `input_units`, `transition_units`, `output_units` (default: one layer of
+            `units`), `levels` (2), `depth` of rhn, dt_gru and dt_lstm (2), `input_to`, `skip`,
+            `activation` and `output_activation` (names of Keras or of `ACTIVATIONS`; of Keras alone
+            for gated networks; the latter is for deep outputs), `dropout`, `recurrent_dropout`,
+            `recurrent_initializer` (one of `INITIALIZERS`; orthogonal), `gain` (1), `input_stddev`
+            and `kernel_stddev` (standard deviations of normal initializers in place of
+            `input_initializer` and `kernel_initializer`; the former is 1 for characters), and
+            further arguments of the layer.
 
     Returns:
-        A `keras.Model`: `{"x": ...}`, for a stateful one `{"x": ..., "reset": ...}`, to `logits` of
-        shape (B, T, features).
+        A `keras.Model` from `{"x": ...}`, with "reset" if it is stateful, to the logits
+        (B, T, features).
 
     Raises:
-        UserError: An argument is unknown or out of its range.
+        UserError: An argument is unknown or out of range.
 
     Example:
 
@@ -165,8 +163,8 @@ def build_network(
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
-    looked_up = kind != "piano_roll" and not fast_dropout
-    if looked_up:
+    takes_tokens = kind != "piano_roll" and not fast_dropout
+    if takes_tokens:
         options["num_tokens"] = features
     if kind == "characters" and options.get("input_stddev") is None:
         options["input_stddev"] = 1.0  # see `Plus`
@@ -182,54 +180,59 @@ def build_network(
         name="recurrent",
         **options,
     )
-    # Fast dropout computes what a dropout layer before the classes would draw.
-    kind_of_classes: Any = keras.layers.Dense
-    own: dict[str, Any] = {}
-    if fast_dropout:
-        kind_of_classes, own, output_dropout = FastDropoutDense, {"rate": output_dropout}, 0.0
-    classes = kind_of_classes(
+    output_layer: Any = keras.layers.Dense
+    rate_of_layer: dict[str, Any] = {}
+    if fast_dropout:  # the layer computes the average over a dropout layer before it
+        output_layer, rate_of_layer, output_dropout = (
+            FastDropoutDense,
+            {"rate": output_dropout},
+            0.0,
+        )
+    output = output_layer(
         features,
         kernel_initializer=(
             "glorot_uniform" if output_stddev is None else _normal("output_stddev", output_stddev)
         ),
         bias_initializer=keras.initializers.Constant(output_bias or 0.0),
         dtype=dtype,
-        name="classes",
-        **own,
+        name="output",
+        **rate_of_layer,
     )
     if weight_noise:
         recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
-        classes = WeightNoise(classes, weight_noise, seed=_next(seed), name="noisy_classes")
+        output = WeightNoise(output, weight_noise, seed=_next_seed(seed), name="noisy_output")
 
     inputs = {}
     if kind == "piano_roll":
         x = inputs["x"] = keras.Input((None, features), batch_size=batch_size, name="x")
     else:
         tokens = inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
-        if looked_up:
+        if takes_tokens:
             x = keras.ops.expand_dims(tokens, -1)
-        else:  # what averages over dropping units of x has to see them
+        else:  # fast dropout averages over dropped units of x
             x = OneHot(features, dtype=dtype, name="one_hot")(tokens)
-    carried = {}
+    reset = {}
     if stateful:
-        inputs["reset"] = carried["reset"] = keras.Input((1,), batch_size=batch_size, name="reset")
-    y = recurrent(x, **carried)
+        inputs["reset"] = reset["reset"] = keras.Input((1,), batch_size=batch_size, name="reset")
+    y = recurrent(x, **reset)
     if fast_dropout:
         y = list(y[1:])  # means and variances
     if output_dropout:
-        y = keras.layers.Dropout(output_dropout, seed=_next(_next(seed)), name="dropout")(y)
-    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(classes(y))
+        y = keras.layers.Dropout(output_dropout, seed=_next_seed(_next_seed(seed)), name="dropout")(
+            y
+        )
+    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(output(y))
     return keras.Model(inputs, logits, name=network)
 
 
-def _with_pieces(activation: Any) -> Any:
-    """An activation; one of this package's for its name."""
-    own = UNITS.get(activation) if isinstance(activation, str) else None
-    return activation if own is None else own()
+def _activation(activation: Any) -> Any:
+    """Resolves the names of `ACTIVATIONS`; the layers resolve those of Keras."""
+    found = ACTIVATIONS.get(activation) if isinstance(activation, str) else None
+    return activation if found is None else found()
 
 
 def _recurrent_initializer(initializer: Any, gain: float | None) -> Any:
-    """One of `INITIALIZERS` by its name, with a gain; any other as it is."""
+    """Resolves the names of `INITIALIZERS`, with a gain; the layers resolve those of Keras."""
     if gain is None and not (isinstance(initializer, str) and initializer in INITIALIZERS):
         return initializer
     known = one_of(tuple(INITIALIZERS))("recurrent_initializer", initializer or "orthogonal")
@@ -240,12 +243,12 @@ def _normal(name: str, stddev: float) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=number(name, stddev, above=0))
 
 
-def _next(seed: int | None) -> int | None:
+def _next_seed(seed: int | None) -> int | None:
     return None if seed is None else seed + 1
 
 
 def table_1_size(model: keras.Model) -> int:
-    """Number of weights as Table 1 counts them: kernels without biases.
+    """Counts the parameters as Table 1 does: kernels without biases.
 
     Example:
 
@@ -259,7 +262,7 @@ def table_1_size(model: keras.Model) -> int:
 
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class OneHot(keras.layers.Layer):
-    """Tokens (B, T) as the unit vectors (B, T, size) that the paper's equations take as x(t)."""
+    """Encodes tokens (B, T) as the one-hot vectors x(t) of the paper's equations, (B, T, size)."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

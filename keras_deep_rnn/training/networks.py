@@ -1,6 +1,6 @@
-"""The networks that have a name, the sizes that each takes, and those of the paper's Table 1.
+"""Names of the networks, the sizes that each has, and the sizes of the paper's Table 1.
 
-Needs neither Keras nor a backend; `models.py` builds the networks.
+`models.py` builds the networks; this needs neither Keras nor a backend.
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ from typing import Any
 from ..utils.errors import ArgumentError, UserError, nearest
 from ..utils.validation import CHECKS, one_of, optional, positive_integer
 
-# Those of arXiv:1312.6026, which a search goes over unless other networks are asked for.
+# Networks of arXiv:1312.6026, the default choices of a search.
 PAPER_NETWORKS = (
     "rnn", "deep_input_rnn", "dt_rnn", "dts_rnn", "do_rnn", "dot_rnn", "dots_rnn", "srnn",
 )  # fmt: skip
 GATED_NETWORKS = ("rhn", "dt_gru", "dt_lstm", "gru", "lstm")
 NETWORKS = (*PAPER_NETWORKS, "fast_dropout_rnn", *GATED_NETWORKS)
-# Those whose number of parameters has a closed form, which a search with a budget needs.
+# Networks whose number of parameters has a closed form, as a search with a budget needs.
 SEARCHED_NETWORKS = (*PAPER_NETWORKS, *GATED_NETWORKS)
-# The sizes that a network has beside `units`.
+# Sizes of each network beside `units`.
 SIZES: dict[str, tuple[str, ...]] = {
     "deep_input_rnn": ("input_units",),
     "dt_rnn": ("transition_units",),
@@ -30,19 +30,19 @@ SIZES: dict[str, tuple[str, ...]] = {
     "dt_gru": ("depth",),
     "dt_lstm": ("depth",),
 }
-# Sizes that it has only where they are given.
+# Optional sizes, without a default.
 OPTIONAL_SIZES = {"dot_rnn": ("input_units",), "dots_rnn": ("input_units",)}
 ALL_SIZES = ("input_units", "transition_units", "output_units", "levels", "depth")
-# Those whose input feeds the first layer of the transition or all of them.
+# Networks with `input_to`: their input feeds the first layer of the transition or all.
 WITH_INPUT_TO = ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn", "rhn")
-# Gated steps of a deep transition, and levels of a stack, by default.
+# Default number of gated layers in a transition, and of levels in a stack.
 DEFAULT_DEPTH = 2
 
 _MUSIC = {
     "dts_rnn": {"units": 400, "transition_units": (400,)},
     "dots_rnn": {"units": 400, "transition_units": (400,), "output_units": (400,)},
 }
-# Sizes of the paper's Table 1, for each task and network.
+# Sizes of the paper's Table 1: {(task, network): arguments}.
 TABLE_1 = {
     ("nottingham", "rnn"): {"units": 600},
     ("nottingham", "dts_rnn"): _MUSIC["dts_rnn"],
@@ -65,25 +65,25 @@ TABLE_1 = {
     ("ptb_word", "dots_rnn"): {"units": 200, "transition_units": (200,), "output_units": (200,)},
     ("ptb_word", "srnn"): {"units": 400, "levels": 2},
 }
-# Whose sizes stand in for data that Table 1 does not have.
+# Task whose sizes are the default for other data of its kind.
 STAND_INS = {"piano_roll": "jsb_chorales", "characters": "ptb_char", "words": "ptb_word"}
-# The width of networks that it does not have.
+# Default width of other networks.
 UNITS = 400
 
 
 def preset(task: str, network: str) -> dict[str, Any]:
-    """The sizes of a network in the paper's Table 1.
+    """Sizes of a network in the paper's Table 1.
 
     Args:
         task: `"nottingham"`, `"jsb_chorales"`, `"musedata"`, `"ptb_char"` or `"ptb_word"`.
         network: `"rnn"`, `"dts_rnn"`, `"dots_rnn"` or `"srnn"`.
 
     Returns:
-        The arguments of `build_network` that give these sizes. The input feeds every layer of a
-        deep transition: only so do the paper's numbers of parameters come out.
+        Arguments of `build_network`. The input feeds every layer of a deep transition, as the
+        paper's numbers of parameters require.
 
     Raises:
-        UserError: The table has no such row.
+        UserError: The table does not have the task and network.
 
     Example:
 
@@ -99,11 +99,11 @@ def preset(task: str, network: str) -> dict[str, Any]:
 
 
 def default_sizes(data: str, kind: str, network: str) -> dict[str, Any]:
-    """The sizes of a network for a data set where none are given: Table 1's, else one width.
+    """Default sizes of a network for a data set: those of Table 1, else one width.
 
     Args:
         data: Name of the data set.
-        kind: Its kind.
+        kind: Kind of the data: "piano_roll", "characters" or "words".
         network: One of `NETWORKS`.
 
     Example:
@@ -118,15 +118,15 @@ def default_sizes(data: str, kind: str, network: str) -> dict[str, Any]:
 
 
 def sizes_of(network: str, units: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every size that a network has beside `units`, with a default where none is given.
+    """Checks the sizes of a network beside `units`, and completes them with defaults.
 
     Args:
         network: One of `NETWORKS`.
-        units: Width of h, which layers without a width of their own take.
-        given: {name: value or None}, of `ALL_SIZES` and `input_to`.
+        units: Width of h, the default width of the other layers.
+        given: {name: value or None}, with names of `ALL_SIZES` and `input_to`.
 
     Raises:
-        UserError: A size is given that the network does not have, or is not one.
+        UserError: The network does not have one of the sizes, or its value is not valid.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Pictures: how a training went, and what music looks like."""
+"""Plots: learning curves and piano-rolls."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ BLACK_KEYS = (1, 3, 6, 8, 10)  # of the twelve from C
 
 
 def learning_curve(history: Sequence[dict[str, float]], kind: str, path: PathLike) -> None:
-    """Draws the training loss and the validation result over the epochs.
+    """Plots the training loss and the validation result over the epochs.
 
     Args:
-        history: Rows of history.csv: dicts with "epoch", "loss" in nats and one "val_..." result
-            that is not "val_loss", finite in one row at least; what is not is left out.
+        history: Rows of history.csv: dicts with "epoch", "loss" in nats and one "val_..." metric
+            beside "val_loss", finite in one row at least; other rows are left out.
         kind: "piano_roll" (nats per frame), "characters" (bits) or "words" (perplexity).
         path: PNG file to write.
 
@@ -76,15 +76,15 @@ def piano_roll(
     frames_in_quarter: float = 1.0,
     primer: int = 0,
 ) -> None:
-    """Draws music as notes over time, the keys of a piano on the left.
+    """Plots music as notes over time, with the keys of a piano on the left.
 
     Args:
         frames: (T, 88), 1 while a key sounds.
         path: PNG file to write.
-        title: Title of the picture.
+        title: Title of the plot.
         beats: Quarter notes in a bar, for the vertical lines.
         frames_in_quarter: Frames in a quarter note.
-        primer: Number of frames at the beginning that were given, drawn in grey.
+        primer: Number of frames of the primer, which are grey.
 
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
@@ -101,7 +101,7 @@ def piano_roll(
         if pitch % 12 in BLACK_KEYS:
             axes.axhspan(pitch - 0.5, pitch + 0.5, color="#f2f2f2", lw=0, zorder=0)
     for key, start, stop in found:
-        # A little air after each note, so that one can see where the next begins.
+        # A gap after each note shows where the next one begins.
         axes.barh(
             LOWEST_PITCH + key,
             (stop - start - 0.12) / frames_in_quarter,
@@ -126,7 +126,7 @@ def piano_roll(
 
 
 def require() -> None:
-    """Raises the `UserError` for a missing matplotlib before the work that a picture needs."""
+    """Raises `UserError` if matplotlib is not installed, before work for a plot is done."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -134,12 +134,12 @@ def require() -> None:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    """NaN, which matplotlib leaves out, in place of infinity too."""
+    """Replaces infinities by NaN, which matplotlib leaves out."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def figure_of(width: float, height: float) -> "Figure":
-    """A figure outside pyplot, whose state belongs to the user."""
+    """Makes a figure outside pyplot, whose state belongs to the user."""
     require()
     from matplotlib.figure import Figure
 
@@ -147,6 +147,6 @@ def figure_of(width: float, height: float) -> "Figure":
 
 
 def save(figure: "Figure", path: PathLike) -> None:
-    """Writes a figure as PNG, whole or not at all."""
+    """Writes a figure as PNG, atomically."""
     with replacing(path) as partial:
         figure.savefig(partial, dpi=140, format="png")

@@ -1,12 +1,12 @@
-"""The numbers of an evaluation: what each is, and the table that shows them.
+"""The metrics of an evaluation, their definitions, and the table that shows them.
 
-Without Keras, so that what was measured is shown at once.
+Needs no Keras, so that results are shown at once.
 """
 
 from pathlib import Path
 from typing import Any
 
-# Title of each number's column, and its definition.
+# Column title and definition of each metric.
 COLUMNS = {
     "frame_nll": ("frames 2..T", "total over frames 2 to T of all pieces, divided by their count"),
     "sequence_nll": ("pieces 2..T", "mean over pieces of each piece's mean over frames 2 to T"),
@@ -15,14 +15,14 @@ COLUMNS = {
     "bits_per_character": ("bits/character", "total nats / (count x ln 2) over all characters"),
     "perplexity": ("perplexity", "exp(total nats / count) over all words, <eos> included"),
 }
-# What all numbers of a kind of data have in common.
+# Common definition of the metrics of each kind of data.
 COMMON = {
     "piano_roll": "Nats per frame: the sum of the 88 keys' Bernoulli cross-entropies, each frame "
     "predicted from those before it. No source says which of the four the paper of 2013 prints.",
     "characters": "State carried through the whole split, nothing dropped.",
     "words": "State carried through the whole split, nothing dropped.",
 }
-# The number that decides: training stops on it, tables lead with it.
+# Metric for early stopping, and the first one in tables.
 PRIMARY = {
     "piano_roll": "frame_nll",
     "characters": "bits_per_character",
@@ -31,7 +31,7 @@ PRIMARY = {
 
 
 def definitions(kind: str) -> dict[str, str]:
-    """What the numbers of a kind of data are: {name: definition}."""
+    """Definitions of the metrics of a kind of data: {metric: definition}."""
     music = kind == "piano_roll"
     names = [name for name in COLUMNS if name.endswith(("_nll", "_from_1")) == music]
     names = names if music else [PRIMARY[kind]]
@@ -39,21 +39,21 @@ def definitions(kind: str) -> dict[str, str]:
 
 
 def table(metrics: dict[str, Any], split: str) -> tuple[str, list[str], list[list[str]], list[str]]:
-    """The results of a run as a table, floors first.
+    """Makes the table of a run's results, baselines first.
 
     Args:
         metrics: Content of a run's metrics.json.
-        split: The split to show.
+        split: Split to show.
 
     Returns:
-        Title, titles of the columns, rows of strings, and lines that define the columns.
+        Title, column titles, rows of strings, and lines with the definitions of the columns.
     """
     result = metrics["splits"][split]
     names, more = [name for name in result if name != "count"], []
-    predictors = {**metrics["floors"][split], metrics["network"]: result}
+    predictors = {**metrics["baselines"][split], metrics["network"]: result}
     if split in metrics.get("dynamic", {}):
         learning = metrics["dynamic"][split]
-        how = f"dynamic, rate {learning['rate']:g}, {learning['steps']} steps"
+        how = f"dynamic, learning rate {learning['rate']:g}, {learning['steps']} steps"
         predictors[f"{metrics['network']}, {how}"] = learning
     if split in metrics.get("streaming", {}):
         stepped = metrics["streaming"][split]

@@ -1,15 +1,14 @@
-"""The folder of a training run: what lies in it, and how it is read again.
+"""The folder of a training run: its files, and how they are written and read.
 
     config.json          settings of the run, arguments of its network, data and versions
     model.keras          the network with its best weights
-    history.csv          one row an epoch
-    metrics.json         the exact results, their definitions and what made them
+    history.csv          one row per epoch
+    metrics.json         results, their definitions, baselines, data and versions
     learning_curve.png   loss and validation result over the epochs
-    backup.npz           the state of an unfinished training, for --resume
-    tensorboard/         logs, where they were asked for
+    backup.npz           checkpoint of an unfinished training, for --resume
+    tensorboard/         logs for TensorBoard, with --tensorboard
 
-Each file is written beside its place and renamed into it, so a run that was killed leaves none
-half-written.
+Files are written atomically, so a killed run leaves none half-written.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
-# What the files of a run hold at least; other programs also write a config.json.
+# Required sections and keys of the files; other programs write a config.json too.
 DATA = ("name", "kind", "version", "checksum")
 SECTIONS = {
     CONFIG: {
@@ -43,8 +42,10 @@ SECTIONS = {
         "network": ("network", "kind", "features"),
         "data": (*DATA, "vocabulary", "start", "quarter_length"),
     },
-    METRICS: {"splits": (), "floors": (), "data": DATA},
+    METRICS: {"splits": (), "baselines": (), "data": DATA},
 }
+# Former names of sections.
+RENAMED = {"floors": "baselines"}
 
 
 class Run:
@@ -66,20 +67,20 @@ class Run:
         return self.path / name
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
+        """Whether there is a run in the folder."""
         try:
             return bool(self.config)
         except UserError:
             return False
 
     def check_free(self, overwrite: bool) -> None:
-        """Refuses a folder that is in use, or that nobody can write to, before any work is done.
+        """Refuses a folder that is in use or cannot be written.
 
         Raises:
-            UserError: A run or other files lie there, or the folder cannot be written.
+            UserError: There is a run or another file in the folder, or it cannot be written.
         """
         if self.exists() and not overwrite:
-            mend = "pass --resume to go on with it or --overwrite to replace it."
+            mend = "pass --resume to continue it or --overwrite to replace it."
             hint = f"; {str(self.path)!r} holds a run: {mend}"
             raise ArgumentError("out", "a new folder", hint=hint)
         if not self.exists() and self.path.exists():
@@ -96,11 +97,11 @@ class Run:
                 pass
 
     def clear(self) -> None:
-        """Deletes what a run has written, and nothing else."""
+        """Deletes the files of the run, and no others."""
         for name in CONTENTS:
             remove(self / name)
 
-    def start(
+    def write_config(
         self, settings: Settings, network: dict[str, Any], dataset: "Dataset", command: str | None
     ) -> None:
         """Writes config.json."""
@@ -126,12 +127,12 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The content of config.json."""
+        """Content of config.json."""
         return self._json(CONFIG, "a run folder with config.json")
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of metrics.json."""
+        """Content of metrics.json."""
         return self._json(METRICS, "the folder of a finished run with metrics.json")
 
     def _json(self, name: str, expected: str) -> dict[str, Any]:
@@ -141,11 +142,11 @@ class Run:
             raise ArgumentError("run", expected, str(self.path)) from None
         except (OSError, ValueError) as error:
             raise UserError(f"Cannot read {str(self / name)!r}: {error}.") from None
+        if isinstance(content, dict):
+            content = {RENAMED.get(section, section): value for section, value in content.items()}
         sections = [content.get(s) if isinstance(content, dict) else None for s in SECTIONS[name]]
         if not all(isinstance(section, dict) for section in sections):
-            raise ArgumentError(
-                "run", expected, str(self.path), f", whose {name} is something else's."
-            )
+            raise ArgumentError("run", expected, str(self.path), f", whose {name} is not a run's.")
         for section, names in SECTIONS[name].items():
             for entry in names:
                 if entry not in content[section]:
@@ -157,72 +158,73 @@ class Run:
     def settings(self) -> Settings:
         """The `Settings` of the run."""
         stored = self.config["settings"]
-        with self._usable_config():
+        with self._config_errors():
             return Settings.from_json(stored)
 
     @contextlib.contextmanager
-    def _usable_config(self) -> Iterator[None]:
+    def _config_errors(self) -> Iterator[None]:
+        """Raises errors about the content of config.json as a one-line `UserError`."""
         try:
             yield
         except (TypeError, ValueError) as error:
             reason = first_line(error).rstrip(".")
             raise UserError(f"Cannot use {str(self / CONFIG)!r}: {reason}.") from error
 
-    def network(self, **carried: Any) -> keras.Model:
-        """The network of config.json with new weights.
+    def network(self, **options: Any) -> keras.Model:
+        """Builds the network of config.json with new weights.
 
         Args:
-            carried: `stateful` and `batch_size` of `build_network`.
+            options: `stateful` and `batch_size` of `build_network`.
         """
         from .models import build_network
 
         network = self.config["network"]
-        with self._usable_config():
-            return build_network(**network, **carried)
+        with self._config_errors():
+            return build_network(**network, **options)
 
     def model(self, *, batch_size: int | None = None) -> keras.Model:
-        """The trained network.
+        """Loads the trained network.
 
         Args:
-            batch_size: None gives the network as it was saved. A number gives its stateful twin
-                with the same weights, which carries its state from one batch of that size to the
-                next.
+            batch_size: None for the network as it was saved. A number for a stateful one with the
+                same weights, which carries its state between batches of that size.
 
         Raises:
-            UserError: The run has no network yet, or its file is damaged or another run's.
+            UserError: The run is not finished, or model.keras is corrupt or of another run.
         """
         if not (self / MODEL).is_file():
             mend = "finish it with deep-rnn train --resume."
             hint = f", {str(self.path)!r} has no {MODEL} yet: {mend}"
             raise ArgumentError("run", "a finished run", hint=hint)
-        carried = {} if batch_size is None else {"stateful": True, "batch_size": batch_size}
-        twin = self.network(**carried)
+        options = {} if batch_size is None else {"stateful": True, "batch_size": batch_size}
+        twin = self.network(**options)
         try:
             model = keras.saving.load_model(self / MODEL, compile=False)
             twin.set_weights(model.get_weights())
         except Exception as error:  # a damaged file fails in zip, HDF5, JSON or Keras
             raise UserError(
-                f"{str(self / MODEL)!r} is damaged or another run's: train anew with --overwrite."
+                f"Cannot load {str(self / MODEL)!r}: corrupt, or saved by a different run. "
+                "Retrain with --overwrite."
             ) from error
         return model if batch_size is None else twin
 
     def history(self) -> list[dict[str, float]]:
-        """The rows of history.csv as dicts of numbers, only those that are whole."""
+        """Complete rows of history.csv, as dicts of numbers."""
         if not (self / HISTORY).is_file():
             return []
         with open(self / HISTORY, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        whole = []
+        complete = []
         for row in rows:
             with contextlib.suppress(TypeError, ValueError):
-                whole.append({name: float(value) for name, value in row.items()})
-        return whole
+                complete.append({name: float(value) for name, value in row.items()})
+        return complete
 
-    def cut_history(self, epochs: int) -> None:
-        """Leaves the rows of the first `epochs` epochs in history.csv, each once.
+    def truncate_history(self, epochs: int) -> None:
+        """Truncates history.csv to the first `epochs` epochs, one row each.
 
         Raises:
-            UserError: They are not all there.
+            UserError: Rows are missing.
         """
         if epochs == 0:
             remove(self / HISTORY)
@@ -230,10 +232,10 @@ class Run:
         rows: list[dict[str, float]] = []
         try:
             rows = [row for row in self.history() if row["epoch"] <= epochs]
-            whole = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
+            complete = [row["epoch"] for row in rows] == list(range(1, epochs + 1))
         except (KeyError, ValueError, csv.Error):
-            whole = False
-        if not whole:
+            complete = False
+        if not complete:
             raise UserError(
                 f"{str(self / HISTORY)!r} is damaged, it must have a row for each of {epochs} "
                 "epochs: start anew with --overwrite."
@@ -245,7 +247,7 @@ class Run:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the packages that the results depend on."""
     backend = keras.backend.backend()
     module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}.get(backend)
     found = {

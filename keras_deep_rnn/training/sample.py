@@ -1,25 +1,24 @@
-"""New music and new text, drawn step by step from a trained network."""
+"""Samples music and text from a trained network, one time step at a time."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
 
-from ..data import midi_files
-from ..data import midi_writer as midi
+from ..data import midi_files, midi_writer
 from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
 from . import plots
+from .evaluate import StepwiseModel
 from .run_folder import Run
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
-# A MIDI file holds the length of a quarter note in 24 bits of microseconds, at most 16.8 seconds.
-SLOWEST, FASTEST = 4, 1000
+# A MIDI file stores the microseconds of a quarter note in 24 bits: at most 16.8 seconds.
+MIN_TEMPO, MAX_TEMPO = 4, 1000
 
 
 def generate(
@@ -35,24 +34,24 @@ def generate(
     instrument: str = "organ",
     log: Log = print,
 ) -> list[Path]:
-    """Draws music or text from a trained run and writes it.
+    """Samples music or text from a trained run and writes it.
 
     Args:
         run: Folder of a finished run.
-        out: File to write; None: music.mid or text.txt in the run folder. Music is also drawn as
-            a picture, beside it with the ending .png.
-        length: Frames or tokens to draw; None: `LENGTH`.
-        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
-        seed: Non-negative integer; the same seed gives the same result.
-        primer: What to go on from. Music: a MIDI file, or None for silence. Text: a text, or None
-            for the end of a line; where the vocabulary has no such end, for its first token.
-        primer_length: Frames to take from the MIDI file.
-        tempo: Quarter notes in a minute, from `SLOWEST` to `FASTEST`.
-        instrument: One of `midi.INSTRUMENTS`.
+        out: File to write; None: music.mid or text.txt in the run folder. Music is plotted too, to
+            a .png file beside it.
+        length: Frames or tokens to sample; None: `LENGTH`.
+        temperature: Divisor of the logits; below 1 likely notes or tokens become more frequent.
+        seed: Non-negative integer; the same seed gives the same sample.
+        primer: Beginning to continue. Music: a MIDI file, or None for silence. Text: a text, or
+            None for the end of a line, or for the first token of a vocabulary without it.
+        primer_length: Frames of the MIDI file to use.
+        tempo: Quarter notes a minute, from `MIN_TEMPO` to `MAX_TEMPO`.
+        instrument: One of `midi_writer.INSTRUMENTS`.
         log: Called with the text.
 
     Returns:
-        List of the paths written.
+        Paths of the written files.
 
     Raises:
         UserError: An argument is out of range, or a file cannot be read or written.
@@ -60,9 +59,9 @@ def generate(
     source = Run(run)
     facts = source.config["data"]
     kind = facts["kind"]
-    one_of(tuple(midi.INSTRUMENTS))("instrument", instrument)
-    if not SLOWEST <= number("tempo", tempo) <= FASTEST:
-        raise ArgumentError("tempo", f"{SLOWEST} to {FASTEST} quarter notes a minute", tempo)
+    one_of(tuple(midi_writer.INSTRUMENTS))("instrument", instrument)
+    if not MIN_TEMPO <= number("tempo", tempo) <= MAX_TEMPO:
+        raise ArgumentError("tempo", f"{MIN_TEMPO} to {MAX_TEMPO} quarter notes a minute", tempo)
     checked_seed("seed", seed)
     out = Path(out or source / ("music.mid" if kind == "piano_roll" else "text.txt"))
     ending = ".mid" if kind == "piano_roll" else ".txt"
@@ -70,22 +69,24 @@ def generate(
         raise ArgumentError("out", f"with {ending}", str(out), verb="end")
     if not out.parent.is_dir():
         raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
-    drawing = {"temperature": temperature, "seed": seed}
+    sampling = {"temperature": temperature, "seed": seed}
     length = LENGTH[kind] if length is None else length
     model = source.model(batch_size=1)
     if kind != "piano_roll":
         begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
-        tokens = sample_tokens(model, length, primer=begin, **drawing)
+        tokens = sample_tokens(model, length, primer=begin, **sampling)
         text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
         log(text)
         with replacing(out) as partial:
             partial.write_text(text, encoding="utf-8")
         return [out]
-    # A time step whose length is unknown is taken for an eighth note.
+    # A time step of unknown length is taken for an eighth note.
     quarter_length = facts["quarter_length"] or 0.5
     begin = None if primer is None else _primer(primer, primer_length, quarter_length)
-    frames = sample_music(model, length, primer=begin, **drawing)
-    midi.write_midi(frames, out, quarter_length=quarter_length, tempo=tempo, instrument=instrument)
+    frames = sample_music(model, length, primer=begin, **sampling)
+    midi_writer.write_midi(
+        frames, out, quarter_length=quarter_length, tempo=tempo, instrument=instrument
+    )
     picture = out.with_suffix(".png")
     plots.piano_roll(
         frames,
@@ -98,26 +99,6 @@ def generate(
     return [out, picture]
 
 
-class Stepper:
-    """A stateful network fed one step at a time.
-
-    Args:
-        model: Stateful network with a batch of 1, inputs "x" and "reset".
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
-        self.reset = np.ones((1, 1), "float32")
-
-    def __call__(self, x: ArrayLike) -> np.ndarray:
-        """The logits (V,) after the input x: a frame (V,) or a token."""
-        x = np.asarray(x)[None, None]
-        x = x.astype("float32") if x.ndim == 3 else x.astype("int32")
-        logits = self.model.predict_on_batch({"x": x, "reset": self.reset})
-        self.reset = np.zeros((1, 1), "float32")
-        return keras.ops.convert_to_numpy(logits)[0, 0].astype("float64")
-
-
 def sample_music(
     model: keras.Model,
     length: int,
@@ -126,13 +107,13 @@ def sample_music(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Draws a piece frame by frame; each key of a frame is drawn on its own.
+    """Samples a piece frame by frame, the keys of a frame independently.
 
     Args:
-        model: Stateful network with a batch of 1.
-        length: Number of frames to draw.
-        primer: Piano-roll (P, 88) that the piece begins with, or None to begin from silence.
-        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
+        model: Stateful network with a batch size of 1.
+        length: Number of frames to sample.
+        primer: Piano-roll (P, 88) that the piece begins with; None for silence.
+        temperature: Divisor of the logits; below 1 likely notes become more frequent.
         seed: Non-negative integer; the same seed gives the same piece.
 
     Returns:
@@ -143,13 +124,14 @@ def sample_music(
     """
     positive_integer("length", length)
     number("temperature", temperature, above=0)
-    random, step = np.random.default_rng(seed), Stepper(model)
+    random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     keys = model.output_shape[-1]
     frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
     for frame in frames[:-1]:
-        step(frame)
+        stepwise.step(frame.astype("float32"))
     for _ in range(length):
-        probability = _sigmoid(step(frames[-1]) / temperature)
+        logits = stepwise.step(frames[-1].astype("float32")).astype("float64")
+        probability = _sigmoid(logits / temperature)
         frames.append((random.random(keys) < probability).astype("uint8"))
     return np.stack(frames[1:])
 
@@ -162,13 +144,13 @@ def sample_tokens(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Draws a text token by token.
+    """Samples a text token by token.
 
     Args:
-        model: Stateful network with a batch of 1.
-        length: Number of tokens to draw.
-        primer: Tokens (P,) that the text goes on from, at least one.
-        temperature: Divides the logits: below 1 the likely is drawn more often, above 1 less.
+        model: Stateful network with a batch size of 1.
+        length: Number of tokens to sample.
+        primer: Tokens (P,) that the text continues, at least one.
+        temperature: Divisor of the logits; below 1 likely tokens become more frequent.
         seed: Non-negative integer; the same seed gives the same text.
 
     Returns:
@@ -179,21 +161,21 @@ def sample_tokens(
     """
     positive_integer("length", length)
     number("temperature", temperature, above=0)
-    random, step = np.random.default_rng(seed), Stepper(model)
+    random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     tokens = [int(token) for token in primer]
     if not tokens:
         raise ArgumentError("primer", "at least one token", Words("none"), verb="hold")
     for token in tokens[:-1]:
-        step(token)
+        stepwise.step(np.array(token, "int32"))
     for _ in range(length):
-        logits = step(tokens[-1]) / temperature
-        # The largest of logits plus Gumbel noise is a draw from their softmax.
+        logits = stepwise.step(np.array(tokens[-1], "int32")).astype("float64") / temperature
+        # The argmax of logits plus Gumbel noise is a sample of their softmax.
         tokens.append(int(np.argmax(logits + random.gumbel(size=logits.shape))))
     return np.array(tokens, "int32")
 
 
 def encode(text: str, kind: str, vocabulary: Sequence[str]) -> list[int]:
-    """Text as tokens of a vocabulary.
+    """Encodes a text as tokens of a vocabulary.
 
     Raises:
         UserError: A character or word is not in the vocabulary.
@@ -213,7 +195,7 @@ def encode(text: str, kind: str, vocabulary: Sequence[str]) -> list[int]:
 
 
 def decode(tokens: Iterable[int], kind: str, vocabulary: Sequence[str]) -> str:
-    """Tokens as text.
+    """Decodes tokens to a text.
 
     Example:
 
@@ -227,7 +209,7 @@ def decode(tokens: Iterable[int], kind: str, vocabulary: Sequence[str]) -> str:
 
 
 def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
-    """The first frames of a MIDI file: what sounds at the beginning of each time step."""
+    """First frames of a MIDI file: the keys that sound at the beginning of each time step."""
     positive_integer("primer_length", length)
     if not Path(path).is_file():
         raise ArgumentError("primer", "a MIDI file", str(path))

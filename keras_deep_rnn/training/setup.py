@@ -1,4 +1,4 @@
-"""What `fit` is given in a training run: batches, the network to train, loss and optimizer."""
+"""Prepares the arguments of `fit`: batches, and the network with its loss and optimizer."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +20,7 @@ Prepared: TypeAlias = tuple[keras.Model, PieceBatches | CarriedBatches, keras.ut
 
 
 def check_lengths(dataset: "Dataset") -> None:
-    """Refuses music that cannot be measured: results are over frames 2 to T of each piece."""
+    """Refuses music without a second frame: results are over frames 2 to T of each piece."""
     for split, sequences in dataset.splits.items():
         if dataset.kind == "piano_roll" and all(len(piece) < 2 for piece in sequences):
             raise ArgumentError(
@@ -32,18 +32,18 @@ def check_lengths(dataset: "Dataset") -> None:
 
 
 def prepare(settings: "Settings", dataset: "Dataset", network: dict[str, Any]) -> Prepared:
-    """What `fit` is given.
+    """Prepares the arguments of `fit`.
 
     Args:
         settings: Complete `Settings`.
         dataset: The `Dataset`.
-        network: What `settings.network_arguments` gives.
+        network: Result of `config.network_arguments`.
 
     Returns:
-        The compiled network with its first weights, the batches for training and for validation.
+        The compiled network with initial weights, the training batches and the validation batches.
 
     Raises:
-        UserError: The network cannot have these arguments, or the warmup is too long.
+        UserError: The network does not take these arguments, or the warmup is too long.
     """
     training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
     assert not isinstance(training, WithoutFirstFrames)  # which are for validation
@@ -56,7 +56,7 @@ def prepare(settings: "Settings", dataset: "Dataset", network: dict[str, Any]) -
 def batches(
     settings: "Settings", dataset: "Dataset", split: str
 ) -> "PieceBatches | CarriedBatches | WithoutFirstFrames":
-    """The batches of a split: shuffled for training, for validation in a fixed order.
+    """Makes the batches of a split, shuffled for training.
 
     Frame 1 of a piece, which is predicted from silence, is trained but does not count in the
     validation result.
@@ -67,8 +67,8 @@ def batches(
     assert settings.batch_size is not None  # as the settings are complete
     if not settings.bptt_steps:
         return PieceBatches(sequences, settings.batch_size, **options)
-    whole = CarriedBatches(sequences, settings.batch_size, settings.bptt_steps, **options)
-    return whole if shuffle or kind != "piano_roll" else WithoutFirstFrames(whole)
+    carried = CarriedBatches(sequences, settings.batch_size, settings.bptt_steps, **options)
+    return carried if shuffle or kind != "piano_roll" else WithoutFirstFrames(carried)
 
 
 class WithoutFirstFrames(keras.utils.PyDataset):
@@ -88,44 +88,44 @@ class WithoutFirstFrames(keras.utils.PyDataset):
 
 
 def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Model:
-    """The network to train, which carries its state where backpropagation is truncated."""
+    """Builds the network to train, a stateful one for truncated backpropagation through time."""
     if settings.output_bias is not None:
         number("output_bias", settings.output_bias)
     keras.utils.set_random_seed(settings.seed)
-    carried = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
-    return build_network(settings.network, **network, **carried)
+    options = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
+    return build_network(settings.network, **network, **options)
 
 
 def compile_network(model: keras.Model, settings: "Settings", kind: str, updates: int) -> None:
-    """Gives a network its loss, its exact validation metric and its optimizer.
+    """Compiles a network with its loss, its exact validation metric and its optimizer.
 
     Args:
         model: The network.
         settings: Complete `Settings`.
         kind: Kind of the data.
-        updates: Number of batches in all epochs.
+        updates: Number of updates in all epochs.
     """
     if kind == "piano_roll":
         loss = FrameLoss()
-        # Carried batches say with their weights which frame is a first one.
+        # In carried batches first frames have weight 0.
         metric = FrameNLL(first_frame=bool(settings.bptt_steps), name="frame_nll")
     else:
         loss = TokenLoss()
         metric = TEXT_METRICS[kind]()
     model.compile(optimizer(settings, updates), loss, weighted_metrics=[metric])
-    # TensorFlow traces a step a second time if the first time has made variables.
+    # TensorFlow traces a step twice if the first trace makes variables.
     model.optimizer.build(model.trainable_variables)
 
 
 def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a run.
+    """Makes the optimizer of a run.
 
     Args:
         settings: Complete `Settings`.
-        updates: Number of batches in all epochs.
+        updates: Number of updates in all epochs.
 
     Raises:
-        UserError: The warmup does not end before the training does.
+        UserError: The warmup is not shorter than the training.
     """
     assert settings.learning_rate is not None  # as the settings are complete
     if settings.optimizer == "sgd":

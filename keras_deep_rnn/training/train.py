@@ -1,4 +1,4 @@
-"""A training run, from the data to a measured network in a run folder."""
+"""Trains, resumes and evaluates runs: from the data to the results in a run folder."""
 
 import contextlib
 import dataclasses
@@ -22,6 +22,9 @@ from .results import PRIMARY, definitions
 from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .setup import Prepared, check_lengths, prepare
 
+# Settings that are folders of data; a resumed run may have others.
+DATA_FOLDERS = ("data_path", "data_dir")
+
 
 def train(
     settings: Settings,
@@ -32,28 +35,28 @@ def train(
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
-    """Trains a network and measures it.
+    """Trains a network and evaluates it.
 
     Args:
         settings: `Settings`.
-        out: Run folder to make; see `runs.py` for what it will hold.
-        overwrite: Whether a run that is already there is replaced.
-        command: The command line that asked for it, kept with the results.
-        log: Called with one line at a time; one is shown after each epoch.
+        out: Run folder to make; `run_folder.py` lists its files.
+        overwrite: Whether to replace a run in this folder.
+        command: Command line of the run, which its files record.
+        log: Called with one log line per epoch, and some before.
         progress: Wraps an iterable, for example to show a progress bar.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        UserError: The folder is in use or cannot be written, the data is not there, or the network
-            cannot have these arguments. Nothing is left in the folder then.
+        UserError: The folder is in use or cannot be written, the data is missing, or the network
+            does not take these arguments. The folder is left as it was.
         DivergedError: The loss became infinite or not a number.
     """
     run = Run(out)
     plots.require()
     run.check_free(overwrite)
-    settings = dataclasses.replace(settings, **_from_anywhere(vars(settings)))
+    settings = dataclasses.replace(settings, **_with_absolute_paths(vars(settings)))
     try:
         dataset = _load(settings)
         check_lengths(dataset)
@@ -65,61 +68,60 @@ def train(
             run.path.rmdir()
         raise
     run.clear()
-    run.start(settings, network, dataset, command)
-    return fit_and_measure(run, settings, dataset, prepared, log=log, progress=progress)
+    run.write_config(settings, network, dataset, command)
+    return fit_and_evaluate(run, settings, dataset, prepared, log=log, progress=progress)
 
 
 def resume(
     out: PathLike,
     *,
-    given: dict[str, Any] | None = None,
+    requested: dict[str, Any] | None = None,
     command: str | None = None,
-    until_now: bool = False,
+    evaluate_only: bool = False,
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
-    """Goes on with a run that was interrupted, to the result that it would have had.
+    """Resumes an interrupted run, to the result that it would have had.
 
     Args:
         out: Folder of the run.
-        given: Dict of settings that the run must have, those that the user repeated.
-        command: Ignored: the run keeps the command that started it.
-        until_now: Whether to train no further and only measure what the run has reached; it can go
-            on once its metrics.json is removed.
+        requested: Settings that the run must have: {name: value}.
+        command: Ignored: the run records the command that started it.
+        evaluate_only: Whether to evaluate the best weights so far without further training; the run
+            can be resumed after its metrics.json is deleted.
         log: As for `train`.
         progress: As for `train`.
 
     Returns:
-        The content of metrics.json; that of a finished run is given out as it is.
+        The content of metrics.json; for a finished run that of its file.
 
     Raises:
-        UserError: There is no run, a given setting or the data is not that of the run.
+        UserError: There is no run, or it has other settings or other data.
         DivergedError: The loss became infinite or not a number.
     """
     run = Run(out)
     with argument_is("run", "out"):
         settings = run.settings()
-    given = _from_anywhere(given or {})
-    places = {name: given.pop(name) for name in ("data_path", "data_dir") if name in given}
-    for name, value in given.items():
+    requested = _with_absolute_paths(requested or {})
+    folders = {name: requested.pop(name) for name in DATA_FOLDERS if name in requested}
+    for name, value in requested.items():
         stored = getattr(settings, name)
         if stored != value:
-            raise ArgumentError(name, f"{stored!r} to go on with {str(run.path)!r}", value)
+            raise ArgumentError(name, f"{stored!r} to resume {str(run.path)!r}", value)
     if (run / METRICS).is_file():
         log(f"{run.path} is already finished.")
         return run.metrics
-    dataset = _same_data(run, places)
+    dataset = _same_data(run, folders)
     prepared = prepare(settings, dataset, network_arguments(settings, dataset))
-    how = {}
-    if until_now:
-        epochs = len(run.history())
+    options = {}
+    if evaluate_only:
         if not (run / BACKUP).is_file():
             raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
-        how = {"until": epochs, "keep_backup": True}
-    return fit_and_measure(run, settings, dataset, prepared, **how, log=log, progress=progress)
+        options = {"until": len(run.history()), "keep_backup": True}
+    return fit_and_evaluate(run, settings, dataset, prepared, **options, log=log, progress=progress)
 
 
-def measure(
+def evaluate_run(
     path: PathLike,
     split: str,
     *,
@@ -130,15 +132,16 @@ def measure(
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
-    """Measures the network of a finished run and adds the numbers to its metrics.json.
+    """Evaluates the network of a finished run and adds the results to its metrics.json.
 
     Args:
         path: Folder of the run.
         split: "train", "validation" or "test".
-        data_path: Where the run's data lies now, as for `data.load`; None: where it lay.
-        data_dir: As for `data.load`; None: where it lay.
-        dynamic: Whether a text is also read by dynamic evaluation; see `dynamic.measure`.
-        streaming: Whether the split is also read step by step; see `evaluation.StepByStep`.
+        data_path: As for `data.load`; None: as in the training.
+        data_dir: As for `data.load`; None: as in the training.
+        dynamic: Whether to report dynamic evaluation too, in which the weights are updated on the
+            text of the split; see `dynamic_evaluation.py`.
+        streaming: Whether to evaluate one time step at a time too; see `StepwiseModel`.
         log: As for `train`.
         progress: As for `train`.
 
@@ -146,36 +149,36 @@ def measure(
         The content of metrics.json.
 
     Raises:
-        UserError: The run is not finished, its data is not there or has changed, there is no such
-            split, or music is to be read by dynamic evaluation.
+        UserError: The run is not finished, its data is missing or has changed, the split is
+            unknown, or the data is music and `dynamic` is True.
     """
     one_of(("train", "validation", "test"))("split", split)
     run = Run(path)
     metrics = run.metrics
-    places = {"data_path": data_path, "data_dir": data_dir}
-    dataset = _same_data(run, {name: value for name, value in places.items() if value is not None})
-    model = _model_to_measure(run, dataset.kind)
+    folders = {"data_path": data_path, "data_dir": data_dir}
+    dataset = _same_data(run, {name: value for name, value in folders.items() if value is not None})
+    model = _model_to_evaluate(run, dataset.kind)
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
-    metrics["floors"][split] = evaluation.floors(dataset, split)
+    metrics["baselines"][split] = evaluation.baselines(dataset, split)
     if dynamic:
-        from .dynamic_evaluation import measure as read_and_learn
+        from . import dynamic_evaluation
 
-        found = read_and_learn(run, dataset, split, log=log, progress=progress)
-        metrics["dynamic"] = {**metrics.get("dynamic", {}), **found}
+        results = dynamic_evaluation.evaluate(run, dataset, split, log=log, progress=progress)
+        metrics["dynamic"] = {**metrics.get("dynamic", {}), **results}
     if streaming:
-        stepper = evaluation.StepByStep(run.model(batch_size=1))
-        found = evaluation.evaluate(stepper, dataset, split, batch_size=1, progress=progress)
-        metrics["streaming"] = {**metrics.get("streaming", {}), split: found}
+        stepwise = evaluation.StepwiseModel(run.model(batch_size=1))
+        results = evaluation.evaluate(stepwise, dataset, split, batch_size=1, progress=progress)
+        metrics["streaming"] = {**metrics.get("streaming", {}), split: results}
     write_json(run / METRICS, metrics)
     return metrics
 
 
-def _from_anywhere(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A dict of settings whose paths hold in any working folder, as a resumed run needs them."""
+def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes the paths in settings absolute: a run may be resumed from another working folder."""
     absolute = dict(settings)
-    for name in ("data", "data_path", "data_dir"):
+    for name in ("data", *DATA_FOLDERS):
         value = settings.get(name)
-        # A folder may have the name of a data set; `data.load` takes the data set.
+        # A folder may have the name of a data set; `data.load` prefers the data set.
         if not value or (name == "data" and str(value) in data.names()):
             continue
         path = Path(value).expanduser()
@@ -189,18 +192,22 @@ def _load(settings: Settings) -> data.Dataset:
         return data.load(settings.data, data_path=settings.data_path, data_dir=settings.data_dir)
 
 
-def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
-    """The data of a run, from where it lay or from other places, if it has not changed."""
-    dataset = _load(dataclasses.replace(run.settings(), **places))
+def _same_data(run: Run, folders: dict[str, Any]) -> data.Dataset:
+    """Loads the data of a run, from other folders if there are any, and checks that it is the same.
+
+    Raises:
+        UserError: The data is missing or has changed.
+    """
+    dataset = _load(dataclasses.replace(run.settings(), **folders))
     checksum = run.config["data"]["checksum"]
     if dataset.checksum != checksum:
         raise ArgumentError(
-            "data", f"what the run began with, checksum {checksum}", Words(dataset.checksum)
+            "data", f"the data of the run, checksum {checksum}", Words(dataset.checksum)
         )
     return dataset
 
 
-def fit_and_measure(
+def fit_and_evaluate(
     run: Run,
     settings: Settings,
     dataset: data.Dataset,
@@ -212,17 +219,17 @@ def fit_and_measure(
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
-    """Trains the network of a run that was started, from where its backup is, and measures it.
+    """Trains the network of a run, from its backup if there is one, and evaluates it.
 
     Args:
         run: `Run` with its config.json.
         settings: Complete `Settings`.
         dataset: The `Dataset`.
-        prepared: What `prepare` gives.
-        until: Number of epochs after which to stop, although the learning rate is on its way
-            through all of the settings' `epochs`; None for all of them.
-        splits: Which splits to measure.
-        keep_backup: Whether a later call can go on, to a larger `until`.
+        prepared: Result of `prepare`.
+        until: Epoch after which to stop; the learning rate schedule is still that of all `epochs`
+            of the settings. None for all of them.
+        splits: Splits to evaluate.
+        keep_backup: Whether a later call can continue, to a larger `until`.
         log: As for `train`.
         progress: As for `train`.
 
@@ -243,7 +250,7 @@ def fit_and_measure(
     backup = Backup(run / BACKUP, stopping)
     remove(run / PARTIAL)
     state = backup.state()
-    run.cut_history(state["epochs"])
+    run.truncate_history(state["epochs"])
     history = History(run / HISTORY)
     shown = Progress(stopping, len(training) + len(validation), log, progress)
     callbacks = [
@@ -264,7 +271,7 @@ def fit_and_measure(
         f"val: {PRIMARY[dataset.kind]} of the validation split (batches: {len(validation)}); "
         f"patience: {settings.patience} epochs"
     )
-    # Keras ends the callbacks of a training that went through; this closes those of any other.
+    # Keras ends the callbacks only after a complete training.
     with contextlib.closing(history), contextlib.closing(shown), write_errors(run / HISTORY):
         model.fit(
             training,
@@ -276,38 +283,38 @@ def fit_and_measure(
             verbose=0,
         )
     rows = run.history()
-    what = None
+    problem = None
     if not math.isfinite(rows[-1]["loss"]):
-        what = f"loss is {rows[-1]['loss']} in epoch {rows[-1]['epoch']:.0f}"
+        problem = f"loss is {rows[-1]['loss']} in epoch {rows[-1]['epoch']:.0f}"
     elif not math.isfinite(stopping.best):
-        what = f"best validation result is {stopping.best}"
-    if what is not None:
+        problem = f"best validation result is {stopping.best}"
+    if problem is not None:
         raise DivergedError(
-            f"The {what}: try a smaller --learning-rate than {settings.learning_rate:g}, a smaller "
-            f"--clipnorm than {settings.clipnorm:g}, or another --activation than "
+            f"The {problem}: try a smaller --learning-rate than {settings.learning_rate:g}, "
+            f"a smaller --clipnorm than {settings.clipnorm:g}, or another --activation than "
             f"{settings.activation}."
         )
     with replacing(run / MODEL) as partial:
-        _plain(run, model).save(partial)
-    metrics = _measure(run, settings, dataset, rows, stopping, splits, progress)
+        _stateless(run, model).save(partial)
+    metrics = _write_metrics(run, settings, dataset, rows, stopping, splits, progress)
     if not keep_backup:
         remove(run / BACKUP)
     return metrics
 
 
-def _plain(run: Run, model: keras.Model) -> keras.Model:
-    """The trained network without carried state or optimizer, for any batch."""
-    plain = run.network()
-    plain.set_weights(model.get_weights())
-    return plain
+def _stateless(run: Run, model: keras.Model) -> keras.Model:
+    """Copies the trained network without states and optimizer, for any batch size."""
+    stateless = run.network()
+    stateless.set_weights(model.get_weights())
+    return stateless
 
 
-def _model_to_measure(run: Run, kind: str) -> keras.Model:
-    """The trained network as `evaluate` takes it: a text is read with carried state."""
+def _model_to_evaluate(run: Run, kind: str) -> keras.Model:
+    """Loads the trained network for `evaluate`: stateful for a text."""
     return run.model(batch_size=None if kind == "piano_roll" else 1)
 
 
-def _measure(
+def _write_metrics(
     run: Run,
     settings: Settings,
     dataset: data.Dataset,
@@ -316,7 +323,8 @@ def _measure(
     splits: Sequence[str],
     progress: ShowProgress,
 ) -> dict[str, Any]:
-    model = _model_to_measure(run, dataset.kind)
+    """Evaluates the best weights of a run and writes metrics.json and the learning curve."""
+    model = _model_to_evaluate(run, dataset.kind)
     assert settings.batch_size is not None  # as the settings are complete
     results = {
         split: evaluation.evaluate(
@@ -328,7 +336,7 @@ def _measure(
     metrics = {
         "primary": PRIMARY[dataset.kind],
         "splits": results,
-        "floors": {split: evaluation.floors(dataset, split) for split in splits},
+        "baselines": {split: evaluation.baselines(dataset, split) for split in splits},
         "definitions": definitions(dataset.kind),
         "network": settings.network,
         "weights": model.count_params(),

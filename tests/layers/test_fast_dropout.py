@@ -147,8 +147,8 @@ def test_configuration_and_file(tmp_path):
         recurrent_dropout=0.2, output_dropout=0.5, activation="sigmoid",
     )  # fmt: skip
     x = sequences(features=7)
-    recurrent, classes = model.get_layer("recurrent"), model.get_layer("classes")
-    assert (recurrent.dropout, recurrent.recurrent_dropout, classes.rate) == (0.1, 0.2, 0.5)
+    recurrent, output = model.get_layer("recurrent"), model.get_layer("output")
+    assert (recurrent.dropout, recurrent.recurrent_dropout, output.rate) == (0.1, 0.2, 0.5)
     again = kdr.FastDropoutRNN.from_config(recurrent.get_config())
     assert again.get_config() == recurrent.get_config()
     model.save(tmp_path / "model.keras")

@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the numbers, and that nothing is predicted by what has seen it."""
+"""Dynamic evaluation: its results, and that no token is predicted by weights trained on it."""
 
 import keras
 import numpy as np
@@ -35,30 +35,45 @@ def dataset(kind="characters"):
     )  # fmt: skip
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load", lambda name, **options: dataset(name))
+def trained(folder, **regularization):
     settings = Settings(
-        "characters", network="rnn", units=6, epochs=1, batch_size=2, bptt_steps=10,
-        output_dropout=0.5, recurrent_dropout=0.3, weight_noise=0.1, seed=3,
+        "characters", network="rnn", units=6, epochs=1, batch_size=2, bptt_steps=10, seed=3,
+        **regularization,
     )  # fmt: skip
-    training.train(settings, tmp_path / "run", log=lambda line: None)
-    return Run(tmp_path / "run")
+    training.train(settings, folder, log=lambda line: None)
+    return Run(folder)
 
 
-def test_without_learning_it_is_the_static_number(run):
-    """A rate too small for any weight to move: dropout and noise are off, the state is carried."""
+@pytest.fixture(autouse=True)
+def load(monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, **options: dataset(name))
+
+
+@pytest.fixture
+def run(tmp_path):
+    noise = {"output_dropout": 0.5, "recurrent_dropout": 0.3, "weight_noise": 0.1}
+    return trained(tmp_path / "run", **noise)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [{"output_dropout": 0.5, "weight_noise": 0.1}, {"dropout": 0.3, "zoneout": 0.3}],
+    ids=str,
+)
+def test_without_learning_it_is_the_static_result(noise, tmp_path):
+    """With a learning rate too small to move a weight: nothing is drawn, the state is carried."""
+    run = trained(tmp_path / "run", **noise)
     weights = run.model().get_weights()
-    found = dynamic.read(run, weights, dataset(), "test", rate=1e-30, steps=7)
+    found = dynamic.evaluate_split(run, weights, dataset(), "test", learning_rate=1e-30, steps=7)
     static = evaluate(run.model(batch_size=1), dataset(), "test")
     assert found["bits_per_character"] == pytest.approx(static["bits_per_character"], rel=1e-5)
     assert found["count"] == static["count"]
 
 
-def test_each_part_is_predicted_before_it_is_learned(run):
-    """Against the same by hand: predict, count, and only then step."""
+def test_each_segment_is_predicted_before_the_update_on_it(run):
+    """Against the same by hand: predict, count, and only then update."""
     steps, rate = 8, 0.2
-    found = dynamic.read(run, run.model().get_weights(), dataset(), "test", rate, steps)
+    found = dynamic.evaluate_split(run, run.model().get_weights(), dataset(), "test", rate, steps)
     network = {**run.config["network"], "weight_noise": 0.0, "output_dropout": 0.0}
     model = build_network(**{**network, "recurrent_dropout": 0.0}, stateful=True, batch_size=1)
     model.set_weights(run.model().get_weights())
@@ -75,7 +90,7 @@ def test_each_part_is_predicted_before_it_is_learned(run):
         before = [keras.ops.convert_to_numpy(state).copy() for state in carried.states]
         logits = model.predict_on_batch(given)[0].astype("float64")
         for state, value in zip(carried.states, before):
-            state.assign(value)  # the prediction must not have read the part already
+            state.assign(value)  # the prediction has moved it on
         chance = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         bits += (-chance[np.arange(len(y[0])), y[0]] / np.log(2)).tolist()
         model.train_on_batch(given, y)
@@ -86,8 +101,8 @@ def test_each_part_is_predicted_before_it_is_learned(run):
 
 def test_learns_the_pattern_and_chooses_on_validation(run):
     lines = []
-    found = dynamic.measure(
-        run, dataset(), "test", rates=(1e-30, 0.3), steps=(5, 10), log=lines.append
+    found = dynamic.evaluate(
+        run, dataset(), "test", learning_rates=(1e-30, 0.3), steps=(5, 10), log=lines.append
     )
     assert len(found["tried"]) == len(lines) == 4
     best = min(found["tried"], key=lambda result: result["bits_per_character"])
@@ -99,20 +114,20 @@ def test_learns_the_pattern_and_chooses_on_validation(run):
 
 
 def test_has_a_row_of_its_own_and_leaves_the_run_alone(run, monkeypatch):
-    monkeypatch.setattr(dynamic.measure, "__kwdefaults__", {
-        **dynamic.measure.__kwdefaults__, "rates": (0.1,), "steps": (10,),
+    monkeypatch.setattr(dynamic.evaluate, "__kwdefaults__", {
+        **dynamic.evaluate.__kwdefaults__, "learning_rates": (0.1,), "steps": (10,),
     })  # fmt: skip
     before = (run / "model.keras").read_bytes()
-    metrics = training.measure(run.path, "test", dynamic=True, log=lambda line: None)
+    metrics = training.evaluate_run(run.path, "test", dynamic=True, log=lambda line: None)
     assert set(metrics["dynamic"]) == {"tried", "validation", "test"}
     assert run.metrics == metrics
     assert (run / "model.keras").read_bytes() == before
     _, _, rows, _ = table(metrics, "test")
     number = metrics["dynamic"]["test"]["bits_per_character"]
-    assert rows[-1] == ["rnn, dynamic, rate 0.1, 10 steps", f"{number:.3f}"]
+    assert rows[-1] == ["rnn, dynamic, learning rate 0.1, 10 steps", f"{number:.3f}"]
     assert rows[-2][0] == "rnn"
 
 
 def test_music_is_refused(run):
     with pytest.raises(UserError, match="`dynamic` must be left out for music"):
-        dynamic.measure(run, dataset("piano_roll"), "test")
+        dynamic.evaluate(run, dataset("piano_roll"), "test")

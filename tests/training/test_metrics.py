@@ -1,4 +1,4 @@
-"""Losses and metrics are exact sums and counts; floors have the published numbers."""
+"""Losses and metrics are exact sums and counts; baselines have the published numbers."""
 
 import math
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.training.baselines import music_floors, text_floors
+from keras_deep_rnn.training.baselines import music_baselines, text_baselines
 from keras_deep_rnn.training.metrics import (
     BitsPerCharacter,
     FrameLoss,
@@ -201,31 +201,31 @@ def test_bad_arguments(arguments, words):
 
 
 # What a set's per-key predictors reach on the test split, as published beside the data.
-MUSIC_FLOORS = [
+MUSIC_BASELINES = [
     ("jsb_chorales", (11.09, 11.04), (10.49, 10.49)),
     ("nottingham", (10.26, 10.13), (5.15, 5.20)),
     ("musedata", (11.51, 10.56), (8.56, 8.19)),
 ]
 
 
-@pytest.mark.parametrize(("name", "bernoulli", "markov"), MUSIC_FLOORS)
-def test_music_floors_of_the_real_sets(name, bernoulli, markov, data_path, tmp_path):
+@pytest.mark.parametrize(("name", "bernoulli", "markov"), MUSIC_BASELINES)
+def test_music_baselines_of_the_real_sets(name, bernoulli, markov, data_path, tmp_path):
     data = pytest.importorskip("keras_deep_rnn.data")
     dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
-    floors = music_floors(dataset.splits["train"], dataset.splits["test"])
-    for found, expected in zip(floors.values(), (bernoulli, markov), strict=True):
+    baselines = music_baselines(dataset.splits["train"], dataset.splits["test"])
+    for found, expected in zip(baselines.values(), (bernoulli, markov), strict=True):
         assert tuple(round(found[key], 2) for key in ("frame", "sequence")) == expected
 
 
-def test_text_floors_of_the_penn_treebank(data_path, tmp_path):
+def test_text_baselines_of_the_penn_treebank(data_path, tmp_path):
     data = pytest.importorskip("keras_deep_rnn.data")
     expected = {"ptb_char": {"unigram": 4.346, "bigram": 3.365}, "ptb_word": {"unigram": 639.3}}
     for name, numbers in expected.items():
         dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
         (train,), (test,) = dataset.splits["train"], dataset.splits["test"]
-        floors = text_floors(train, test, dataset.features, dataset.kind)
+        baselines = text_baselines(train, test, dataset.features, dataset.kind)
         digits = 3 if name == "ptb_char" else 1
-        assert {key: round(value, digits) for key, value in floors.items()} == numbers
+        assert {key: round(value, digits) for key, value in baselines.items()} == numbers
 
 
 @pytest.mark.parametrize("words", [8, 10_000])

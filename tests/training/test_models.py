@@ -139,7 +139,7 @@ def test_start_of_the_transition(start):
 
 
 def test_deviations_of_the_kernels():
-    expected = {"input_to_hidden": 0.1, "hidden_to_output": 0.3, "classes/kernel": 0.01}
+    expected = {"input_to_hidden": 0.1, "hidden_to_output": 0.3, "output/kernel": 0.01}
     model = music("do_rnn", input_stddev=0.1, kernel_stddev=0.3, output_stddev=0.01)
     for name, deviation in expected.items():
         values = kernel(model, name)
@@ -176,8 +176,8 @@ def test_baselines_are_layers_of_keras(name):
     weights = [np.random.default_rng(0).normal(size=w.shape) / 3 for w in model.get_weights()]
     model.set_weights(weights)
     if name == "gru":  # W, b of x, R, b of h
-        kernel, of_x, recurrent, of_h, *classes = weights
-        weights = [kernel, recurrent, np.stack([of_x, of_h]), *classes]
+        kernel, of_x, recurrent, of_h, *output = weights
+        weights = [kernel, recurrent, np.stack([of_x, of_h]), *output]
     twin.set_weights(weights)
     x, _, _ = data("piano_roll")
     expected = twin.predict(x, verbose=0)

@@ -178,7 +178,9 @@ def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, q
     train_until(monkeypatch, last - 1, chosen, tmp_path / "cut")
     with monkeypatch.context() as patched:
         # Killed again when training is over and its results are not written yet.
-        patched.setattr(training, "_measure", lambda *arguments: (_ for _ in ()).throw(Killed))
+        patched.setattr(
+            training, "_write_metrics", lambda *arguments: (_ for _ in ()).throw(Killed)
+        )
         with pytest.raises(Killed):
             training.resume(tmp_path / "cut", log=quiet["log"])
     resumed = training.resume(tmp_path / "cut", log=quiet["log"])
@@ -214,8 +216,8 @@ def test_folder_of_something_else_is_refused(tmp_path, quiet):
 def test_config_of_something_else_is_one_line_and_stays(content, tmp_path, quiet):
     for name in ("config.json", "metrics.json"):
         (tmp_path / name).write_text(content)
-    for what in (Run(tmp_path).settings, lambda: training.measure(tmp_path, "test")):
-        with pytest.raises(UserError, match=r"`run` must be .* whose \w+.json is something else's"):
+    for what in (Run(tmp_path).settings, lambda: training.evaluate_run(tmp_path, "test")):
+        with pytest.raises(UserError, match=r"`run` must be .* whose \w+.json is not a run's"):
             what()
     with pytest.raises(UserError, match="holds something else"):
         training.train(settings(), tmp_path, overwrite=True, log=quiet["log"])
@@ -265,7 +267,7 @@ def test_config_that_cannot_be_used_is_one_line(section, change, reason, copied,
     config[section] = {name: value for name, value in config[section].items() if value is not None}
     (copied / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=f"Cannot use .*config.json': .*{reason}") as error:
-        training.measure(copied, "test")
+        training.evaluate_run(copied, "test")
     assert "\n" not in str(error.value)
 
 
@@ -280,7 +282,9 @@ def test_damaged_model_is_one_line(damage, batch_size, finished, copied):
         "another": (finished[1] / "model.keras").read_bytes(),
     }
     (copied / "model.keras").write_bytes(content[damage])
-    with pytest.raises(UserError, match=r"model.keras' is damaged or another run's") as error:
+    with pytest.raises(
+        UserError, match=r"Cannot load .*model.keras': corrupt, or saved by"
+    ) as error:
         Run(copied).model(batch_size=batch_size)
     assert "\n" not in str(error.value)
 
@@ -304,11 +308,11 @@ def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load", lambda name, **options: dataset("piano_roll"))
     metrics = training.train(settings("pieces.npz", epochs=1), "run", log=quiet["log"])
-    given = {"data": "pieces.npz"}
-    assert training.resume("run", given=given, log=quiet["log"]) == metrics
+    requested = {"data": "pieces.npz"}
+    assert training.resume("run", requested=requested, log=quiet["log"]) == metrics
     (tmp_path / "others.npz").touch()
     with pytest.raises(UserError, match="`data` must be .*others.npz"):
-        training.resume("run", given={"data": "others.npz"}, log=quiet["log"])
+        training.resume("run", requested={"data": "others.npz"}, log=quiet["log"])
 
 
 def test_a_mistake_leaves_no_folder(tmp_path, quiet):
@@ -330,7 +334,7 @@ def test_music_of_single_frames_is_refused_at_the_start(split, tmp_path, monkeyp
 def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, quiet):
     train_until(monkeypatch, 1, settings(), tmp_path / "run")
     with pytest.raises(UserError, match="`units` must be 6 .* got 7"):
-        training.resume(tmp_path / "run", given={"units": 7}, log=quiet["log"])
+        training.resume(tmp_path / "run", requested={"units": 7}, log=quiet["log"])
     other = dataclasses.replace(dataset("piano_roll"), checksum="other")
     monkeypatch.setattr(data, "load", lambda name, **options: other)
     with pytest.raises(UserError, match="checksum abc, got other"):
@@ -437,7 +441,7 @@ def test_zoneout_reaches_the_layer():
 def test_config_holds_the_sizes_of_the_network(tmp_path):
     roll, run = dataset("piano_roll"), Run(tmp_path)
     settings = Settings("piano_roll", network="srnn").complete(roll)
-    run.start(settings, network_arguments(settings, roll), roll, None)
+    run.write_config(settings, network_arguments(settings, roll), roll, None)
     stored = run.config["settings"]
     assert None not in stored.values()
     assert (stored["units"], stored["levels"]) == (400, 2)
@@ -473,7 +477,7 @@ def test_table_counts_what_it_says():
             "network": "rnn",
             "data": {"name": "folder/data", "kind": kind},
             "splits": {"test": {"count": 1200}},
-            "floors": {"test": {}},
+            "baselines": {"test": {}},
         }
         assert table(metrics, "test")[0] == f"data, test split, {counted}"
 

@@ -130,7 +130,7 @@ def check_whole(project, count=3):
     assert [trial.id for trial in trials] == [f"{i:04d}" for i in range(count)]
     for trial in trials:
         assert trial.status == COMPLETED
-        metrics = training.measure(project / trial.folder, "validation")
+        metrics = training.evaluate_run(project / trial.folder, "validation")
         again = metrics["splits"]["validation"]["frame_nll"]
         assert again == pytest.approx(trial.score, rel=1e-6)
     best = json.loads((project / "best.json").read_text())

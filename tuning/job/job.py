@@ -224,7 +224,7 @@ class Job:
         """
         from ...data import load
         from ...training.config import Settings
-        from ...training.evaluate import PRIMARY, definitions
+        from ...training.results import PRIMARY, definitions
 
         check_values(self.settings, self.space)
         names = catalogue.names()

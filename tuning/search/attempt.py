@@ -13,7 +13,7 @@ from ...training.callbacks import Backup
 from ...training.config import Settings, network_arguments
 from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
-from ...training.train import fit_and_measure
+from ...training.train import fit_and_evaluate
 from ...utils.errors import DivergedError, UserError, first_line
 from ...utils.files import remove, write_errors
 from .summary import train_command
@@ -106,8 +106,8 @@ def _train(
         return run.metrics
     network = network_arguments(settings, dataset)
     prepared = prepare(settings, dataset, network)
-    run.start(settings, network, dataset, train_command(trial.settings))
-    return fit_and_measure(
+    run.write_config(settings, network, dataset, train_command(trial.settings))
+    return fit_and_evaluate(
         run,
         settings,
         dataset,
@@ -137,7 +137,7 @@ def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bo
             if (source / name).is_file():
                 shutil.copy2(source / name, run / name)
         if not (run / METRICS).is_file():
-            run.cut_history(Backup(run / BACKUP, None).state()["epochs"])
+            run.truncate_history(Backup(run / BACKUP, None).state()["epochs"])
         return True
     except (OSError, UserError):  # files of a killed process may be incomplete
         for name in names:
