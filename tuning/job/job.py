@@ -71,7 +71,7 @@ class Job:
     settings: Table = Field(
         default_factory=dict, description="Settings of a run that are not searched."
     )
-    data_path: Text | None = Field(None, description="Folder of files downloaded by hand.")
+    data_path: Text | None = Field(None, description="Folder of manually downloaded files.")
     data_dir: Text | None = Field(None, description="Folder of prepared data.")
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
         "random", description="How the next trials are chosen."
