@@ -32,6 +32,12 @@ FILES = [
 ]
 
 
+# Processes of about equal length, so that two workers of pytest-xdist have as much to do.
+PARTS = [
+    ["recurrence/test_recurrence.py"],
+    [file for file in FILES if not file.startswith(("layers/", "recurrence/test_recurrence"))],
+    [file for file in FILES if file.startswith("layers/")],
+]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
 # Of thousands of programs each runs a few times: JAX takes longer to improve them than to run them.
 QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "KERAS_DEEP_RNN_TESTED": keras.backend.backend()}
@@ -43,12 +49,13 @@ LEFT_OUT = (
 )
 
 
+@pytest.mark.parametrize("files", PARTS, ids=lambda files: files[0])
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
-def test_on_backend(backend):
+def test_on_backend(backend, files):
     if backend == keras.backend.backend():
         pytest.skip("is the backend of this process")
     result = subprocess.run(
-        [*PYTEST, "-k", f"not ({' or '.join(LEFT_OUT)})", *FILES],
+        [*PYTEST, "-k", f"not ({' or '.join(LEFT_OUT)})", *files],
         cwd=pathlib.Path(__file__).parent,
         env={**os.environ, **QUICKLY, "KERAS_BACKEND": backend, "PYTEST_ADDOPTS": ""},
         capture_output=True,

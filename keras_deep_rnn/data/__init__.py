@@ -1,7 +1,7 @@
-"""Data sets by name, the user's own data, and batches of both.
+"""Named data sets, the user's own data, and batches of both.
 
-Preparing and reading the sets by name needs TensorFlow Datasets (the extra `data`), which is
-imported only then.
+TensorFlow Datasets (the extra `data`) prepares and reads the named ones, and is imported for them
+alone.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ __all__ = ["CarriedBatches", "Dataset", "PieceBatches", "describe", "load", "nam
 
 
 def __getattr__(name: str) -> object:
-    """The batches need Keras, whose import takes seconds that a list of the data sets does not."""
+    """Imports the batches when first asked for: Keras takes seconds to import."""
     if name not in ("CarriedBatches", "PieceBatches"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import batching

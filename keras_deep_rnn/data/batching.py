@@ -1,12 +1,12 @@
 """Batches of sequences for `fit` and `evaluate`: whole pieces, or chunks with carried state.
 
-Every batch is `(inputs, y, sample_weight)` in NumPy, the same on every backend. The networks are
-causal, so padding stands on the right and has weight 0; no mask is needed. Nothing is dropped: the
-weights of an epoch add up to `frames`, the number of time steps of the sequences.
+Every batch is `(inputs, y, sample_weight)` in NumPy, the same on every backend. Padding is on the
+right with weight 0: causal networks need no mask. No time step is dropped: the weights of an epoch
+add up to `frames`.
 
-What a network sees at step t is what came before it: `x[t]` is frame t-1 and `y[t]` is frame t. The
-first frame is predicted from a frame of zeros (no key sounds). The first token of a text is
-predicted from the token `start` (an end of line, say); without `start` it is only an input.
+Inputs are targets of the previous step: `y[t]` is frame t and `x[t]` is frame t-1. The first frame
+is predicted from a frame of zeros (silence), the first token of a text from the token `start`, such
+as the end of a line; without `start` it is only an input.
 """
 
 from collections.abc import Sequence
@@ -23,35 +23,57 @@ from ..utils.validation import seed as check_seed
 from .buckets import bucket_lengths
 from .dataset import KINDS
 
-# Inputs and targets of a sequence.
+# (inputs, targets) of a sequence.
 Pair: TypeAlias = tuple[np.ndarray, np.ndarray]
-# Inputs by their names, targets, weights.
+# ({name: inputs}, targets, sample weights).
 Batch: TypeAlias = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
-class PieceBatches(keras.utils.PyDataset):
-    """Whole sequences, padded on the right to the length of their bucket.
+class _Batches(keras.utils.PyDataset):
+    """Batches of a size, whose order is a pure function of a seed and the epoch.
 
-    The bucket lengths are those with the least padding, at most `shapes` of them, so a compiled
-    training step is compiled at most `shapes` times. Every batch has exactly `batch_size` rows;
-    rows without a sequence have weight 0.
+    Without a seed one is drawn once, so that an epoch has the same order each time it is read.
+    """
+
+    def __init__(self, batch_size: int, shuffle: bool, seed: int | None) -> None:
+        super().__init__()
+        self.batch_size = positive_integer("batch_size", batch_size)
+        self.shuffle = flag("shuffle", shuffle)
+        seed = check_seed("seed", seed)
+        self.seed = randrange(2**32) if seed is None else seed
+        self.epoch = 0
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the next epoch."""
+        self.epoch += 1
+
+    def _random(self) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.epoch])
+
+
+class PieceBatches(_Batches):
+    """Batches of whole sequences, padded on the right to the length of their bucket.
+
+    The bucket lengths are those with the least padding, at most `shapes` of them, so a training
+    step is compiled at most `shapes` times. Every batch has exactly `batch_size` rows; rows without
+    a sequence have weight 0.
 
     Args:
-        sequences: list of arrays. Piano-rolls: (T, features). Text: integers (T,).
-        batch_size: positive integer, rows of every batch.
+        sequences: List of arrays. Piano-rolls: (T, features). Text: integers (T,).
+        batch_size: Positive integer, rows of every batch.
         kind: "piano_roll", "characters" or "words".
-        shuffle: whether each epoch has its own order, a pure function of `seed` and `epoch`.
-        seed: non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
-        shapes: positive integer, the largest number of distinct lengths.
-        start: for text, the token that stands before the first one, or None.
+        shuffle: Whether each epoch has its own order, a pure function of `seed` and `epoch`.
+        seed: Non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
+        shapes: Positive integer, the largest number of distinct lengths.
+        start: For text, the token before the first one, or None.
 
     Attributes:
-        epoch: index of the epoch whose order is given out; `on_epoch_end` adds 1.
-        frames: number of predicted time steps in an epoch.
-        efficiency: `frames` divided by the time steps of all batches, padding included.
+        epoch: Index of the current epoch, which decides the order; `on_epoch_end` adds 1.
+        frames: Number of predicted time steps in an epoch.
+        efficiency: `frames` divided by the time steps of all batches with their padding.
 
     Raises:
-        UserError: if an argument is out of range, or a sequence is empty or has a wrong shape.
+        UserError: An argument is out of range, or a sequence is empty or has a wrong shape.
 
     Example:
 
@@ -76,12 +98,8 @@ class PieceBatches(keras.utils.PyDataset):
         shapes: int = 8,
         start: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, shuffle, seed)
         self._pairs = input_target_pairs(sequences, kind, start)
-        self.batch_size = positive_integer("batch_size", batch_size)
-        self.shuffle = flag("shuffle", shuffle)
-        self.seed = _seed(seed)
-        self.epoch = 0
         lengths = np.array([len(target) for _, target in self._pairs])
         limits = bucket_lengths(lengths, self.batch_size, positive_integer("shapes", shapes))
         bucket = np.searchsorted(limits, lengths)
@@ -103,13 +121,9 @@ class PieceBatches(keras.utils.PyDataset):
         length, members = self._order[1][index]
         return _stack([self._pairs[i] for i in members], self.batch_size, length)
 
-    def on_epoch_end(self) -> None:
-        """Goes on to the order of the next epoch."""
-        self.epoch += 1
-
     def _batches(self) -> list[tuple[int, np.ndarray]]:
-        """Every batch of this epoch as (length, indices of its sequences)."""
-        random = _random(self.seed, self.epoch)
+        """Batches of the epoch as (length, indices of sequences)."""
+        random = self._random()
         batches = []
         for length, members in self._buckets:
             members = random.permutation(members) if self.shuffle else members
@@ -117,7 +131,7 @@ class PieceBatches(keras.utils.PyDataset):
                 batches.append((length, members[first : first + self.batch_size]))
         if self.shuffle:
             batches = [batches[i] for i in random.permutation(len(batches))]
-        # On TensorFlow, `fit` takes for fixed whatever the first two batches' shapes share.
+        # On TensorFlow, `fit` fixes the dimensions that the first two batches have in common.
         for i, (length, _) in enumerate(batches):
             if length != batches[0][0]:
                 batches[1], batches[i] = batches[i], batches[1]
@@ -125,35 +139,35 @@ class PieceBatches(keras.utils.PyDataset):
         return batches
 
 
-class CarriedBatches(keras.utils.PyDataset):
-    """Chunks of `steps` time steps; row b of a batch goes on where row b of the last one stopped.
+class CarriedBatches(_Batches):
+    """Batches of chunks of `steps` time steps; each row continues the same row of the last batch.
 
     For truncated backpropagation through time with a stateful network. The input `reset`
-    (batch_size, 1) is 1 in the first chunk of a sequence: the row's state starts at zero there.
+    (batch_size, 1) is 1 in the first chunk of a sequence, before which the row's state is reset.
 
-    Pieces are dealt to the rows, longest first, each to the row with the fewest chunks. A piece
-    that ends within a chunk leaves padding of weight 0; the next one starts with the next chunk.
-    A text is cut into `batch_size` contiguous rows, so `batch_size=1` carries the state through the
-    whole text. Only its first batch has `reset`, and `shuffle` leaves its order alone.
+    Pieces are assigned to rows, longest first, each to the row with the fewest chunks. The rest of
+    a piece's last chunk is padding of weight 0. A text is split into `batch_size` contiguous rows,
+    so `batch_size=1` carries the state through the whole text; only its first batch has `reset`,
+    and `shuffle` does not change its order.
 
     Args:
-        sequences: list of arrays. Piano-rolls: (T, features). Text: one array of integers (N,).
-        batch_size: positive integer, rows of every batch.
-        steps: positive integer, time steps of every batch; of a text no more than a row has.
+        sequences: List of arrays. Piano-rolls: (T, features). Text: one array of integers (N,).
+        batch_size: Positive integer, rows of every batch.
+        steps: Positive integer, time steps of every batch; at most the length of a text's row.
         kind: "piano_roll", "characters" or "words".
-        shuffle: whether each epoch deals and orders the pieces anew, a pure function of `seed` and
-            `epoch`. The number of batches is the same in every epoch.
-        seed: non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
-        start: for text, the token that stands before the first one, or None.
+        shuffle: Whether each epoch assigns and orders the pieces anew, as a pure function of `seed`
+            and `epoch`. The number of batches is the same in every epoch.
+        seed: Non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
+        start: For text, the token before the first one, or None.
 
     Attributes:
-        epoch: index of the epoch whose order is given out; `on_epoch_end` adds 1.
-        frames: number of predicted time steps in an epoch.
-        efficiency: `frames` divided by the time steps of all batches, padding included.
+        epoch: Index of the current epoch, which decides the order; `on_epoch_end` adds 1.
+        frames: Number of predicted time steps in an epoch.
+        efficiency: `frames` divided by the time steps of all batches with their padding.
 
     Raises:
-        UserError: if an argument is out of range, a sequence is empty or has a wrong shape, or a
-            text is not one sequence.
+        UserError: An argument is out of range, a sequence is empty or has a wrong shape, or a text
+            is not one sequence.
 
     Example:
 
@@ -177,13 +191,10 @@ class CarriedBatches(keras.utils.PyDataset):
         seed: int | None = 0,
         start: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, shuffle, seed)
         pairs = input_target_pairs(sequences, kind, start)
-        self.batch_size = positive_integer("batch_size", batch_size)
         self.steps = positive_integer("steps", steps)
-        self.shuffle = flag("shuffle", shuffle) and kind == "piano_roll"
-        self.seed = _seed(seed)
-        self.epoch = 0
+        self.shuffle = self.shuffle and kind == "piano_roll"
         if kind != "piano_roll":
             pairs = _contiguous_rows(pairs, self.batch_size)
             self.steps = min(self.steps, len(pairs[0][1]))
@@ -192,20 +203,20 @@ class CarriedBatches(keras.utils.PyDataset):
         self.frames = sum(len(target) for _, target in pairs)
         self._length = max(self._chunks[row].sum() for row in self._rows())
         self.efficiency = self.frames / (len(self) * self.batch_size * self.steps)
-        self._timetable: tuple[int | None, list[list[tuple[int, int]]]] = (None, [])
+        self._schedule: tuple[int | None, list[list[tuple[int, int]]]] = (None, [])
 
     def __len__(self) -> int:
         return int(self._length)
 
     def __getitem__(self, index: int) -> Batch:
-        if self._timetable[0] != self.epoch:
+        if self._schedule[0] != self.epoch:
             rows = [
                 [(piece, chunk) for piece in row for chunk in range(self._chunks[piece])]
                 for row in self._rows()
             ]
-            self._timetable = (self.epoch, rows)
+            self._schedule = (self.epoch, rows)
         pairs, reset = [], np.zeros((self.batch_size, 1), "float32")
-        for b, row in enumerate(self._timetable[1]):
+        for b, row in enumerate(self._schedule[1]):
             piece, chunk = row[index] if index < len(row) else (0, self._chunks[0])
             reset[b] = index < len(row) and chunk == 0
             part = slice(chunk * self.steps, (chunk + 1) * self.steps)
@@ -214,17 +225,13 @@ class CarriedBatches(keras.utils.PyDataset):
         inputs, y, sample_weight = _stack(pairs, self.batch_size, self.steps)
         return {**inputs, "reset": reset}, y, sample_weight
 
-    def on_epoch_end(self) -> None:
-        """Goes on to the order of the next epoch."""
-        self.epoch += 1
-
     def _rows(self) -> list[list[int]]:
-        """The pieces of every row in this epoch, in the order in which they are played.
+        """Assigns the pieces to rows for the epoch: [[index, ...] of each row].
 
-        Only pieces with equally many chunks swap places in the dealing, so the chunks of the rows,
-        and with them the number of batches, are the same in every epoch.
+        Shuffling permutes pieces with equally many chunks, so the number of chunks in each row, and
+        thus the number of batches, is the same in every epoch.
         """
-        random = _random(self.seed, self.epoch)
+        random = self._random()
         order = np.arange(len(self._pairs))
         if self.shuffle:
             order = random.permutation(order)
@@ -242,16 +249,19 @@ class CarriedBatches(keras.utils.PyDataset):
 def input_target_pairs(
     sequences: Sequence[ArrayLike], kind: str, start: int | None = None
 ) -> list[Pair]:
-    """Each sequence as (inputs, targets), of equal length: what came before, and what comes.
+    """Makes (inputs, targets) of each sequence; inputs are the targets of the previous step.
 
     Args:
-        sequences: list of arrays, piano-rolls (T, features) or integers (T,).
+        sequences: List of arrays, piano-rolls (T, features) or integers (T,).
         kind: "piano_roll", "characters" or "words".
-        start: for text, the token before the first one; None leaves the first token out of the
+        start: For text, the token before the first one; None leaves the first token out of the
             targets.
 
     Returns:
         List of pairs: piano-rolls of the sequences' dtype (T, features), or int32 tokens (T,).
+
+    Raises:
+        UserError: There is no sequence, or one is empty or has a wrong shape.
     """
     one_of(KINDS)("kind", kind)
     sequences = [np.asarray(sequence) for sequence in sequences]
@@ -293,7 +303,7 @@ def input_target_pairs(
 
 
 def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
-    """One text as `batch_size` (inputs, targets) rows; the last rows may be shorter or missing."""
+    """Splits a text into `batch_size` rows (inputs, targets); the last may be short or missing."""
     if len(pairs) != 1:
         raise ArgumentError("sequences", "one sequence for a text", Words(len(pairs)))
     inputs, targets = pairs[0]
@@ -305,7 +315,7 @@ def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
 
 
 def _stack(pairs: list[Pair], batch_size: int, length: int) -> Batch:
-    """Pairs as one batch ({"x": (B, T, ...)}, y (B, T, ...), sample_weight (B, T))."""
+    """Stacks pairs to a batch: {"x": (B, T, ...)}, y (B, T, ...), sample_weight (B, T)."""
     dtype = "float32" if pairs[0][0].ndim == 2 else "int32"
     x = np.zeros((batch_size, length, *pairs[0][0].shape[1:]), dtype)
     y, sample_weight = np.zeros_like(x), np.zeros((batch_size, length), "float32")
@@ -314,13 +324,3 @@ def _stack(pairs: list[Pair], batch_size: int, length: int) -> Batch:
         y[b, : len(targets)] = targets
         sample_weight[b, : len(targets)] = 1
     return {"x": x}, y, sample_weight
-
-
-def _random(seed: int, epoch: int) -> np.random.Generator:
-    return np.random.default_rng([seed, epoch])
-
-
-def _seed(value: int | None) -> int:
-    """The seed; for None one is drawn once, so that an epoch has one order however often asked."""
-    value = check_seed("seed", value)
-    return randrange(2**32) if value is None else value

@@ -1,23 +1,22 @@
-"""Lengths to which sequences are padded, so that little is padded and few shapes are compiled."""
+"""Lengths of buckets with little padding, few of them so that few shapes are compiled."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def bucket_lengths(lengths: ArrayLike, batch_size: int, shapes: int) -> np.ndarray:
-    """At most `shapes` lengths that pad the sequences with the fewest time steps.
+    """Finds the bucket lengths with the least padding, by dynamic programming.
 
-    Every sequence goes to the shortest bucket that holds it, and a bucket's batches all have
-    `batch_size` rows. The time steps of all batches are the least that any choice can have, found
-    by dynamic programming over the sorted distinct lengths.
+    Every sequence goes to the shortest bucket that holds it, and all batches of a bucket have
+    `batch_size` rows. No other choice has fewer time steps in all batches.
 
     Args:
-        lengths: array (n,) of positive lengths.
-        batch_size: rows of every batch.
-        shapes: the largest number of buckets.
+        lengths: Array (n,) of positive lengths.
+        batch_size: Rows of every batch.
+        shapes: Largest number of buckets.
 
     Returns:
-        Increasing array of bucket lengths; the last is the longest sequence's.
+        Increasing array of bucket lengths; the last is that of the longest sequence.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The files that a data set is made from: found in a folder or downloaded, and always verified."""
+"""Source files of a data set: downloaded or manually downloaded, and always verified."""
 
 import glob
 import hashlib
@@ -16,18 +16,18 @@ from .dataset import Splits
 if TYPE_CHECKING:
     from .catalogue import Entry, File
 
-# Without a network the whole search for an answer takes no longer than this.
+# Time limit of a request that finds out whether the network can be reached.
 PROBE_SECONDS = 4.0
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file's bytes, in hexadecimal."""
+    """Hexadecimal sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def combined_sha256(paths: Sequence[Path]) -> str:
-    """One checksum for several files: the file's own, or that of all checksums in their order."""
+    """Hexadecimal sha256 of one file, or of the checksums of several in their order."""
     checksums = [sha256(path) for path in paths]
     if len(checksums) == 1:
         return checksums[0]
@@ -35,26 +35,26 @@ def combined_sha256(paths: Sequence[Path]) -> str:
 
 
 def verify(path: Path, file: "File") -> None:
-    """Compares a file with its published checksum.
+    """Verifies the published checksum of a file.
 
     Raises:
-        UserError: if they differ.
+        UserError: The checksums differ.
     """
     if file.sha256 is None:
         return
     found = sha256(path)
     if found != file.sha256:
         raise UserError(
-            f"{path} is damaged or another file than the published {file.name}: expected sha256 "
-            f"{file.sha256}, got {found}."
+            f"{path} is not the published {file.name}: expected sha256 {file.sha256}, got {found}. "
+            "Download it again."
         )
 
 
 def verify_frames(path: Path, entry: "Entry", splits: Splits) -> None:
-    """Compares the pieces of a file with the published ones: their number, and every frame.
+    """Verifies the published number of pieces and the checksum of all frames of a file.
 
     Raises:
-        UserError: if they differ.
+        UserError: They differ.
     """
     sizes = tuple(len(pieces) for pieces in splits.values())
     if sizes != entry.sizes:
@@ -75,21 +75,20 @@ def verify_frames(path: Path, entry: "Entry", splits: Splits) -> None:
         )
 
 
-def by_hand(entry: "Entry", folder: PathLike) -> list[Path] | None:
-    """The verified files of `entry` in `folder` or its direct sub-folders, or None.
+def manual_files(entry: "Entry", manual_dir: PathLike) -> list[Path] | None:
+    """Finds and verifies the manually downloaded files of a data set.
 
     Args:
-        entry: catalogue entry.
-        folder: folder of files that were downloaded by hand.
+        entry: Entry of the catalogue.
+        manual_dir: Folder of the files; they may be in its direct sub-folders.
 
     Returns:
-        List of paths: those of `entry.files`, else of one of `entry.pickles`; None if some are
-        missing.
+        Paths of `entry.files`, else of one of `entry.pickles`; None if some are missing.
 
     Raises:
-        UserError: if a file does not have its published checksum, or the folder does not exist.
+        UserError: A file does not have its published checksum, or the folder does not exist.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(manual_dir).expanduser()
     if not folder.is_dir():
         raise ArgumentError("data_path", "an existing folder", str(folder))
     for choice in (entry.files, *((file,) for file in entry.pickles)):
@@ -102,22 +101,22 @@ def by_hand(entry: "Entry", folder: PathLike) -> list[Path] | None:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        if (place / name).is_file():
-            return place / name
+    for parent in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        if (parent / name).is_file():
+            return parent / name
     return None
 
 
-def downloaded(entry: "Entry", download: Callable[[list[str]], Any]) -> list[Path]:
-    """The verified files of `entry` from their addresses.
+def downloaded_files(entry: "Entry", download: Callable[[list[str]], Any]) -> list[Path]:
+    """Downloads and verifies the files of a data set.
 
     Args:
-        entry: catalogue entry.
-        download: function from a list of addresses to a list of paths.
+        entry: Entry of the catalogue.
+        download: Downloads a list of URLs and returns a list of paths.
 
     Raises:
-        UserError: if the addresses cannot be reached, within 5 seconds; or if a file does not have
-            its published checksum.
+        UserError: A URL cannot be reached, which takes at most 5 seconds to find out, or a file
+            does not have its published checksum.
     """
     problem = _probe(entry.files[0].url)
     if problem is not None:
@@ -131,40 +130,40 @@ def downloaded(entry: "Entry", download: Callable[[list[str]], Any]) -> list[Pat
         try:
             verify(path, file)
         except UserError:
-            # A damaged download must not be found again, nor what TFDS notes beside it.
-            for kept in path.parent.glob(glob.escape(path.name) + "*"):
-                kept.unlink()
+            # TFDS would find a corrupt download again, by the record that it writes beside it.
+            for cached in path.parent.glob(glob.escape(path.name) + "*"):
+                cached.unlink()
             raise
     return paths
 
 
 def missing_message(entry: "Entry", problem: str) -> str:
-    """The line that says which files to put where."""
-    wanted = "; ".join(f"{file.name} from {file.url}" for file in entry.files)
+    """Error line with the files to download manually."""
+    required = "; ".join(f"{file.name} from {file.url}" for file in entry.files)
     return (
-        f"`{entry.name}` is not prepared and {problem}. Download by hand: {wanted}; and give the "
-        "folder of the download as `data_path` (--data-path)."
+        f"`{entry.name}` is not prepared and {problem}. Download manually: {required}; and pass "
+        "the folder of the files as `data_path` (--data-path)."
     )
 
 
 def _probe(url: str) -> str | None:
-    """Why an address cannot be reached, or None when it can.
+    """Returns why a URL cannot be reached, or None.
 
-    It runs in a thread because looking up a host name has no time limit of its own.
+    It runs in a thread because the look-up of a host name has no time limit.
     """
-    answer: list[str | None] = [f"{url} did not answer within {PROBE_SECONDS:g} seconds"]
+    problem: list[str | None] = [f"{url} did not answer within {PROBE_SECONDS:g} seconds"]
 
-    def ask() -> None:
+    def request_head() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-                answer[0] = None
+                problem[0] = None
         except urllib.error.HTTPError as error:
-            answer[0] = f"{url} answers {error.code} {error.reason}"
+            problem[0] = f"{url} answers {error.code} {error.reason}"
         except OSError as error:
-            answer[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
+            problem[0] = f"{url} cannot be reached ({getattr(error, 'reason', error)})"
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request_head, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
-    return answer[0]
+    return problem[0]

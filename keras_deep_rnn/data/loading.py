@@ -1,4 +1,4 @@
-"""`load`: a data set by its name, or the user's own data by its path."""
+"""`load`: loads a named data set, or the user's own data from a path."""
 
 import contextlib
 import errno
@@ -22,24 +22,23 @@ def load(
     data_dir: PathLike | None = None,
     progress: bool = True,
 ) -> Dataset:
-    """Loads a data set; on the first use it is prepared and kept.
+    """Loads a data set, which the first call prepares.
 
     Args:
-        name: a data set's name (see `names()`), or the path of your own data: a folder of MIDI
-            files, a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
-        data_path: folder of files that were downloaded by hand; they are looked for in it and in
-            its direct sub-folders. None: they are downloaded. Not used for your own data.
-        data_dir: folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
+        name: Name of a data set (see `names()`), or path of your own data: a folder of MIDI files,
+            a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
+        data_path: Folder of manually downloaded files, which may be in its direct sub-folders.
+            None: they are downloaded. Ignored for your own data.
+        data_dir: Folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
             the default of TensorFlow Datasets.
-        progress: whether to show the progress of long work on standard error.
+        progress: Whether to show progress bars on stderr.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        UserError: if there is no such data set or path, a file is missing, damaged or has another
-            checksum than the published one, or the prepared data cannot be written. Other data
-            than what was asked for is never given instead.
+        UserError: The data set or path does not exist, a file is missing, corrupt or does not have
+            its published checksum, or the prepared data cannot be written.
 
     Example:
 
@@ -66,14 +65,14 @@ def _prepared(
     entry: catalogue.Entry, data_path: PathLike | None, data_dir: PathLike | None, progress: bool
 ) -> Dataset:
     data_dir = Path(data_dir or catalogue.default_data_dir()).expanduser()
-    # Also when the data is prepared: a damaged file by hand is told, not passed over.
-    found = files.by_hand(entry, data_path) if data_path is not None and entry.files else None
+    # Also if the data is prepared: a corrupt file is an error all the same.
+    manual = files.manual_files(entry, data_path) if data_path is not None and entry.files else None
     tfds = _tfds()
     builders = importlib.import_module(".builders.builders", __package__)
     try:
         builder = builders.make(entry, data_dir)
         if not (Path(builder.data_dir) / "dataset_info.json").exists():
-            if data_path is not None and entry.files and not found:
+            if data_path is not None and entry.files and not manual:
                 raise UserError(files.missing_message(entry, f"not in {data_path}"))
             config = tfds.download.DownloadConfig(
                 manual_dir=None if data_path is None else Path(data_path).expanduser(),
@@ -82,7 +81,7 @@ def _prepared(
             builder.progress = progress
             with _quiet(tfds):
                 builder.download_and_prepare(download_config=config)
-    except (OSError, RuntimeError) as error:  # RuntimeError: what the writer of ArrayRecord raises
+    except (OSError, RuntimeError) as error:  # the writer of ArrayRecord raises RuntimeError
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
             reason = getattr(error, "strerror", None) or first_line(error)
@@ -90,10 +89,10 @@ def _prepared(
         raise ArgumentError("data_dir", expected, str(data_dir), f": {reason}.") from error
     try:
         return _dataset(entry, builder)
-    except Exception as error:  # a damaged file fails in as many ways as the readers know
+    except Exception as error:  # the readers raise any kind of error for a corrupt file
         raise UserError(
-            f"The prepared data in {builder.data_dir} is damaged: delete this folder, and it is "
-            f"made again ({type(error).__name__})."
+            f"The prepared data in {builder.data_dir} is corrupt ({type(error).__name__}): delete "
+            "this folder to prepare it again."
         ) from error
 
 
@@ -102,15 +101,15 @@ def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
         split: [example["sequence"] for example in builder.as_data_source(split)]
         for split in ("train", "validation", "test")
     }
-    facts = dict(builder.info.metadata)
-    vocabulary = facts.get("vocabulary")
+    metadata = dict(builder.info.metadata)
+    vocabulary = metadata.get("vocabulary")
     return Dataset(
         name=entry.name,
         kind=entry.kind,
         splits=sequences,
         step=entry.step,
         version=str(builder.version),
-        checksum=facts["checksum"],
+        checksum=metadata["checksum"],
         description=entry.title,
         citation=entry.citation,
         vocabulary=None if vocabulary is None else tuple(vocabulary),
@@ -133,7 +132,7 @@ def _tfds() -> Any:
 
 @contextlib.contextmanager
 def _quiet(tfds: Any) -> Iterator[None]:
-    """Leaves the progress to the builders: TFDS does not know how long theirs take."""
+    """Turns off the progress bars of TFDS, which does not know the work of the builders."""
     tfds.display_progress_bar(False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):

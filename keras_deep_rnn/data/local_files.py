@@ -1,7 +1,6 @@
 """The user's own data: a folder of MIDI files, piano-rolls in a file, or a text.
 
-It is read anew each time and never cached, so a changed file is never passed over. Its checksum
-stands in `Dataset.checksum`.
+It is never cached, so changes of the files take effect at once; `Dataset.checksum` shows them.
 """
 
 import hashlib
@@ -23,20 +22,20 @@ def load(path: Path, *, progress: bool = True) -> Dataset:
     """Loads the user's own data.
 
     Args:
-        path: existing path. A folder: its `.mid` and `.midi` files, with folders train, validation
-            (or valid) and test as splits if there are such. `.npz`: arrays (T, 88), whose names
-            start with the split ("train_1") or not at all. `.mat`: traindata, validdata, testdata.
+        path: Existing path. A folder: its `.mid` and `.midi` files, with folders train, validation
+            (or valid) and test as splits, if it has them. `.npz`: arrays (T, 88), whose names all
+            start with the split ("train_1") or none. `.mat`: traindata, validdata, testdata.
             `.pickle` or `.pkl`: chords as in the original files of the literature. Other files:
-            UTF-8 text, taken as characters.
-        progress: whether to show a bar for a folder of MIDI files.
+            UTF-8 text, whose tokens are characters.
+        progress: Whether to show a progress bar for a folder of MIDI files.
 
     Returns:
-        A `Dataset`. Where the data has no splits of its own: of the pieces, in the order of their
-        checksums, a tenth goes to test, a tenth to validation; equal pieces stay together. Of a
-        text, the last twentieth is test and the one before it validation.
+        A `Dataset`. Pieces without splits are sorted by checksum: a tenth are test, a tenth
+        validation, and equal pieces are in the same split. The last twentieth of a text is test,
+        the one before it validation.
 
     Raises:
-        UserError: if there is nothing to read, or a file is damaged.
+        UserError: There is nothing to read, or a file is corrupt.
     """
     try:
         if path.is_dir():
@@ -48,7 +47,7 @@ def load(path: Path, *, progress: bool = True) -> Dataset:
             raise ArgumentError("name", "a folder of MIDI files, a split needs several", str(path))
         return _text(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def _midi_folder(path: Path, progress: bool) -> Dataset:
@@ -95,7 +94,7 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
             rolls = {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(
-            f"{path} cannot be read as plain arrays in a .npz file: {first_line(error)}"
+            f"Cannot read {path} as a .npz file of plain arrays: {first_line(error)}"
         ) from error
     if not rolls:
         raise UserError(f"{path} must hold arrays of shape (time, 88), got none.")
@@ -103,17 +102,17 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _splits(path: Path, rolls: dict[str, np.ndarray], separator: str) -> Splits:
-    """Named piano-rolls in splits: those that their names begin with, or dealt."""
+    """Splits named piano-rolls by the beginnings of their names, or by checksum."""
     pattern = re.compile(f"({'|'.join(SPLIT_NAMES)})([{separator}]|$)", re.IGNORECASE)
     matches = {name: pattern.match(name) for name in rolls}
     found = {name: match.group(1).lower() if match else None for name, match in matches.items()}
     if not any(found.values()):
-        return _dealt(path, list(rolls.values()))
+        return _split_by_checksum(path, list(rolls.values()))
     without = [name for name, split in found.items() if split is None]
     if without:
         raise UserError(
             f"{path} has pieces in splits (train, validation, test) and some that are not, "
-            f"such as {without[0]}."
+            f"such as {without[0]}: put all into splits, or none."
         )
     splits = {split: [] for split in polyphonic.SPLITS}
     for name, roll in rolls.items():
@@ -122,7 +121,7 @@ def _splits(path: Path, rolls: dict[str, np.ndarray], separator: str) -> Splits:
     return splits
 
 
-def _dealt(path: Path, rolls: list[np.ndarray]) -> Splits:
+def _split_by_checksum(path: Path, rolls: list[np.ndarray]) -> Splits:
     pieces = {}
     for roll in rolls:
         pieces.setdefault(hashlib.sha256(roll.tobytes()).digest(), []).append(roll)
@@ -130,10 +129,10 @@ def _dealt(path: Path, rolls: list[np.ndarray]) -> Splits:
         raise UserError(f"{path} must hold at least 3 different pieces, got {len(pieces)}.")
     held_out = max(1, round(len(pieces) / 10))
     order = [pieces[checksum] for checksum in sorted(pieces)]
-    dealt = (order[2 * held_out :], order[held_out : 2 * held_out], order[:held_out])
+    parts = (order[2 * held_out :], order[held_out : 2 * held_out], order[:held_out])
     return {
-        split: [roll for same in groups for roll in same]
-        for split, groups in zip(polyphonic.SPLITS, dealt, strict=True)
+        split: [roll for equal in part for roll in equal]
+        for split, part in zip(polyphonic.SPLITS, parts, strict=True)
     }
 
 

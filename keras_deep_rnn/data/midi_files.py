@@ -1,4 +1,4 @@
-"""MIDI files as piano-rolls on a grid of sixteenth notes."""
+"""Reads MIDI files as piano-rolls on a grid of sixteenth notes."""
 
 import warnings
 from collections.abc import Iterable
@@ -14,41 +14,40 @@ QUARTER_LENGTH = 0.25
 
 
 def read(paths: Iterable[PathLike], progress: bool = True) -> list[np.ndarray]:
-    """Piano-rolls of MIDI files.
+    """Reads MIDI files as piano-rolls.
 
-    A frame is a sixteenth note, whatever the tempo. Beginnings and ends of notes are moved to the
-    nearest frame, and a note sounds for one frame at least. Drums are left out, and so are notes
-    that are not on the 88 keys, and the silence before the first note.
+    A frame is a sixteenth note, whatever the tempo. Onsets and ends of notes are rounded to frames,
+    and a note has at least one frame. Drums, notes beyond the 88 keys and the silence before the
+    first note are left out.
 
     Args:
         paths: MIDI files.
-        progress: whether to show a bar on standard error.
+        progress: Whether to show a progress bar on stderr.
 
     Returns:
         List of uint8 arrays (T, 88).
 
     Raises:
-        UserError: if pretty_midi is not installed, a file is damaged, or has no notes.
+        UserError: pretty_midi is not installed, or a file is corrupt or has no notes.
     """
     try:
         import pretty_midi
         from tqdm import tqdm
     except ImportError as error:
         raise missing_extra(str(error.name), "music") from None
-    # None: a bar only on a terminal.
-    off = None if progress else True
-    with tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=off) as bar:
+    disable = None if progress else True  # None: in all but terminals
+    with tqdm(paths, "MIDI", unit=" files", mininterval=0.5, disable=disable) as bar:
         return [_piano_roll(pretty_midi, path) for path in bar]
 
 
 def _piano_roll(pretty_midi: Any, path: PathLike) -> np.ndarray:
     try:
         with warnings.catch_warnings():
-            # Tempo changes on other tracks than the first: they do not move notes on the grid.
+            # About tempo changes on other tracks than the first, which do not move notes.
             warnings.simplefilter("ignore", RuntimeWarning)
             midi = pretty_midi.PrettyMIDI(str(path))
-    except Exception as error:  # a damaged file fails in as many ways as there are messages
-        raise UserError(f"{path} cannot be read as a MIDI file: {first_line(error)}.") from error
+    except Exception as error:  # the parser raises any kind of error for a corrupt file
+        raise UserError(f"Cannot read {path} as a MIDI file: {first_line(error)}.") from error
 
     def frame(seconds: float) -> int:
         quarters = midi.time_to_tick(seconds) / midi.resolution

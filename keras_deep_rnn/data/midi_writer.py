@@ -1,4 +1,4 @@
-"""Piano-rolls as MIDI files."""
+"""Writes piano-rolls as MIDI files."""
 
 from typing import TYPE_CHECKING
 
@@ -10,21 +10,20 @@ from .dataset import LOWEST_PITCH
 if TYPE_CHECKING:
     import numpy as np
 
-# General MIDI numbers from 0: what plays the notes.
+# General MIDI programs, from 0.
 INSTRUMENTS = {"piano": 0, "organ": 19, "strings": 48, "choir": 52}
 
 
 def notes(frames: "np.ndarray") -> list[tuple[int, int, int]]:
-    """The notes of a piano-roll: each run of frames in which a key sounds is one held note.
+    """Extracts the notes of a piano-roll: a run of frames in which a key sounds is one note.
 
-    A piano-roll does not say whether a key was struck again in the next frame; a held note is the
-    simplest reading.
+    A piano-roll does not tell a repeated note from a held one.
 
     Args:
         frames: (T, 88), 1 while a key sounds.
 
     Returns:
-        List of (key, first frame, frame after the last), by first frame, then key.
+        List of (key, first frame, frame after the last), sorted by first frame, then key.
 
     Example:
 
@@ -51,13 +50,13 @@ def write_midi(
     tempo: float = 80.0,
     instrument: str = "organ",
 ) -> None:
-    """Writes a piano-roll as a MIDI file of one track.
+    """Writes a piano-roll as a MIDI file with one track.
 
     Args:
         frames: (T, 88), 1 while a key sounds; key k is MIDI pitch 21 + k.
-        path: File to write, whole or not at all.
+        path: File to write, atomically.
         quarter_length: Length of a frame in quarter notes.
-        tempo: Quarter notes in a minute.
+        tempo: Quarter notes a minute.
         instrument: One of `INSTRUMENTS`.
 
     Raises:
@@ -68,7 +67,7 @@ def write_midi(
     except ImportError:
         raise missing_extra("pretty_midi", "music") from None
     seconds = 60 / tempo * quarter_length
-    # 480 ticks a quarter: every frame starts on a whole tick.
+    # With 480 ticks in a quarter note every frame starts on a tick.
     midi = pretty_midi.PrettyMIDI(initial_tempo=tempo, resolution=480)
     track = pretty_midi.Instrument(INSTRUMENTS[instrument], name=instrument)
     for key, start, stop in notes(frames):

@@ -59,7 +59,7 @@ def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> No
     if job["measure_only"]:
         measure_unfinished(run, told, log)
     elif run.exists() and not job["overwrite"]:
-        training.resume(run.path, given=told, command=experiment.command, log=log)
+        training.resume(run.path, requested=told, command=experiment.command, log=log)
     else:
         command = experiment.command
         training.train(settings, run.path, overwrite=job["overwrite"], command=command, log=log)
@@ -76,7 +76,7 @@ def measure_unfinished(run: "Run", told: dict[str, Any], log: Log) -> None:
     from ..training import train as training
     from ..training.run_folder import METRICS, MODEL
 
-    metrics = training.resume(run.path, given=told, log=log, until_now=True)
+    metrics = training.resume(run.path, requested=told, log=log, evaluate_only=True)
     write_json(run / PARTIAL, metrics)
     for name in (METRICS, MODEL):
         remove(run / name)

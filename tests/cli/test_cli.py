@@ -382,7 +382,7 @@ def test_data_commands_need_no_keras(words, pieces):
 def test_existing_run_is_refused(run, pieces):
     code, _, errors = called("train", "--data", pieces, "--out", run, *TINY)
     assert code == 2
-    assert "pass --resume to go on with it or --overwrite to replace it" in errors
+    assert "pass --resume to continue it or --overwrite to replace it" in errors
 
 
 def test_evaluate_adds_a_split(run):

@@ -1,4 +1,4 @@
-"""Batches: nothing dropped, nothing twice, what came before predicts what comes."""
+"""Batches: every time step once, inputs are the targets of the step before."""
 
 import itertools
 

@@ -67,17 +67,17 @@ def few(monkeypatch):
 
 
 @pytest.mark.usefixtures("few")
-def test_made_once_and_kept(tmp_path, monkeypatch):
+def test_prepared_once(tmp_path, monkeypatch):
     made = data.load("bach_chorales", data_dir=tmp_path, progress=False)
     assert data.describe("bach_chorales", data_dir=tmp_path)["prepared"]
     monkeypatch.setattr(chorales, "build", None)
-    kept = data.load("bach_chorales", data_dir=tmp_path, progress=False)
-    assert made.checksum == kept.checksum
+    again = data.load("bach_chorales", data_dir=tmp_path, progress=False)
+    assert made.checksum == again.checksum
     assert made.kind == "piano_roll"
     assert made.features == 88
     assert (made.step, made.quarter_length) == ("quarter note", 1.0)
     for split in ("train", "validation", "test"):
-        (one,), (other,) = made.splits[split], kept.splits[split]
+        (one,), (other,) = made.splits[split], again.splits[split]
         np.testing.assert_array_equal(one, other)
         assert one.dtype == np.uint8
         assert one.sum(axis=1).max() == 4
@@ -92,10 +92,12 @@ def test_progress_is_shown(tmp_path, capsys):
     assert "3/3" not in shown.err + shown.out
 
 
-def test_a_missing_score_is_told(tmp_path, monkeypatch):
+def test_a_missing_score(tmp_path, monkeypatch):
     split = {"train": ["bwv253"], "validation": ["bwv9999"], "test": ["bwv254"]}
     monkeypatch.setattr(chorales, "SPLIT", split)
-    with pytest.raises(UserError, match="lacks 1 of the chorales, such as bwv9999"):
+    with pytest.raises(
+        UserError, match="lacks 1 of the chorales, such as bwv9999: pip install music21==10.5.1"
+    ):
         data.load("bach_chorales", data_dir=tmp_path, progress=False)
 
 
@@ -116,12 +118,12 @@ def test_tunes_in_a_chain_are_one_group():
     assert tunes.groups([one, far, two, both]) == [[0, 2, 3], [1]]
 
 
-def test_a_tune_is_dealt_as_a_whole():
+def test_a_tune_is_in_one_split():
     melodies = [np.arange(10) + 100 * (i // 2) for i in range(40)]
     names = [f"piece{i}" for i in range(40)]
-    dealt = tunes.deal(names, melodies)
-    assert [len(group) for groups in dealt.values() for group in groups] == [2] * 20
-    assert {split: 2 * len(groups) for split, groups in dealt.items()} == {
+    splits = tunes.split(names, melodies)
+    assert [len(group) for groups in splits.values() for group in groups] == [2] * 20
+    assert {split: 2 * len(groups) for split, groups in splits.items()} == {
         "train": 32,
         "validation": 4,
         "test": 4,

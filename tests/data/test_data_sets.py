@@ -1,4 +1,4 @@
-"""The data sets by name: the published numbers, checksums, and the ways to their files."""
+"""Named data sets: published numbers, checksums, downloads and manual downloads."""
 
 import dataclasses
 import functools
@@ -59,7 +59,7 @@ def frames_sha256(splits):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """`nottingham` with a small file of its own, in `folder`; returns (folder, splits)."""
-    folder = tmp_path / "by_hand"
+    folder = tmp_path / "manual"
     folder.mkdir()
     splits = random_splits()
     write_mat(folder / "Nottingham.mat", splits)
@@ -95,7 +95,9 @@ def test_published_music(name, pieces, frames, train_lengths, data_path, tmp_pat
     assert (min(lengths), int(np.median(lengths)), max(lengths)) == train_lengths
     (file,) = catalogue.ENTRIES[name].files
     assert dataset.checksum == file.sha256
-    assert_same(dataset, polyphonic.read_mat(files.by_hand(catalogue.ENTRIES[name], data_path)[0]))
+    assert_same(
+        dataset, polyphonic.read_mat(files.manual_files(catalogue.ENTRIES[name], data_path)[0])
+    )
 
 
 def test_published_text(data_path, tmp_path):
@@ -106,22 +108,22 @@ def test_published_text(data_path, tmp_path):
         assert dataset.features == {"ptb_char": 50, "ptb_word": 10_000}[name]
         assert dataset.splits["train"][0].dtype == np.int32
         counts = np.bincount(dataset.splits["train"][0], minlength=dataset.features)
-        floor = unigram_floor(counts, dataset.splits["test"][0])
+        nats = unigram_nats(counts, dataset.splits["test"][0])
         # The unigram of the training split, without smoothing, on the test split.
         if name == "ptb_char":
-            assert floor / np.log(2) == pytest.approx(4.346, abs=0.001)
+            assert nats / np.log(2) == pytest.approx(4.346, abs=0.001)
         else:
-            assert np.exp(floor) == pytest.approx(639.3, abs=0.1)
+            assert np.exp(nats) == pytest.approx(639.3, abs=0.1)
 
 
-def unigram_floor(counts, tokens):
+def unigram_nats(counts, tokens):
     return -np.log(counts[tokens] / counts.sum()).mean()
 
 
 def test_text_reads_back(data_path, tmp_path):
     dataset = data.load("ptb_char", data_path=data_path, data_dir=tmp_path, progress=False)
     text = "".join(dataset.vocabulary[i] for i in dataset.splits["test"][0])
-    paths = files.by_hand(catalogue.ENTRIES["ptb_char"], data_path)
+    paths = files.manual_files(catalogue.ENTRIES["ptb_char"], data_path)
     assert text == "\n".join(line.strip() for line in paths[2].read_text().split("\n"))
     assert dataset.vocabulary[dataset.start] == "\n"
 
@@ -149,17 +151,17 @@ def test_a_name_as_a_path(small, tmp_path):
         data.load(Path("notingham"))
 
 
-def test_by_hand_prepared_and_read_again(small, tmp_path):
+def test_manual_files_are_prepared_once(small, tmp_path):
     folder, splits = small
     made = data.load("nottingham", data_path=folder.parent, data_dir=tmp_path / "p", progress=False)
-    kept = data.load("nottingham", data_dir=tmp_path / "p", progress=False)
-    for dataset in (made, kept):
+    again = data.load("nottingham", data_dir=tmp_path / "p", progress=False)
+    for dataset in (made, again):
         assert_same(dataset, splits)
         assert dataset.checksum == files.sha256(folder / "Nottingham.mat")
         assert dataset.splits["train"][0].dtype == np.uint8
 
 
-def test_the_usual_way_of_tfds(small, tmp_path):
+def test_tfds_alone(small, tmp_path):
     """A user of TFDS alone gets the same, with the file in its folder for manual downloads."""
     import tensorflow_datasets as tfds
 
@@ -200,7 +202,7 @@ def test_online(online, tmp_path):
     assert_same(data.load("nottingham", data_dir=tmp_path, progress=False), splits)
 
 
-def test_a_damaged_download_is_not_kept(online, tmp_path):
+def test_a_corrupt_download_is_not_cached(online, tmp_path):
     folder, splits = online
     good = (folder / "Nottingham.mat").read_bytes()
     (folder / "Nottingham.mat").write_bytes(good[:-100])
@@ -213,7 +215,7 @@ def test_a_damaged_download_is_not_kept(online, tmp_path):
 def test_not_found_online(online, tmp_path):
     (online[0] / "Nottingham.mat").unlink()
     with pytest.raises(
-        UserError, match=r"answers 404.*Download by hand: Nottingham\.mat from http"
+        UserError, match=r"answers 404.*Download manually: Nottingham\.mat from http"
     ):
         data.load("nottingham", data_dir=tmp_path, progress=False)
 
@@ -233,23 +235,25 @@ def test_without_a_network_the_answer_comes_at_once(tmp_path, monkeypatch):
         assert time.monotonic() - begin < 5
     line = str(error.value)
     assert "\n" not in line
-    assert "Download by hand: MuseData.mat" in line
+    assert "Download manually: MuseData.mat" in line
     assert "`data_path` (--data-path)" in line
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-9] + b"\1" + b[-8:]])
-def test_a_damaged_file_by_hand(small, tmp_path, damage):
+def test_a_corrupt_manual_file(small, tmp_path, damage):
     folder, _ = small
     data.load("nottingham", data_path=folder, data_dir=tmp_path / "p", progress=False)
     path = folder / "Nottingham.mat"
     path.write_bytes(damage(path.read_bytes()))
     for prepared in ("p", "new"):  # also where a good file was prepared before
-        with pytest.raises(UserError, match=r"Nottingham\.mat is damaged or another file"):
+        with pytest.raises(
+            UserError, match=r"Nottingham\.mat is not the published Nottingham\.mat"
+        ):
             data.load("nottingham", data_path=folder, data_dir=tmp_path / prepared, progress=False)
 
 
-def test_no_file_by_hand(tmp_path):
-    with pytest.raises(UserError, match=r"not in .*Download by hand: ptb\.train\.txt from http"):
+def test_no_manual_file(tmp_path):
+    with pytest.raises(UserError, match=r"not in .*Download manually: ptb\.train\.txt from http"):
         data.load("ptb_word", data_path=tmp_path, data_dir=tmp_path, progress=False)
     with pytest.raises(UserError, match=r"`data_path` must be an existing folder, got '.*nowhere'"):
         data.load("ptb_word", data_path=tmp_path / "nowhere", data_dir=tmp_path, progress=False)
@@ -310,7 +314,7 @@ def test_a_pickle_that_runs_code(small, tmp_path):
     for module in ("", "numpy"):
         evil = Touch(tmp_path / "ran") if not module else np.random.default_rng
         (folder / "Nottingham.pickle").write_bytes(pickle.dumps({"train": evil}))
-        with pytest.raises(UserError, match=r"it asks for .*, which is not allowed\.$"):
+        with pytest.raises(UserError, match=r"it imports .*, which is not allowed\.$"):
             data.load("nottingham", data_path=folder, data_dir=tmp_path / "p", progress=False)
     assert not (tmp_path / "ran").exists()
 
@@ -320,7 +324,7 @@ def test_a_pickle_cut_off(small, tmp_path, cut):
     _, splits = small
     path = tmp_path / "cut.pickle"
     path.write_bytes(as_original_pickle(splits)[:cut])
-    with pytest.raises(UserError, match="cannot be read") as error:
+    with pytest.raises(UserError, match="Cannot read") as error:
         polyphonic.read_pickle(path)
     assert "\n" not in str(error.value)
 
@@ -383,11 +387,11 @@ def test_a_pickle_whose_error_has_many_lines(tmp_path, monkeypatch):
         polyphonic.read_pickle(tmp_path / "a.pickle")
 
 
-def test_damaged_prepared_data(small, tmp_path):
+def test_corrupt_prepared_data(small, tmp_path):
     data.load("nottingham", data_path=small[0], data_dir=tmp_path, progress=False)
     (record,) = (tmp_path / "nottingham").rglob("*-train.array_record*")
     record.write_bytes(record.read_bytes()[:1000])
-    with pytest.raises(UserError, match="is damaged: delete this folder"):
+    with pytest.raises(UserError, match=r"is corrupt \(\w+\): delete this folder"):
         data.load("nottingham", data_dir=tmp_path, progress=False)
 
 

@@ -1,1 +1,1 @@
-"""How TensorFlow Datasets builds the sets that have a name."""
+"""TensorFlow Datasets builders of the named data sets."""

@@ -1,7 +1,7 @@
 """TensorFlow Datasets builders of the data sets in the catalogue.
 
-Importing this module registers them, so that `tfds.load("jsb_chorales")` works too. The prepared
-data is written as ArrayRecord, which is read without TensorFlow: `builder.as_data_source()`.
+Importing this module registers them, so `tfds.load("jsb_chorales")` works too. Prepared data is in
+ArrayRecord files, which `builder.as_data_source()` reads without TensorFlow.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ Examples: TypeAlias = Iterator[tuple[int, dict[str, np.ndarray]]]
 Facts: TypeAlias = dict[str, Any]
 
 
-# The types of TFDS are not known, so that neither are the arguments of its classes.
+# TFDS is not annotated: the arguments of its classes are unknown to type checkers.
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # pyright: ignore
-    """Writes the pieces or the text of one catalogue entry, in their order."""
+    """Builder of one entry of the catalogue: its pieces, or its text, in order."""
 
     VERSION = tfds.core.Version(PREPARATION)
     RELEASE_NOTES = {PREPARATION: "First preparation."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md: files are needed only without a network."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "See docs/data.md: files are needed only without network access."
     progress = True
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -60,10 +60,10 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # pyri
     def _paths(self, dl_manager: tfds.download.DownloadManager) -> list[Path]:
         entry = ENTRIES[self.name]
         try:
-            paths = files.by_hand(entry, dl_manager.manual_dir)
-        except AssertionError:  # there is no such folder, or it is empty
+            paths = files.manual_files(entry, dl_manager.manual_dir)
+        except AssertionError:  # the folder does not exist or is empty
             paths = None
-        return paths or files.downloaded(entry, dl_manager.download)
+        return paths or files.downloaded_files(entry, dl_manager.download)
 
 
 class BachChorales(_Builder):
@@ -115,5 +115,5 @@ class PtbWord(_Text):
 
 
 def make(entry: Entry, data_dir: Path) -> tfds.core.DatasetBuilder:
-    """The builder of a catalogue entry, with its prepared data in `data_dir`."""
+    """Makes the builder of an entry of the catalogue, with prepared data in `data_dir`."""
     return tfds.builder_cls(entry.name)(data_dir=data_dir, file_format="array_record")

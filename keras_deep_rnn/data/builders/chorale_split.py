@@ -1,8 +1,7 @@
-"""The split of `bach_chorales`: names in music21's corpus, settings of one tune side by side.
+"""Split of `bach_chorales`: names in music21's corpus, grouped by tune.
 
-Made by `tunes.deal` from the scores of music21 10.5.1 and fixed here. A tune ends at a slash. Left
-out are `bwv846`, which is no chorale, and the scores in Humdrum format, which are there as MusicXML
-under the same names.
+Made by `tunes.split` from the scores of music21 10.5.1. Slashes separate tunes. Left out are
+`bwv846`, which is not a chorale, and scores in Humdrum format: the corpus has them as MusicXML too.
 """
 
 TUNES = {

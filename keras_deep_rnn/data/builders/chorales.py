@@ -1,9 +1,8 @@
 """Bach's chorales as piano-rolls, from the corpus that music21 ships.
 
-A frame is a quarter note: a key is 1 in frame t if one of the voices sounds it at t quarter notes
-from the beginning. Only the voices (soprano, alto, tenor, bass) are taken, not the instruments that
-some scores have beside them; frames in which the voices rest for a bar or more are left out.
-Repeats are not played twice.
+A frame is a quarter note: a key is 1 in frame t if a voice sounds it t quarter notes after the
+beginning. Only the voices (soprano, alto, tenor, bass) count, not the instruments of some scores.
+Frames in which all voices rest for a bar or more are left out, and repeats are not played twice.
 """
 
 import hashlib
@@ -23,18 +22,18 @@ BAR = 4  # frames
 
 
 def build(progress: bool = True) -> tuple[Splits, str]:
-    """Piano-rolls of every chorale.
+    """Reads the piano-rolls of all chorales.
 
     Args:
-        progress: whether to show a bar on standard error.
+        progress: Whether to show a progress bar on stderr.
 
     Returns:
-        dict from "train", "validation", "test" to lists of uint8 arrays (T, 88), in the order of
-        `chorale_split.SPLIT`; and the checksum of the scores: sha256 of the sha256 of every file
-        in that order.
+        {"train": pieces, "validation": pieces, "test": pieces}, lists of uint8 arrays (T, 88) in
+        the order of `chorale_split.SPLIT`; and the sha256 of the checksums of the scores in that
+        order.
 
     Raises:
-        UserError: if music21 is not installed, or lacks one of the scores.
+        UserError: music21 is not installed, or lacks one of the scores.
     """
     try:
         from music21 import converter, corpus
@@ -42,16 +41,16 @@ def build(progress: bool = True) -> tuple[Splits, str]:
     except ImportError as error:
         raise missing_extra(str(error.name), "music") from None
     paths = {p.stem: p for p in corpus.getComposer("bach") if p.suffix in (".mxl", ".xml")}
-    wanted = [(split, name) for split, names in SPLIT.items() for name in names]
-    missing = [name for _, name in wanted if name not in paths]
+    scores = [(split, name) for split, names in SPLIT.items() for name in names]
+    missing = [name for _, name in scores if name not in paths]
     if missing:
         raise UserError(
-            f"music21's corpus lacks {len(missing)} of the chorales, such as {missing[0]}: "
-            "another version of music21 may have them (10.5.1 does)."
+            f"The corpus of music21 lacks {len(missing)} of the chorales, such as {missing[0]}: "
+            "pip install music21==10.5.1, which has them."
         )
     splits = {split: [] for split in SPLIT}
     checksum = hashlib.sha256()
-    bar = tqdm(wanted, "bach_chorales", unit=" chorales", mininterval=0.5, disable=not progress)
+    bar = tqdm(scores, "bach_chorales", unit=" chorales", mininterval=0.5, disable=not progress)
     for split, name in bar:
         splits[split].append(piano_roll(converter.parse(paths[name], forceSource=True)))
         checksum.update(files.sha256(paths[name]).encode())
@@ -59,7 +58,7 @@ def build(progress: bool = True) -> tuple[Splits, str]:
 
 
 def piano_roll(score: Any) -> np.ndarray:
-    """The voices of a music21 score as a uint8 array (T, 88)."""
+    """Piano-roll of the voices of a music21 score, a uint8 array (T, 88)."""
     notes = [
         (note.offset, note.offset + note.quarterLength, pitch.midi - LOWEST_PITCH)
         for part in score.parts
@@ -74,7 +73,7 @@ def piano_roll(score: Any) -> np.ndarray:
 
 
 def without_long_rests(roll: np.ndarray) -> np.ndarray:
-    """`roll` without silent beginning and end, and without rests of a bar or more.
+    """Removes silence at the beginning and end, and rests of a bar or more.
 
     Example:
 

@@ -1,7 +1,7 @@
-"""Penn Treebank as characters and as words, from Mikolov's three text files.
+"""Penn Treebank as characters or words, from Mikolov's three text files.
 
-The files hold one sentence a line, in lower case, between two blanks. As characters, a sentence is
-what stands between the blanks, and its end is a line break. As words, its end is `<eos>`.
+The files have one sentence per line, in lower case and between two blanks, which are left out.
+Sentences of characters end with a line break, those of words with `<eos>`.
 """
 
 import collections
@@ -15,15 +15,15 @@ from .polyphonic import SPLITS
 
 
 def read(paths: Sequence[Path], kind: str) -> tuple[Splits, list[str]]:
-    """Tokens and vocabulary.
+    """Reads tokens and vocabulary.
 
     Args:
-        paths: the files of train, validation and test.
+        paths: Files of train, validation and test.
         kind: "characters" or "words".
 
     Returns:
-        dict from split to a list of one int32 array (N,); and the vocabulary, a list of strings:
-        characters in the order of their code points, words the most frequent first.
+        {split: [int32 array (N,)]}; and the vocabulary, characters by code point or words by
+        frequency.
     """
     sentences = [[line.strip() for line in path.read_text("utf-8").splitlines()] for path in paths]
     if kind == "characters":

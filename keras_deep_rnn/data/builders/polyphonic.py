@@ -1,4 +1,4 @@
-"""Piano-rolls of 88 keys from `.mat` files and from the original pickles, without running them."""
+"""Reads piano-rolls of 88 keys from `.mat` files and, without running code, original pickles."""
 
 import pickle
 import struct
@@ -19,13 +19,13 @@ PICKLE_KEYS = ("train", "valid", "test")
 
 
 def read_mat(path: Path) -> Splits:
-    """The splits of a `.mat` file with the variables traindata, validdata and testdata.
+    """Reads the splits of a `.mat` file from the variables traindata, validdata and testdata.
 
     Returns:
-        dict from "train", "validation", "test" to lists of uint8 arrays (T, 88).
+        {"train": pieces, "validation": pieces, "test": pieces}, lists of uint8 arrays (T, 88).
 
     Raises:
-        UserError: if the file is damaged, or does not hold such variables.
+        UserError: The file is corrupt, or lacks one of these variables.
     """
     variables = load_mat(path)
     missing = [key for key in MAT_KEYS if key not in variables]
@@ -43,7 +43,11 @@ def read_mat(path: Path) -> Splits:
 
 
 def load_mat(path: Path) -> dict[str, Any]:
-    """The variables of a `.mat` file by name, or a `UserError` when it cannot be read."""
+    """Reads the variables of a `.mat` file.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -51,16 +55,16 @@ def load_mat(path: Path) -> dict[str, Any]:
     try:
         variables = loadmat(path)
         _verify_compression(path)
-    except Exception as error:  # a damaged file fails in as many ways as the format has parts
-        raise _damaged(path, error) from error
+    except Exception as error:  # SciPy raises any kind of error for a corrupt file
+        raise UserError(f"Cannot read {path} as a .mat file: {first_line(error)}.") from error
     return {key: value for key, value in variables.items() if not key.startswith("__")}
 
 
 def _verify_compression(path: Path) -> None:
-    """Compares the compressed variables with their checksums, which SciPy does not.
+    """Verifies the checksums of compressed variables, which SciPy ignores.
 
-    A level 5 file is a header of 128 bytes, whose last two say the byte order, and then elements:
-    type and size, four bytes each, and the content; type 15 is compressed.
+    A level 5 file has a header of 128 bytes, the last two for the byte order, and then elements:
+    type and size, four bytes each, and content. Type 15 is compressed.
     """
     content = path.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
@@ -69,28 +73,22 @@ def _verify_compression(path: Path) -> None:
         kind, size = struct.unpack_from(order + "2I", content, position)
         position += 8 + size
         if position > len(content):
-            raise ValueError("a variable goes on behind the end of the file")
+            raise ValueError("it ends within a variable")
         if kind == 15:
             zlib.decompress(content[position - size : position])
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} cannot be read as a .mat file, it is damaged or cut off: {first_line(error)}."
-    )
-
-
 def read_pickle(path: Path) -> Splits:
-    """The splits of an original pickle: per split a list of pieces, each a list of chords.
+    """Reads the splits of an original pickle: for each a list of pieces, which are lists of chords.
 
-    Nothing in the pickle is called: the only names that it may ask for are those of NumPy's
-    scalars, which the original files hold.
+    No code of the pickle is run: it may import NumPy's scalars, which the original files have, and
+    nothing else.
 
     Returns:
-        dict from "train", "validation", "test" to lists of uint8 arrays (T, 88).
+        {"train": pieces, "validation": pieces, "test": pieces}, lists of uint8 arrays (T, 88).
 
     Raises:
-        UserError: if the pickle asks for anything else, is damaged, or holds something else.
+        UserError: The pickle imports something else, is corrupt, or has other content.
     """
     try:
         with open(path, "rb") as file:
@@ -100,10 +98,10 @@ def read_pickle(path: Path) -> Splits:
             for split, key in zip(SPLITS, PICKLE_KEYS, strict=True)
         }
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} cannot be read: {first_line(error)}.") from error
-    except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
+        raise UserError(f"Cannot read {path}: {first_line(error)}.") from error
+    except Exception as error:  # unpickling raises any kind of error
         raise UserError(
-            f"{path} cannot be read as a pickle with lists of chords under "
+            f"Cannot read {path} as a pickle with lists of chords under "
             f"{', '.join(PICKLE_KEYS)}: {type(error).__name__}: {first_line(error)}."
         ) from error
 
@@ -113,9 +111,9 @@ class _ScalarsOnly(pickle.Unpickler):
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if name == "scalar" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            # Where NumPy keeps it differs between its versions; a scalar tells it by itself.
+            # Its module differs between versions of NumPy; that of a scalar is the installed one.
             return np.int64(0).__reduce__()[0]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not allowed")
+        raise pickle.UnpicklingError(f"it imports {module}.{name}, which is not allowed")
 
 
 def _from_chords(piece: Sequence[Iterable[int]]) -> np.ndarray:
@@ -129,11 +127,11 @@ def _from_chords(piece: Sequence[Iterable[int]]) -> np.ndarray:
     return roll
 
 
-def piano_roll(roll: ArrayLike, what: str) -> np.ndarray:
-    """`roll` as uint8 (T, 88), or a `UserError` that names `what`."""
+def piano_roll(roll: ArrayLike, name: str) -> np.ndarray:
+    """`roll` as uint8 (T, 88); errors name it `name`."""
     roll = np.asarray(roll)
     if roll.ndim != 2 or roll.shape[1] != KEYS or not len(roll):
-        raise UserError(f"{what} must be a piano-roll of shape (time, 88), got {roll.shape}.")
+        raise UserError(f"{name} must be a piano-roll of shape (time, 88), got {roll.shape}.")
     if roll.dtype.kind not in "biuf" or not np.isin(roll, (0, 1)).all():
-        raise UserError(f"{what} must hold only 0 and 1.")
+        raise UserError(f"{name} must hold only 0 and 1.")
     return roll.astype("uint8")

@@ -1,10 +1,10 @@
-"""Which chorales have the same tune: how the split of `bach_chorales` was made, and its check.
+"""Groups chorales by tune and splits them: made, and now tests, the split of `bach_chorales`.
 
 Bach set many tunes more than once, and the corpus has some settings under two names. Two chorales
-count as the same tune when their melodies, as intervals between successive different top notes,
-have a local alignment (match 1, mismatch and gap -1) that scores at least half of the shorter
-melody: the valley between the scores of unrelated melodies and of shared tunes. Chains of such
-pairs form a group, and a group goes to one split as a whole.
+have the same tune if their melodies, as intervals between successive different top notes, have a
+local alignment (match 1, mismatch and gap -1) with a score of at least half the length of the
+shorter melody; few pairs have a score near this threshold. The transitive closure of these pairs
+gives the groups, and each group is in one split.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SAME_TUNE = 0.5
-HELD_OUT = 0.1  # share of the chorales in validation, and in test
+HELD_OUT = 0.1  # fraction of the chorales in validation, and in test
 
 
 def melody(roll: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ def melody(roll: np.ndarray) -> np.ndarray:
 
 
 def similarities(one: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """How well one melody aligns with others: score over the length of the shorter, (n,).
+    """Alignment scores of a melody with others, divided by the length of the shorter, (n,).
 
     Example:
 
@@ -46,17 +46,17 @@ def similarities(one: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     above = np.zeros((len(others), padded.shape[1] + 1))
     for interval in one:
         diagonal = above[:, :-1] + np.where(padded == interval, 1, -1)
-        reached = np.maximum(0, np.maximum(diagonal, above[:, 1:] - 1))
+        score = np.maximum(0, np.maximum(diagonal, above[:, 1:] - 1))
         row = np.zeros_like(above)
         for t in range(padded.shape[1]):
-            row[:, t + 1] = np.maximum(reached[:, t], row[:, t] - 1)
+            row[:, t + 1] = np.maximum(score[:, t], row[:, t] - 1)
         best = np.maximum(best, row.max(axis=1))
         above = row
     return best / np.minimum(len(one), lengths)
 
 
 def groups(melodies: Sequence[np.ndarray]) -> list[list[int]]:
-    """Indices of the melodies, one list for each tune, in the order of their first member."""
+    """Groups melodies by tune: lists of indices, in the order of their first."""
     tune = np.arange(len(melodies))
     for i, one in enumerate(melodies[:-1]):
         for j in i + 1 + np.flatnonzero(similarities(one, melodies[i + 1 :]) >= SAME_TUNE):
@@ -64,17 +64,17 @@ def groups(melodies: Sequence[np.ndarray]) -> list[list[int]]:
     return [np.flatnonzero(tune == t).tolist() for t in dict.fromkeys(tune.tolist())]
 
 
-def deal(names: Sequence[str], melodies: Sequence[np.ndarray]) -> dict[str, list[list[str]]]:
-    """The split: {split: [[name, ...] of each tune]}.
+def split(names: Sequence[str], melodies: Sequence[np.ndarray]) -> dict[str, list[list[str]]]:
+    """Splits the chorales by tune: {split: [[name, ...] of each tune]}.
 
-    Tunes are taken in the order of the sha256 of their first name: to test until it has a tenth of
-    the chorales, to validation until it has a tenth, the rest to train.
+    In the order of the sha256 of their first name, tunes go to test until it has a tenth of the
+    chorales, to validation until it has a tenth, and the others to train.
     """
     tunes = [[names[i] for i in group] for group in groups(melodies)]
-    split = {"train": [], "validation": [], "test": []}
+    splits = {"train": [], "validation": [], "test": []}
     for tune in sorted(tunes, key=lambda tune: hashlib.sha256(tune[0].encode()).digest()):
         for name in ("test", "validation", "train"):
-            if name == "train" or sum(map(len, split[name])) < HELD_OUT * len(names):
-                split[name].append(tune)
+            if name == "train" or sum(map(len, splits[name])) < HELD_OUT * len(names):
+                splits[name].append(tune)
                 break
-    return split
+    return splits
