@@ -137,7 +137,7 @@ class Run:
 
     def _json(self, name: str, expected: str) -> dict[str, Any]:
         try:
-            content = json.loads((self / name).read_text(encoding="utf-8"))
+            content: Any = json.loads((self / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArgumentError("run", expected, str(self.path)) from None
         except (OSError, ValueError) as error:
