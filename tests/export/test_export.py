@@ -166,7 +166,7 @@ def test_a_fixed_length(name, quick_checks, tmp_path):
     checked = check_export(folder)
     assert checked.difference < 1e-6
     assert "bad inputs" in " ".join(checked.found)
-    with pytest.raises(UserError, match="cannot have 'padded': .* sequences of 48 steps alone"):
+    with pytest.raises(UserError, match="must not have 'padded': .* sequences of 48 steps alone"):
         unchecked(model, tmp_path / "model", signatures=("padded",))
 
 
@@ -227,7 +227,7 @@ def test_versions_are_numbered(tmp_path):
     before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
     assert unchecked(model, path, version=7) == path / "7"
     assert unchecked(model, path) == path / "8"
-    with pytest.raises(UserError, match="`version` 7 exists already"):
+    with pytest.raises(UserError, match="`version` must be a new one, got 7"):
         unchecked(model, path, version=7)
     assert sorted(f.name for f in path.iterdir() if f.is_dir()) == ["1", "7", "8"]
     assert {file: file.read_bytes() for file in before} == before
@@ -342,9 +342,9 @@ class Block(keras.layers.Layer):
         (subclassed, "starts with a keras.Input"),
         (lambda: "model.keras", "`model` must be a Keras model, got 'model.keras'"),
         (lambda: layers(keras.layers.Bidirectional(keras.layers.GRU(2))),
-         r"has no step: .* is Bidirectional.*signatures=\('serving_default', 'padded'\)"),
-        (lambda: layers(keras.layers.Dense(2)), "has no step: no layer is recurrent"),
-        (lambda: text(mask_zero=True), "has no step: .* gets a mask from the model"),
+         r"this one does not: .* is Bidirectional.*signatures=\('serving_default', 'padded'\)"),
+        (lambda: layers(keras.layers.Dense(2)), "this one does not: no layer is recurrent"),
+        (lambda: text(mask_zero=True), "this one does not: .* gets a mask from the model"),
         (lambda: layers(keras.layers.ReLU(), shape=(None,)), "float inputs as"),
         (lambda: layers(keras.layers.Reshape((-1, 3, 1)),
                         keras.layers.TimeDistributed(keras.layers.GRU(2))),
@@ -382,21 +382,25 @@ def tokens_of_no_known_number():
         (music, {"check": "no"}, "`check` must be True or False, got 'no'"),
         (music, {"name": "a b"}, "`name` must be a name of letters, .* got 'a b'"),
         (music, {"signatures": ("stop",)}, "`signatures` must be out of .*, got 'stop'"),
-        (music, {"signatures": ("generate",)}, "cannot have 'generate': `probabilities` does not"),
+        (
+            music,
+            {"signatures": ("generate",)},
+            "must not have 'generate': `probabilities` does not",
+        ),
         (
             lstm_and_gru,
             {"signatures": ("generate",), "probabilities": "sigmoid"},
-            "cannot have 'generate': y has 2 units for 3 features",
+            "must not have 'generate': y has 2 units for 3 features",
         ),
         (
             MODELS["keras_cells"],
             {"signatures": ("generate",), "probabilities": "sigmoid"},
-            "cannot have 'generate': the model gives the last step alone",
+            "must not have 'generate': the model gives the last step alone",
         ),
         (
             text,
             {"signatures": ("generate",), "probabilities": "sigmoid"},
-            "cannot have 'generate': what is drawn from y is not what the model takes",
+            "must not have 'generate': what is drawn from y is not what the model takes",
         ),
         (text, {"vocabulary": list("abcdefg")}, "at most the 5 tokens that the model takes, got 7"),
         (text, {"vocabulary": [1, 2]}, "`vocabulary` must be a list of texts or their number"),
@@ -413,7 +417,7 @@ def test_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="`path` must be a folder, got the file"):
         export_saved_model(music(), tmp_path / "file")
-    with pytest.raises(UserError, match="`path` cannot be written"):
+    with pytest.raises(UserError, match="`path` must be a folder that can be written"):
         export_saved_model(music(), tmp_path / "file" / "served")
     with pytest.raises(UserError, match="`path` must be a name of letters.* at its end"):
         export_saved_model(music(), tmp_path / "two words")
@@ -454,7 +458,9 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", EXPORT, path, *limits], capture_output=True, text=True
     )
-    assert result.stdout.count("`path` cannot be written: ") == 3, result.stderr[-2000:]
+    assert result.stdout.count("`path` must be a folder that can be written: ") == 3, result.stderr[
+        -2000:
+    ]
     assert contents(path.parent) == before
 
 
@@ -503,10 +509,10 @@ def test_keras_files_are_loaded_safely(tmp_path):
     np.testing.assert_array_equal(load_keras_file(tmp_path / "good.keras")(x), model(x))
     unsafe = layers(keras.layers.Lambda(lambda x: 2 * x), keras.layers.GRU(2))
     unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(UserError, match="cannot be loaded with safe_mode=True.*[Ll]ambda"):
+    with pytest.raises(UserError, match="loads with safe_mode=True.*[Ll]ambda"):
         load_keras_file(tmp_path / "unsafe.keras")
     (tmp_path / "broken.keras").write_text("no zip file")
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="a file that loads"):
         load_keras_file(tmp_path / "broken.keras")
     with pytest.raises(UserError, match="must be a run folder or a .keras file"):
         load_keras_file(tmp_path / "none.keras")

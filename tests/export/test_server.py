@@ -398,7 +398,7 @@ def test_what_cannot_be_served(exports, tmp_path):
     shutil.copytree(exports["text"] / "1", tmp_path / "2")
     for file in (tmp_path / "2" / "variables").iterdir():
         file.write_bytes(b"")
-    with pytest.raises(UserError, match="`path` cannot be loaded, .*: ") as error:
+    with pytest.raises(UserError, match="`path` must be a model that loads, got .*: ") as error:
         Server(tmp_path)
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="`timeout` must be above 0"):
