@@ -78,8 +78,9 @@ def recurrent_layer(
         "depth": depth,
         "input_to": input_to,
     }
+    arguments = sizes_of(network, units, sizes)
     layer, fixed = LAYERS[network]
-    arguments = {**sizes_of(network, units, sizes), **fixed}
+    arguments |= fixed
     options["activation"] = _activation(activation)
     output_activation = _activation(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
