@@ -7,6 +7,7 @@ import typer
 
 from ..utils.backend import start_backend
 from ..utils.errors import NOTHING, ArgumentError, UserError, argument_is
+from ..utils.text import as_option
 from .console import show_table
 from .options import argument, flag, path, text, whole
 
@@ -64,9 +65,7 @@ def export(
     options = {option: value for option, value in options.items() if value is not None}
     for option in options.keys() & OWN.keys():
         if target != OWN[option]:
-            raise UserError(
-                f"--{option.replace('_', '-')} is only supported with --target {OWN[option]}."
-            )
+            raise UserError(f"{as_option(option)} is only supported with --target {OWN[option]}.")
     start_backend()
     if check is not None:
         from ..export import check_export

@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ..training.config import RENAMED, Settings
+from ..training.config import RENAMED, Settings, renamed
 from ..utils.fields import FieldInfo, base, fields_of
+from ..utils.text import as_option
 from .options import PARSERS, data_sets, networks
 
 # Of settings that are names.
@@ -34,7 +35,7 @@ def with_settings(command: Command) -> Command:
     ]
     options = [_parameter(name, field) for name, field in fields.items()]
     options += [
-        _parameter(old, fields[new], f"Renamed: --{_dashed(new)}.") for old, new in RENAMED.items()
+        _parameter(old, fields[new], f"Renamed: {as_option(new)}.") for old, new in RENAMED.items()
     ]
 
     @functools.wraps(command)
@@ -42,16 +43,15 @@ def with_settings(command: Command) -> Command:
         settings = {option.name: values.pop(option.name) for option in options}
         given = {name: value for name, value in settings.items() if value is not None}
         for old in [name for name in given if name in RENAMED]:
-            typer.echo(f"--{_dashed(old)} is now --{_dashed(RENAMED[old])}.", err=True)
-            given[RENAMED[old]] = given.pop(old)
-        return command(**values, **given)
+            typer.echo(f"{as_option(old)} is now {as_option(RENAMED[old])}.", err=True)
+        return command(**values, **renamed(given))
 
     run.__signature__ = inspect.Signature([*own, *options])  # pyright: ignore[reportAttributeAccessIssue]
     run.__annotations__ = {option.name: option.annotation for option in [*own, *options]}
     return run  # pyright: ignore[reportReturnType] -- it is called by typer alone
 
 
-def _parameter(name: str, field: FieldInfo, renamed: str | None = None) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, notice: str | None = None) -> inspect.Parameter:
     kind = base(field.type)
     parser, metavar = PARSERS.get(kind, (None, None))
     if field.default is dataclasses.MISSING:
@@ -59,9 +59,9 @@ def _parameter(name: str, field: FieldInfo, renamed: str | None = None) -> inspe
     else:
         default = "" if field.default in (None, False) else f" \\[default: {field.default}]"
     option = typer.Option(
-        f"--{_dashed(name)}",
-        help=renamed or field.help + default,
-        hidden=renamed is not None,
+        as_option(name),
+        help=notice or field.help + default,
+        hidden=notice is not None,
         rich_help_panel=str(field.extra["group"]),
         parser=parser,
         metavar=metavar,
@@ -73,7 +73,3 @@ def _parameter(name: str, field: FieldInfo, renamed: str | None = None) -> inspe
         default=None,
         annotation=Annotated[kind | None, option],
     )
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")

@@ -140,10 +140,10 @@ def keras_options(
 
 def cell_options(**options: Any) -> Any:
     """The options of a cell among those of a layer, which names it "cell"."""
-    names = typing.get_type_hints(CellOptions)
-    weights = weights_of(**options)  # in whose signature editors find them
-    given = {name: {**options, **weights}[name] for name in options if name in names}
-    return {**given, "name": "cell"}  # a path that is the same in every process
+    # Passed on to `weights_of`, in whose signature editors find the names.
+    names = {*weights_of(**options), *typing.get_type_hints(DropoutOptions)}
+    own = {name: value for name, value in options.items() if name in names}
+    return {**own, "name": "cell"}  # a path that is the same in every process
 
 
 class Configured(keras.layers.Layer):

@@ -24,6 +24,7 @@ from ..utils.fields import (
     Seed,
     Text,
     Widths,
+    fields_of,
     with_argument_errors,
 )
 from .networks import NETWORKS, default_sizes, sizes_of
@@ -268,9 +269,7 @@ class Settings:
 
 # Settings that are arguments of `build_network`.
 NETWORK_ARGUMENTS = tuple(
-    name
-    for name, field in Settings.__pydantic_fields__.items()  # pyright: ignore[reportAttributeAccessIssue]
-    if cast(dict, field.json_schema_extra)["argument"]
+    name for name, field in fields_of(Settings).items() if field.extra["argument"]
 )
 
 

@@ -81,7 +81,9 @@ class ArgumentError(UserError):
     def message(self, name: str | None = None) -> str:
         """The line of the error, by default with the argument's own name."""
         name = f"`{self.argument}`" if name is None else name
-        got = "" if self.got is _OMITTED else f", got {self.got!r}"
+        # By its value: a copy from another process is another object.
+        omitted = isinstance(self.got, Words) and not self.got
+        got = "" if omitted else f", got {self.got!r}"
         return f"{name} must {self.verb} {self.expected}{got}{self.hint or '.'}"
 
     def renamed(self, argument: str) -> "ArgumentError":

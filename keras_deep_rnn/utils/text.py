@@ -21,6 +21,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def as_option(name: str) -> str:
+    """An argument's name as its option on the command line.
+
+    Example:
+
+    >>> as_option("transition_units")
+    '--transition-units'
+    """
+    return "--" + name.replace("_", "-")
+
+
 def with_tilde(path: PathLike) -> str:
     """A path with `~` for the home folder, as a shell takes it.
 

@@ -74,8 +74,7 @@ def run_attempt(
 
 def settings_of_trial(trial: Trial) -> Settings:
     """The `Settings` of a trial."""
-    lists = {name: tuple(v) for name, v in trial.settings.items() if isinstance(v, list)}
-    return Settings(**{**trial.settings, **lists})
+    return Settings(**trial.settings)
 
 
 def _failure(error: BaseException) -> dict[str, str]:

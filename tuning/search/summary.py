@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ...training.results import COLUMNS
 from ...utils.errors import UserError
 from ...utils.files import finite, write_json
-from ...utils.text import duration
+from ...utils.text import as_option, duration
 from .analysis import count, describe, dropouts, measured, rank, varies
 from .project import BEST
 from .trial import ENDED, FAILED, Trial, best_of
@@ -86,7 +86,7 @@ def train_command(settings: Mapping[str, Any]) -> str:
     for name, value in settings.items():
         if value is None or value is False or value in ([], ()):
             continue
-        words.append("--" + name.replace("_", "-"))
+        words.append(as_option(name))
         if isinstance(value, (list, tuple)):
             words.append(",".join(map(str, value)))
         elif value is not True:
