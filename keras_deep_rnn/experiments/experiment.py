@@ -1,4 +1,4 @@
-"""One experiment: a cell of the paper's table with everything that decides its result."""
+"""`Experiment`: the settings and seeds of a cell of the paper's tables."""
 
 import dataclasses
 import tomllib
@@ -18,15 +18,15 @@ KEYS = ("minutes", "seeds", "settings")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A cell of the table under one recipe.
+    """A cell of the tables under one recipe.
 
     Attributes:
         task: Name of the data set.
         network: One of `published.NETWORKS`.
         recipe: "paper" or "modern".
-        settings: Dict of arguments of `Settings`, without seed and places of data.
-        seeds: The seeds of its runs.
-        minutes: About how long a run trains on two cores, for the estimate of the time left.
+        settings: Arguments of `Settings`, without seed and folders of data.
+        seeds: Seeds of its runs.
+        minutes: Estimated duration of a run on two cores.
     """
 
     task: str
@@ -38,35 +38,35 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """The part of a path that names it: "jsb_chorales/dots_rnn-modern"."""
+        """Name of the experiment, as in paths: "jsb_chorales/dots_rnn-modern"."""
         return f"{self.task}/{self.network}-{self.recipe}"
 
     @property
     def command(self) -> str:
-        """What runs this experiment again."""
+        """Command line that runs the experiment."""
         group = group_of(self.task)
         task = f" --task {self.task}" if len(GROUPS[group]) > 1 else ""
         return f"deep-rnn reproduce {group}{task} --network {self.network} --recipe {self.recipe}"
 
-    def settings_of(self, seed: int, **places: Any) -> Settings:
-        """The `Settings` of one of its runs; `places` are `data_path` and `data_dir`."""
-        return Settings(**self.settings, seed=seed, **places)
+    def settings_of(self, seed: int, **folders: Any) -> Settings:
+        """`Settings` of the run with a seed; `folders` are `data_path` and `data_dir`."""
+        return Settings(**self.settings, seed=seed, **folders)
 
 
 def load(task: str, network: str, recipe: str, folder: PathLike = FOLDER) -> Experiment:
-    """Reads the experiment of a cell.
+    """Reads an experiment.
 
     Args:
         task: Name of the data set.
         network: One of `published.NETWORKS`.
         recipe: "paper" or "modern".
-        folder: Where the files lie.
+        folder: Folder of the files.
 
     Returns:
         `Experiment`.
 
     Raises:
-        UserError: There is no such file, or it holds something else.
+        UserError: The file is missing or its content is not valid.
 
     Example:
 
@@ -89,19 +89,19 @@ def load(task: str, network: str, recipe: str, folder: PathLike = FOLDER) -> Exp
             checked_seed("seeds", seed)
         seeds = tuple(content["seeds"])
         minutes = number("minutes", content["minutes"], above=0)
-        found = Experiment(task, network, recipe, settings, seeds, minutes)
+        experiment = Experiment(task, network, recipe, settings, seeds, minutes)
         for seed in seeds:
-            found.settings_of(seed)
+            experiment.settings_of(seed)
     except (KeyError, TypeError, UserError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise UserError(f"Cannot use {str(path)!r}: {reason}.") from None
-    return found
+    return experiment
 
 
 def select(
     group: str, *, task: str | None = None, network: str | None = None, recipe: str | None = None
 ) -> list[Experiment]:
-    """The experiments of a group, or those of one task, network or recipe.
+    """Reads the experiments of a group, or those of one task, network or recipe.
 
     Args:
         group: One of `published.GROUPS`.
@@ -113,7 +113,7 @@ def select(
         List of `Experiment`.
 
     Raises:
-        UserError: There is none.
+        UserError: The group does not have this task, network or recipe.
 
     Example:
 

@@ -1,11 +1,11 @@
-"""The picture of a task: published and measured numbers, and the learning curves."""
+"""Plots the published and measured results of a task, and the learning curves."""
 
 from typing import TYPE_CHECKING
 
 from ..training.plots import BLUE, GREY, INK, ORANGE, figure_of, save
 from ..utils.types import PathLike
 from . import published, records
-from .records import OfTask
+from .records import TaskRecords
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,16 +17,17 @@ LINES = {
 }  # fmt: skip
 
 
-def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> None:
-    """Draws a task.
+def write_picture(path: PathLike, task: str, task_records: TaskRecords, results: PathLike) -> None:
+    """Plots the results of a task.
 
-    On the left the test results: published as rings, measured as dots with the spread of their
-    runs. On the right the validation result of the first seed over the epochs.
+    On the left are the test results: published ones as rings, measured ones as dots with the
+    standard deviation of their runs. On the right are the validation results of the first seed over
+    the epochs.
 
     Args:
         path: PNG file to write.
         task: One of `published.TASKS`.
-        own: Dict from (network, recipe) to the record, or None where there is none.
+        task_records: {(network, recipe): record, or None}.
         results: Folder of the records, for the learning curves.
 
     Raises:
@@ -34,9 +35,9 @@ def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> 
     """
     figure = figure_of(11, 4.2)
     numbers, curves = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    _draw_numbers(numbers, task, own)
-    _draw_curves(curves, task, own, results)
-    unit = next(published.UNITS[record["primary"]] for record in own.values() if record)
+    _draw_numbers(numbers, task, task_records)
+    _draw_curves(curves, task, task_records, results)
+    unit = next(published.UNITS[record["primary"]] for record in task_records.values() if record)
     numbers.set_xlabel(f"{unit}, test")
     curves.set(xlabel="epoch", ylabel=f"{unit}, validation")
     figure.suptitle(published.TASKS[task], x=0.02, ha="left", color=INK)
@@ -46,14 +47,14 @@ def write_picture(path: PathLike, task: str, own: OfTask, results: PathLike) -> 
     save(figure, path)
 
 
-def _draw_numbers(axes: "Axes", task: str, own: OfTask) -> None:
+def _draw_numbers(axes: "Axes", task: str, task_records: TaskRecords) -> None:
     networks = published.networks_of(task)
     for row, network in enumerate(networks):
         ring = {"mfc": "none", "mec": GREY, "ms": 8}
         label = "published" if row == 0 else None
         axes.plot(published.PUBLISHED[task][network], row, "o", label=label, **ring)
         for shift, recipe in ((-0.15, "paper"), (0.15, "modern")):
-            record = own[network, recipe]
+            record = task_records[network, recipe]
             if not record or not record["summary"]["test"]:
                 continue
             result = record["summary"]["test"][record["primary"]]
@@ -62,25 +63,25 @@ def _draw_numbers(axes: "Axes", task: str, own: OfTask) -> None:
             axes.errorbar(result["mean"], row + shift, xerr=spread, **dot)
     for recipe, colour in COLOURS.items():
         axes.plot([], [], "o", color=colour, label=f"measured, {recipe} recipe")
-    axes.set_yticks(range(len(networks)), [_short(network) for network in networks])
+    axes.set_yticks(range(len(networks)), [published.NETWORKS[network] for network in networks])
     axes.set_ylim(len(networks) - 0.5, -0.5)
     axes.legend(frameon=False, fontsize=8)
 
 
-def _draw_curves(axes: "Axes", task: str, own: OfTask, results: PathLike) -> None:
+def _draw_curves(axes: "Axes", task: str, task_records: TaskRecords, results: PathLike) -> None:
     last = []
-    for (network, recipe), record in own.items():
+    for (network, recipe), record in task_records.items():
         if not record:
             continue
-        found = records.read_curves(results, f"{task}/{network}-{recipe}")
-        rows = found[min(found)]
+        curves = records.read_curves(results, f"{task}/{network}-{recipe}")
+        rows = curves[min(curves)]
         values = [row["validation"] for row in rows]
         axes.plot(
             [row["epoch"] for row in rows],
             values,
             linestyle=LINES[network],
             color=COLOURS[recipe],
-            label=f"{_short(network)}, {recipe}",
+            label=f"{published.NETWORKS[network]}, {recipe}",
             lw=1.2,
         )
         last += [min(values), values[len(values) // 6]]
@@ -89,9 +90,3 @@ def _draw_curves(axes: "Axes", task: str, own: OfTask, results: PathLike) -> Non
     room = 0.08 * (high - low) or 1.0
     axes.set_ylim(low - room, high + room)
     axes.legend(frameon=False, fontsize=7, ncols=2)
-
-
-def _short(network: str) -> str:
-    return {"dots_rnn_lp": "DOT(S), Lp, maxout", "fast_dropout_rnn": "fast dropout"}.get(
-        network, published.NETWORKS[network]
-    )

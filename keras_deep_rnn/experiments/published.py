@@ -1,6 +1,6 @@
-"""What the paper's tables hold: tasks, networks, and the numbers that were published."""
+"""The paper's tables: tasks, networks and published results."""
 
-# What `deep-rnn reproduce` names, and its tasks: names of data sets.
+# Tasks, which are names of data sets, of each command of `deep-rnn reproduce`.
 GROUPS = {
     "music": ("nottingham", "jsb_chorales", "musedata"),
     "characters": ("ptb_char",),
@@ -13,19 +13,19 @@ TASKS = {
     "ptb_char": "Penn Treebank, characters",
     "ptb_word": "Penn Treebank, words",
 }
-# The systems of the table, with their titles; the last two are for music only.
+# Titles of the networks; the last two are for music only.
 NETWORKS = {
     "rnn": "RNN",
     "dts_rnn": "DT(S)-RNN",
     "dots_rnn": "DOT(S)-RNN",
     "srnn": "sRNN, 2 levels",
-    "dots_rnn_lp": "DOT(S)-RNN, Lp units, maxout output, dropout",
-    "fast_dropout_rnn": "RNN with fast dropout",
+    "dots_rnn_lp": "DOT(S)-RNN, Lp, maxout",
+    "fast_dropout_rnn": "RNN, fast dropout",
 }
 MUSIC_ONLY = ("dots_rnn_lp", "fast_dropout_rnn")
 SHALLOW = ("rnn", "fast_dropout_rnn")
 RECIPES = ("paper", "modern")
-# Definition of the number, and its unit.
+# Unit of each metric.
 UNITS = {
     "frame_nll": "nats per frame",
     "bits_per_character": "bits per character",
@@ -49,22 +49,24 @@ PUBLISHED = {
     "ptb_char": {"rnn": 1.414, "dts_rnn": 1.409, "dots_rnn": 1.386, "srnn": 1.412},
     "ptb_word": {"rnn": 122.9, "dts_rnn": 112.0, "dots_rnn": 107.5, "srnn": 110.0},
 }  # fmt: skip
-# Other results that the paper prints beside its own.
+# Results of other work in the paper.
 OTHERS = {
     "ptb_char": [("earlier work", 1.41), ("LSTM with dynamic evaluation", 1.24)],
     "ptb_word": [("earlier work", 123.0), ("LSTM", 117.0)],
 }
-# The best published number of the paper's networks is what the best measured one is held against.
+# Goal of each task: the best published result.
 GOALS = {task: min(numbers.values()) for task, numbers in PUBLISHED.items()}
-# Numbers for which no second source was found beside the paper.
-_ONCE = {"ptb_char": ("rnn", "dts_rnn"), "ptb_word": ("rnn", "dts_rnn")}
+# Results for which no second source was found beside the paper.
+_WITHOUT_SECOND = {"ptb_char": ("rnn", "dts_rnn"), "ptb_word": ("rnn", "dts_rnn")}
 ONE_SOURCE = {
-    (task, network) for task in TASKS for network in _ONCE.get(task, ("rnn", "dts_rnn", "srnn"))
+    (task, network)
+    for task in TASKS
+    for network in _WITHOUT_SECOND.get(task, ("rnn", "dts_rnn", "srnn"))
 }
 
 
 def group_of(task: str) -> str:
-    """The command of a task.
+    """Group of a task.
 
     Example:
 
@@ -75,7 +77,7 @@ def group_of(task: str) -> str:
 
 
 def networks_of(task: str) -> list[str]:
-    """The networks that the table has for a task.
+    """Networks with published results for a task.
 
     Example:
 

@@ -1,6 +1,6 @@
-"""What is kept of an experiment: <task>/<network>-<recipe>.json, and .csv with learning curves.
+"""Records of experiments: <task>/<network>-<recipe>.json, and .csv with the learning curves.
 
-Both are made from the run folders and hold no path, so that they can be published.
+Both are made from the run folders, and without paths of the machine they can be published.
 """
 
 import csv
@@ -25,21 +25,21 @@ from .worker import PARTIAL
 
 # The content of a JSON file, or a part of it.
 Record: TypeAlias = dict[str, Any]
-# The records of a task by network and recipe.
-OfTask: TypeAlias = dict[tuple[str, str], Record | None]
-# Rows of numbers by their names.
+# {(network, recipe): record, or None} of a task.
+TaskRecords: TypeAlias = dict[tuple[str, str], Record | None]
+# Rows {name: number} of a learning curve, with the names of `CURVE`.
 Curve: TypeAlias = list[dict[str, float]]
 
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
-# A path of the machine has no business in a record; the rest of a run's config says everything.
-NOT_KEPT = ("data_path", "data_dir", "tensorboard", "seed")
+# Settings that do not belong to the experiment: paths of the machine, and those of a single run.
+OMITTED_SETTINGS = ("data_path", "data_dir", "tensorboard", "seed")
 
 
 def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record | None:
-    """Writes the record of an experiment from what lies in the folders of its runs.
+    """Writes the record of an experiment from its run folders.
 
-    Complete runs that the record has of other seeds stay in it where they had the same settings and
-    data.
+    Complete runs with other seeds are retained from the present record if they have the same
+    settings and data.
 
     Args:
         results: Folder of the records.
@@ -47,21 +47,19 @@ def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record |
         runs: Folder of the run folders.
 
     Returns:
-        The content of the JSON file; None where no run has finished an epoch, and nothing is
-        written.
+        The content of the JSON file. If no run has finished an epoch, None: nothing is written.
 
     Raises:
         UserError: Runs have other settings than the experiment, or a file cannot be written.
     """
     folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
-    found = [Run(folder) for folder in folders]
-    found = [run for run in found if run.exists() and _finite(run)]
-    if not found:
+    finished = [run for run in map(Run, folders) if run.exists() and _finite(run)]
+    if not finished:
         return None
-    found.sort(key=lambda run: run.config["settings"]["seed"])
-    for run in found:
-        _check(run, experiment)
-    config = found[0].config
+    finished.sort(key=lambda run: run.config["settings"]["seed"])
+    for run in finished:
+        _check_settings(run, experiment)
+    config = finished[0].config
     kind = config["data"]["kind"]
     content = {
         "task": experiment.task,
@@ -69,15 +67,17 @@ def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record |
         "recipe": experiment.recipe,
         "command": experiment.command,
         "settings": {
-            name: value for name, value in config["settings"].items() if name not in NOT_KEPT
+            name: value
+            for name, value in config["settings"].items()
+            if name not in OMITTED_SETTINGS
         },
         "data": {name: config["data"][name] for name in ("name", "kind", "version", "checksum")},
         "kernels": table_1_size(build_network(**config["network"])),
         "primary": PRIMARY[kind],
     }
-    content["runs"] = [_run(run, kind) for run in found]
-    curves = {run.config["settings"]["seed"]: _curve(run, kind) for run in found}
-    for run, curve in _kept(results, experiment, content):
+    content["runs"] = [_run(run, kind) for run in finished]
+    curves = {run.config["settings"]["seed"]: _curve(run, kind) for run in finished}
+    for run, curve in _retained_runs(results, experiment, content):
         content["runs"].append(run)
         curves[run["seed"]] = curve
     content["runs"].sort(key=lambda run: run["seed"])
@@ -89,14 +89,16 @@ def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record |
     return content
 
 
-def _kept(results: PathLike, experiment: Experiment, content: Record) -> list[tuple[Record, Curve]]:
-    """The complete runs of the record so far, with their curves, that `content` has not."""
+def _retained_runs(
+    results: PathLike, experiment: Experiment, content: Record
+) -> list[tuple[Record, Curve]]:
+    """Complete runs of the present record, with their curves, whose seeds `content` lacks."""
     name = experiment.name
     record = read(results, name)
     if record is None or record["data"] != content["data"]:
         return []
-    # What the record is older than had its default then.
-    if _different(Settings.from_json(record["settings"]), experiment):
+    # Settings that are newer than the record have their defaults.
+    if _differences(Settings.from_json(record["settings"]), experiment):
         return []
     seeds = {run["seed"] for run in content["runs"]}
     others = [run for run in record["runs"] if run["complete"] and run["seed"] not in seeds]
@@ -105,10 +107,10 @@ def _kept(results: PathLike, experiment: Experiment, content: Record) -> list[tu
 
 
 def read(results: PathLike, name: str) -> Record | None:
-    """The record of an experiment by its name, or None.
+    """Reads the record of an experiment by its name; None if there is none.
 
     Raises:
-        UserError: The file is damaged.
+        UserError: The file is corrupt.
     """
     path = Path(results, f"{name}.json")
     try:
@@ -120,38 +122,38 @@ def read(results: PathLike, name: str) -> Record | None:
 
 
 def read_curves(results: PathLike, name: str) -> dict[int, Curve]:
-    """The learning curves of an experiment: {seed: rows of numbers by the names of `CURVE`}."""
+    """Reads the learning curves of an experiment: {seed: curve}."""
     with open(Path(results, f"{name}.csv"), encoding="utf-8", newline="") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     return {int(s): [row for row in rows if row["seed"] == s] for s in {r["seed"] for r in rows}}
 
 
-def _check(run: Run, experiment: Experiment) -> None:
+def _check_settings(run: Run, experiment: Experiment) -> None:
     stored = run.settings()
-    for name in _different(stored, experiment):
+    for name in _differences(stored, experiment):
         raise UserError(
             f"{str(run.path)!r} was trained with {name} {getattr(stored, name)!r}, "
-            f"{experiment.name} has {experiment.settings[name]!r}: train it anew with --overwrite."
+            f"{experiment.name} has {experiment.settings[name]!r}: retrain with --overwrite."
         )
 
 
-def _different(settings: Settings, experiment: Experiment) -> list[str]:
-    """Names of the settings that are not as the experiment has them."""
-    asked = experiment.settings
-    return [name for name, value in asked.items() if getattr(settings, name) != value]
+def _differences(settings: Settings, experiment: Experiment) -> list[str]:
+    """Names of the settings that differ from those of the experiment."""
+    expected = experiment.settings
+    return [name for name, value in expected.items() if getattr(settings, name) != value]
 
 
 def _finite(run: Run) -> Curve:
-    """The epochs of a run with a validation result that is a number: a diverged one has others."""
+    """Epochs of a run with a finite validation result."""
     name = f"val_{PRIMARY[run.config['data']['kind']]}"
     return [row for row in run.history() if math.isfinite(row[name])]
 
 
 def _run(run: Run, kind: str) -> Record:
-    """What one run has reached; an unfinished one as far as it has been measured."""
+    """Results of a run; of an unfinished one those so far."""
     history, config = run.history(), run.config
     best = min(_finite(run), key=lambda row: row[f"val_{PRIMARY[kind]}"])
-    about = {
+    content = {
         "seed": config["settings"]["seed"],
         "complete": (run / METRICS).is_file(),
         "epochs": len(history),
@@ -159,21 +161,21 @@ def _run(run: Run, kind: str) -> Record:
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "versions": config["versions"],
     }
-    if about["complete"]:
+    if content["complete"]:
         metrics = run.metrics
     elif (run / PARTIAL).is_file():
         metrics = json.loads((run / PARTIAL).read_text(encoding="utf-8"))
     else:
-        return {**about, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
-    about.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})
-    about["splits"] = metrics["splits"]
+        return {**content, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
+    content.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})
+    content["splits"] = metrics["splits"]
     if "dynamic" in metrics:
-        about["dynamic"] = metrics["dynamic"]
-    return about
+        content["dynamic"] = metrics["dynamic"]
+    return content
 
 
 def _summary(runs: list[Record]) -> Record:
-    """Mean and spread (standard deviation of the runs, n - 1) over the complete runs."""
+    """Mean and spread, the sample standard deviation, of the complete runs."""
     complete = [run for run in runs if run["complete"]]
     summary = {}
     for split in ("validation", "test"):
@@ -187,18 +189,19 @@ def _summary(runs: list[Record]) -> Record:
 
 
 def _spread(numbers: list[float]) -> dict[str, float | None]:
-    several = len(numbers) > 1
     return {
         "mean": float(np.mean(numbers)),
-        "spread": float(np.std(numbers, ddof=1)) if several else None,
+        "spread": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
         "runs": len(numbers),
     }
 
 
 def _curve(run: Run, kind: str) -> Curve:
-    """The learning curve of a run: rows of numbers by the names of `CURVE`, and others."""
-    about = {"seed": run.config["settings"]["seed"]}
-    return [{**about, **row, "validation": row[f"val_{PRIMARY[kind]}"]} for row in run.history()]
+    """Learning curve of a run."""
+    seed = run.config["settings"]["seed"]
+    return [
+        {"seed": seed, **row, "validation": row[f"val_{PRIMARY[kind]}"]} for row in run.history()
+    ]
 
 
 def _write_curves(path: Path, curves: Iterable[Curve]) -> None:

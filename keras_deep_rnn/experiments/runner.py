@@ -1,4 +1,4 @@
-"""Trains the runs of experiments that are still to be trained, and keeps the records."""
+"""Trains the missing runs of experiments and writes their records."""
 
 import dataclasses
 import json
@@ -22,37 +22,37 @@ from ..utils.validation import positive_integer
 from . import records
 from .experiment import Experiment
 
-# Seconds that an interrupted training gets to end by itself.
-GRACE = 10
+# Seconds from the termination of a training to its kill.
+GRACE_PERIOD = 10
 
 
 @dataclasses.dataclass
 class Job:
-    """One run of an experiment, and how far it is."""
+    """One run of an experiment and its progress."""
 
     experiment: Experiment
     seed: int
     run: Run
     epochs: int = 0
-    of: int = 0
-    seconds: float = 0.0  # of an epoch
+    all_epochs: int = 0
+    seconds: float = 0.0  # per epoch
     error: str | None = None
 
     def __str__(self) -> str:
         return f"{self.experiment.name} seed {self.seed}"
 
     @property
-    def left(self) -> float | None:
-        """Seconds of training that are left at most, once an epoch has been timed; else None."""
-        return self.seconds * (self.of - self.epochs) if self.of else None
+    def seconds_left(self) -> float | None:
+        """Upper bound of the remaining seconds; None before the first epoch has ended."""
+        return self.seconds * (self.all_epochs - self.epochs) if self.all_epochs else None
 
 
-# What a job's process tells; None at its end.
+# Messages of the processes of jobs; None at the end of one.
 Messages: TypeAlias = queue.SimpleQueue[tuple[Job, dict[str, Any] | None]]
 
 
 def folder_of(runs: PathLike, experiment: Experiment, seed: int) -> Run:
-    """The folder of one run below the folder of all runs."""
+    """Folder of the run of an experiment with a seed."""
     return Run(Path(runs, *experiment.name.split("/"), f"seed-{seed}"))
 
 
@@ -68,42 +68,43 @@ def reproduce(
     measure_only: bool = False,
     log: Log = print,
 ) -> list[records.Record]:
-    """Trains what is not trained yet and writes the record of every experiment.
+    """Trains the missing runs of experiments and writes the record of each.
 
     Args:
         experiments: List of `Experiment`.
         runs: Folder of the run folders, <task>/<network>-<recipe>/seed-<seed>.
         results: Folder of the records.
-        seeds: Seeds to run in place of the experiments' own; None for those.
-        jobs: Number of trainings at a time, each a process with its share of the cores.
-        places: Dict with `data_path` and `data_dir`, as far as they are needed.
-        overwrite: Whether finished and unfinished runs are trained anew.
-        measure_only: Whether unfinished runs are only measured, with the best weights so far.
+        seeds: Seeds to run; None for those of the experiments.
+        jobs: Number of concurrent trainings, each a process with its share of the cores.
+        places: `data_path` and `data_dir` of the settings, or None for either.
+        overwrite: Whether to retrain finished and unfinished runs.
+        measure_only: Whether to evaluate the best weights so far of unfinished runs, without any
+            training.
         log: Called with one line at a time.
 
     Returns:
-        List of the records written.
+        List of the written records.
 
     Raises:
-        UserError: A run failed; the others have been trained, and have their records.
+        UserError: A run failed; the others are trained and have their records.
     """
     positive_integer("jobs", jobs)
-    every = [
+    all_jobs = [
         Job(experiment, seed, folder_of(runs, experiment, seed))
         for experiment in experiments
         for seed in seeds or experiment.seeds
     ]
-    pending = [job for job in every if overwrite or not (job.run / METRICS).is_file()]
+    pending = [job for job in all_jobs if overwrite or not (job.run / METRICS).is_file()]
     if measure_only:
         pending = [job for job in pending if job.run.exists()]
-    log(f"{len(every)} runs, {len(every) - len(pending)} of them finished or not to be run now")
+    log(f"{len(pending)} of {len(all_jobs)} runs to do")
     options = {
-        "places": {name: str(value) for name, value in (places or {}).items() if value},
+        "folders": {name: str(value) for name, value in (places or {}).items() if value},
         "overwrite": overwrite,
         "measure_only": measure_only,
         "parent": os.getpid(),
     }
-    for job in _trained(pending, jobs, options, log):
+    for job in _run_jobs(pending, jobs, options, log):
         records.write(results, job.experiment, runs)
     written = [records.write(results, experiment, runs) for experiment in experiments]
     failed = [job for job in pending if job.error]
@@ -114,8 +115,8 @@ def reproduce(
     return [record for record in written if record is not None]
 
 
-def _trained(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -> Iterator[Job]:
-    """Gives out each job when it has ended."""
+def _run_jobs(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -> Iterator[Job]:
+    """Runs jobs, some at a time, and yields each when it has ended."""
     waiting, running, done = list(pending), {}, []
     messages, cores = queue.SimpleQueue(), _cores(jobs)
     try:
@@ -128,7 +129,7 @@ def _trained(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -
                 _, own, process = running.pop(id(job))
                 cores.append(own)
                 if process.wait() and not job.error:
-                    job.error = f"ended with {process.returncode}, see {_log(job)}"
+                    job.error = f"ended with {process.returncode}, see {_log_file(job)}"
                 done.append(job)
                 log(f"{job}: {job.error or 'finished'}")
                 yield job
@@ -143,7 +144,7 @@ def _trained(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -
             process.terminate()
         for _, _, process in running.values():
             try:
-                process.wait(GRACE)
+                process.wait(GRACE_PERIOD)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -151,45 +152,48 @@ def _trained(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -
 def time_left(
     running: Sequence[Job], waiting: Sequence[Job], done: Sequence[Job], jobs: int
 ) -> float:
-    """About how many seconds all runs still take.
+    """Estimates the seconds until all jobs have ended.
 
-    What is waiting takes what its experiment says, times how much longer or shorter than they say
-    those take that have been timed.
+    Jobs without a timed epoch take the minutes of their experiment, scaled by the median ratio of
+    measured and estimated time of the others.
 
     Args:
-        running: List of `Job`.
-        waiting: List of `Job`.
-        done: List of `Job`.
-        jobs: Number of trainings at a time.
+        running: Jobs that are running.
+        waiting: Jobs that are to be run.
+        done: Jobs that have ended.
+        jobs: Number of concurrent jobs.
     """
-    timed = [job for job in (*running, *done) if job.of]
-    ratios = [job.seconds * job.of / (60 * job.experiment.minutes) for job in timed]
+    timed = [job for job in (*running, *done) if job.all_epochs]
+    ratios = [job.seconds * job.all_epochs / (60 * job.experiment.minutes) for job in timed]
     ratio = float(np.median(ratios)) if ratios else 1.0
-    own = [60 * job.experiment.minutes * ratio if job.left is None else job.left for job in running]
-    later = sum(60 * job.experiment.minutes * ratio for job in waiting)
-    return max([(sum(own) + later) / jobs, *own])
+
+    def left(job: Job) -> float:
+        known = job.seconds_left
+        return 60 * job.experiment.minutes * ratio if known is None else known
+
+    return max([sum(map(left, (*running, *waiting))) / jobs, *map(left, running)])
 
 
 def _cores(jobs: int) -> list[list[int]]:
-    """Of each training at a time the cores to run on; an empty list leaves it all of them."""
+    """Cores of each concurrent training; an empty list stands for all."""
     if jobs == 1 or not hasattr(os, "sched_getaffinity"):
         return [[] for _ in range(jobs)]
     cores = sorted(os.sched_getaffinity(0))
     return [cores[i::jobs] or [cores[i % available_cores()]] for i in range(jobs)]
 
 
-def _log(job: Job) -> Path:
+def _log_file(job: Job) -> Path:
     return job.run.path.with_suffix(".log")
 
 
 def _start(
     job: Job, cores: list[int], options: dict[str, Any], messages: Messages
 ) -> subprocess.Popen[str]:
-    """Starts the process of a job; its messages, and None at its end, go into the queue."""
-    where = {name: getattr(job.experiment, name) for name in ("task", "network", "recipe")}
-    content = {**where, "seed": job.seed, "run": str(job.run.path), "cores": cores, **options}
+    """Starts the process of a job, and a thread that puts its messages into the queue."""
+    cell = {name: getattr(job.experiment, name) for name in ("task", "network", "recipe")}
+    content = {**cell, "seed": job.seed, "run": str(job.run.path), "cores": cores, **options}
     job.run.path.parent.mkdir(parents=True, exist_ok=True)
-    with open(_log(job), "a") as log:
+    with open(_log_file(job), "a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.worker", json.dumps(content)],
             stdout=subprocess.PIPE,

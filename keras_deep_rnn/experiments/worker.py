@@ -1,8 +1,8 @@
-"""The process of one training: `python -m keras_deep_rnn.experiments.worker JOB`.
+"""The process of one run: `python -m keras_deep_rnn.experiments.worker JOB`.
 
-JOB is JSON. What happens is told on the standard output, a line of JSON each: {"line": ...} is for
-the reader, {"epochs": ..., "of": ..., "seconds": ...} how far the training is, {"error": ...} why
-there is none. A process of its own gives back all of its memory, and takes the cores it was given.
+JOB is JSON. Messages to the runner are lines of JSON on stdout: {"line": ...} is a log line,
+{"epochs": ..., "all_epochs": ..., "seconds": ...} the progress, {"error": ...} the reason of a
+failure. A process per run frees all memory at its end and can be bound to cores.
 """
 
 import json
@@ -23,17 +23,17 @@ from .experiment import load
 if TYPE_CHECKING:
     from ..training.run_folder import Run
 
-# What an unfinished run has reached, measured; beside the other files of its folder.
+# Metrics of an unfinished run, in its folder.
 PARTIAL = "partial.json"
 
 
-def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> None:
-    """Trains one run, goes on with it, or measures what it has reached.
+def run_one(job: dict[str, Any], send: Callable[[dict[str, Any]], object]) -> None:
+    """Trains or resumes a run, or evaluates an unfinished one.
 
     Args:
-        job: Dict with "task", "network", "recipe", "seed", "run" (its folder), "places" of the
-            data, "overwrite", and "measure_only" for an unfinished run.
-        tell: Function of a dict.
+        job: Dict with "task", "network", "recipe", "seed", "run" (its folder), "folders" of the
+            data, "overwrite", "measure_only", and "parent", the id of the runner's process.
+        send: Called with one message at a time.
 
     Raises:
         UserError: As for `training.train` and `training.resume`.
@@ -47,56 +47,57 @@ def run_one(job: dict[str, Any], tell: Callable[[dict[str, Any]], object]) -> No
 
     def log(line: str) -> None:
         if os.getppid() != job["parent"]:
-            os._exit(1)  # what is to read this has been killed
+            os._exit(1)  # the runner was killed
         rows = run.history()
         if rows:
             seconds = float(np.median([row["seconds"] for row in rows]))
-            tell({"epochs": len(rows), "of": run.settings().epochs, "seconds": seconds})
-        tell({"line": line})
+            epochs = {"epochs": len(rows), "all_epochs": run.settings().epochs}
+            send({**epochs, "seconds": seconds})
+        send({"line": line})
 
-    settings = experiment.settings_of(job["seed"], **job["places"])
-    told = {**experiment.settings, "seed": job["seed"], **job["places"]}
+    settings = experiment.settings_of(job["seed"], **job["folders"])
+    requested = {**experiment.settings, "seed": job["seed"], **job["folders"]}
     if job["measure_only"]:
-        measure_unfinished(run, told, log)
+        evaluate_unfinished(run, requested, log)
     elif run.exists() and not job["overwrite"]:
-        training.resume(run.path, requested=told, command=experiment.command, log=log)
+        training.resume(run.path, requested=requested, command=experiment.command, log=log)
     else:
         command = experiment.command
         training.train(settings, run.path, overwrite=job["overwrite"], command=command, log=log)
 
 
-def measure_unfinished(run: "Run", told: dict[str, Any], log: Log) -> None:
-    """Measures an unfinished run with its best weights so far, and leaves it as it was.
+def evaluate_unfinished(run: "Run", requested: dict[str, Any], log: Log) -> None:
+    """Evaluates the best weights so far of an unfinished run, which can still be resumed.
 
     Args:
         run: `Run`.
-        told: Dict of the settings that it must have.
+        requested: Settings that the run must have.
         log: Called with one line at a time.
     """
     from ..training import train as training
     from ..training.run_folder import METRICS, MODEL
 
-    metrics = training.resume(run.path, requested=told, log=log, evaluate_only=True)
+    metrics = training.resume(run.path, requested=requested, log=log, evaluate_only=True)
     write_json(run / PARTIAL, metrics)
     for name in (METRICS, MODEL):
         remove(run / name)
 
 
 def main() -> None:
-    """Runs the job that the command line holds; exit code 1 if it fails."""
+    """Runs the job of the command line; the exit code is 1 if it fails."""
     job = json.loads(sys.argv[1])
     if job["cores"]:
         os.sched_setaffinity(0, job["cores"])
     Path(job["run"]).parent.mkdir(parents=True, exist_ok=True)
 
-    def tell(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         print(json.dumps(message), flush=True)
 
     try:
         start_backend()
-        run_one(job, tell)
+        run_one(job, send)
     except (UserError, DivergedError) as error:
-        tell({"error": str(error)})
+        send({"error": str(error)})
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The paper's experiments: their files, how they are run, what is kept of them."""
+"""The paper's experiments: their files, their runs, their records and the results page."""
 
 import contextlib
 import dataclasses
@@ -19,33 +19,37 @@ import pytest
 
 from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.data.catalogue import names
-from keras_deep_rnn.experiments import experiment, records, runner
-from keras_deep_rnn.experiments import published as table
-from keras_deep_rnn.experiments import results_page as page
-from keras_deep_rnn.experiments import worker as one
+from keras_deep_rnn.experiments import (
+    experiment,
+    published,
+    records,
+    results_page,
+    runner,
+    worker,
+)
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.training.config import network_arguments
 from keras_deep_rnn.training.networks import preset
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
-EVERY = [found for group in table.GROUPS for found in experiment.select(group)]
+EVERY = [found for group in published.GROUPS for found in experiment.select(group)]
 KIND = {"music": ("piano_roll", 88), "characters": ("characters", 50), "words": ("words", 10_000)}
 
 
 def test_every_cell_of_the_table_has_its_files():
     assert len(EVERY) == 2 * (5 * 4 + 3 * 2)
     assert {(e.task, e.network) for e in EVERY} == {
-        (task, network) for task, numbers in table.PUBLISHED.items() for network in numbers
+        (task, network) for task, numbers in published.PUBLISHED.items() for network in numbers
     }
-    assert set(table.TASKS) <= set(names())
+    assert set(published.TASKS) <= set(names())
     files = {p.relative_to(experiment.FOLDER) for p in experiment.FOLDER.glob("*/*.toml")}
     assert {str(file.with_suffix("")) for file in files} == {e.name for e in EVERY}
 
 
 @pytest.mark.parametrize("found", EVERY, ids=lambda found: found.name)
 def test_sizes_are_those_of_table_1(found):
-    kind, features = KIND[table.group_of(found.task)]
+    kind, features = KIND[published.group_of(found.task)]
     dataset = dataclasses.make_dataclass("Data", ["name", "kind", "features"])
     complete = found.settings_of(1).complete(dataset(found.task, kind, features))
     # Nothing is left to defaults that may change.
@@ -53,7 +57,7 @@ def test_sizes_are_those_of_table_1(found):
     left = {"input_units", "transition_units", "output_units", "levels", "input_to", "skip"}
     for name, value in found.settings.items():
         assert getattr(complete, name) == value
-    if found.network in table.MUSIC_ONLY:
+    if found.network in published.MUSIC_ONLY:
         return
     sizes = preset(found.task, found.network)
     assert {name: chosen[name] for name in sizes} == sizes
@@ -67,14 +71,14 @@ def test_recipes(found):
     if found.recipe == "paper":
         assert (settings.optimizer, settings.clipnorm) == ("sgd", 1.0)
         assert settings.recurrent_initializer == "sparse"
-        assert (settings.weight_noise > 0) == (table.group_of(found.task) != "music")
+        assert (settings.weight_noise > 0) == (published.group_of(found.task) != "music")
     else:
         assert settings.optimizer == "adamw"
         assert settings.output_dropout > 0
     if found.network == "dots_rnn_lp":
         assert (settings.activation, settings.output_activation) == ("lp_unit", "maxout")
         assert settings.output_dropout > 0
-    if table.group_of(found.task) == "music":
+    if published.group_of(found.task) == "music":
         assert len(found.seeds) == 3
 
 
@@ -173,9 +177,9 @@ def reproducing(small, monkeypatch):
     """Runs experiments whose files lie elsewhere, in processes that know where."""
     code = (
         "import sys\n"
-        "from keras_deep_rnn.experiments import experiment, worker as one\n"
-        f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
-        "one.main()\n"
+        "from keras_deep_rnn.experiments import experiment, worker\n"
+        f"worker.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
+        "worker.main()\n"
     )
     original = subprocess.Popen
 
@@ -207,9 +211,9 @@ class Here:
         assert not job["cores"]
         self.returncode, output = 0, io.StringIO()
         with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(output):
-            patched.setattr(sys, "argv", ["one", json.dumps(job)])
+            patched.setattr(sys, "argv", ["worker", json.dumps(job)])
             try:
-                one.main()
+                worker.main()
             except SystemExit as end:
                 self.returncode = end.code
         self.stdout = io.StringIO(output.getvalue())
@@ -222,7 +226,7 @@ class Here:
 def reproduce_here(reproduce, small, monkeypatch):
     """The same without the processes."""
     load = functools.partial(experiment.load, folder=small / "experiments")
-    monkeypatch.setattr(one, "load", load)
+    monkeypatch.setattr(worker, "load", load)
     monkeypatch.setattr(runner.subprocess, "Popen", Here)
     return reproduce
 
@@ -272,11 +276,11 @@ def test_a_record_keeps_its_other_seeds(finished, reproduce_here, small):
     assert [run["seed"] for run in record["runs"]] == [2]
 
 
-def test_no_path_of_the_machine_is_kept(small):
+def test_records_have_no_path_of_the_machine(small):
     """Neither where the data lies nor where the run does."""
     real = experiment.load("jsb_chorales", "rnn", "modern")
     assert not {"data_path", "data_dir"} & set(real.settings)
-    assert {"data_path", "data_dir"} <= set(records.NOT_KEPT)
+    assert {"data_path", "data_dir"} <= set(records.OMITTED_SETTINGS)
     committed = pathlib.Path(__file__).parents[2] / "results"
     for file in committed.glob("*/*.json"):
         text = file.read_text()
@@ -378,7 +382,9 @@ def test_a_run_with_other_settings_is_refused(finished, reproduce_here, small):
     shutil.rmtree(finished / "seed-2")
     file = small / "experiments" / "jsb_chorales" / "do_rnn-modern.toml"
     file.write_text(file.read_text().replace("units = 3", "units = 4"))
-    with pytest.raises(UserError, match=r"was trained with units 3, .* has 4: .*--overwrite"):
+    with pytest.raises(
+        UserError, match=r"was trained with units 3, .* has 4: retrain with --overwrite"
+    ):
         reproduce_here("do_rnn", seeds=[1])
     (record,), _ = reproduce_here("do_rnn", seeds=[1], overwrite=True)
     assert record["settings"]["units"] == 4
@@ -439,37 +445,42 @@ def test_page(tmp_path):
         record("ptb_char/rnn-paper", [1.45], primary="bits_per_character", dynamic=(1.4, 1.35)),
     )
     (results / "jsb_chorales" / "notes.md").write_text("What was tried.\n")
-    written = page.write(results, out)
+    written = results_page.write(results, out)
     pictures = [tmp_path / "docs" / "results" / f"{t}.png" for t in ("jsb_chorales", "ptb_char")]
     assert written == [out, *pictures]
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     text = out.read_text()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
-    rows = {tuple(line[:3]): line[3:] for line in lines if len(line) == 8}
-    command = "`deep-rnn reproduce music --task jsb_chorales --network {} --recipe {}`"
+    rows = {tuple(line[:3]): line[3:] for line in lines if len(line) == 7}
     assert rows["RNN", "8.338†", "modern"] == [
         "8.400 ± 0.141", "8.500 ± 0.141", "+0.162", "2 complete, 10 to 11 epochs",
-        command.format("rnn", "modern"),
     ]  # fmt: skip
     assert rows["DOT(S)-RNN", "8.437", "modern"][1:4] == [
         "7.900 ± 0.141", "-0.537", "2 complete, 10 to 11 epochs; 1 unfinished, 4 of 20 epochs",
     ]  # fmt: skip
-    assert rows["sRNN, 2 levels", "8.367†", "paper"][:4] == [
+    assert rows["sRNN, 2 levels", "8.367†", "paper"] == [
         "(8.750)", "", "", "1 unfinished, 4 of 20 epochs",
     ]  # fmt: skip
-    assert rows["RNN, dynamic evaluation", "", "paper"][:2] == ["1.400", "1.350"]
+    assert rows["RNN, dynamic", "", "paper"] == ["1.400", "1.350", "", "seed 1"]
+    assert "`deep-rnn evaluate RUN --dynamic`" in text
     assert rows["RNN", "1.414†", "paper"][:3] == ["1.350", "1.450", "+0.036"]
-    short = {line[0]: line[1:] for line in lines if len(line) == 6}
-    assert short["JSB Chorales"] == [
-        "7.92", "DOT(S)-RNN, modern", "7.900", "reached", "modern: yes (7.900, RNN 8.500)",
-    ]  # fmt: skip
-    assert short["Nottingham"][2] == "not run"
-    assert short["Penn Treebank, characters"][3] == "missed by 0.064"
+    command = (
+        "    deep-rnn reproduce music --task jsb_chorales --network rnn --recipe paper --data-path"
+    )
+    assert command in text
+    goals = {line[0]: line[1:] for line in lines if len(line) == 5}
+    assert goals["JSB Chorales"] == ["7.92", "DOT(S)-RNN, modern", "7.900", "reached"]
+    assert goals["Nottingham"] == ["2.95", "", "not run", ""]
+    assert goals["Penn Treebank, characters"][3] == "missed by 0.064"
+    depth = [line for line in lines if len(line) == 6 and line[0] in published.TASKS.values()]
+    assert depth == [
+        ["JSB Chorales", "modern", "8.500", "DOT(S)-RNN", "7.900", "-0.600"],
+    ]
     (definitions,) = [line for line in lines if line[:1] == ["RNN, modern"]]
     assert definitions[1:] == ["8.500", "1.500", "2.500", "3.500"]
     assert "What was tried." in text
     assert "![published and measured, and learning curves](results/jsb_chorales.png)" in text
-    missing = text.split("## What was not run")[1]
+    missing = text.split("## Missing runs")[1]
     assert "`musedata/rnn-paper`" in missing
     assert "- `jsb_chorales/srnn-paper`: 1 unfinished, 4 of 20 epochs" in missing
     # Three seeds of music are asked for, one of text.
@@ -478,14 +489,16 @@ def test_page(tmp_path):
 
 
 def test_page_of_nothing(tmp_path):
-    page.write(tmp_path / "results", tmp_path / "results.md")
+    results_page.write(tmp_path / "results", tmp_path / "results.md")
     assert "Not started: `nottingham/rnn-paper`" in (tmp_path / "results.md").read_text()
 
 
 def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
     root = pathlib.Path(__file__).parents[2]
-    page.write(root / "results", tmp_path / "results.md")
-    assert (tmp_path / "results.md").read_text() == (root / "docs" / "results.md").read_text()
+    results_page.write(root / "results", tmp_path / "results.md")
+    text = (tmp_path / "results.md").read_text()
+    assert text == (root / "docs" / "results.md").read_text()
+    assert max(map(len, text.splitlines())) <= 120
 
 
 def called(*arguments):
@@ -541,7 +554,7 @@ def test_estimate_of_the_time_left():
     waiting = [runner.Job(found, seed, None) for seed in (3, 4)]
     assert runner.time_left([], waiting, [], jobs=1) == 240
     # One that takes 10 s an epoch of 24 takes twice what its file says: so will the others.
-    running = [runner.Job(found, 2, None, epochs=6, of=24, seconds=10)]
+    running = [runner.Job(found, 2, None, epochs=6, all_epochs=24, seconds=10)]
     assert runner.time_left(running, waiting, [], jobs=1) == 180 + 480
     assert runner.time_left(running, waiting, [], jobs=2) == (180 + 480) / 2
     assert runner.time_left(running, [], [], jobs=2) == 180
@@ -552,9 +565,9 @@ def test_children_end_with_the_command(small, tmp_path):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 100000"))
     child = (
-        "from keras_deep_rnn.experiments import experiment, worker as one\n"
-        f"one.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
-        "one.main()\n"
+        "from keras_deep_rnn.experiments import experiment, worker\n"
+        f"worker.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
+        "worker.main()\n"
     )
     code = (
         "import subprocess, sys\n"
