@@ -34,7 +34,7 @@ class PaddedBatches(PieceBatches):
 def pieces(case):
     """The sequences: Nottingham's training set, or random ones with lengths from T/4 to T."""
     if case.data != "random":
-        return load("nottingham", data_path=case.data, progress=False).splits["train"]
+        return load("nottingham", manual_dir=case.data, progress=False).splits["train"]
     rng = np.random.default_rng(case.seed)
     lengths = rng.integers(case.T // 4, case.T + 1, SEQUENCES)
     return [(rng.random((length, case.D)) < 0.05).astype("uint8") for length in lengths]

@@ -16,6 +16,7 @@ from ..training.callbacks import EpochState
 from ..training.config import Settings
 from ..training.networks import UNITS
 from ..utils.errors import ArgumentError, UserError, Words, missing_extra, nearest
+from ..utils.former_names import former_names
 from ..utils.validation import seed as checked_seed
 from .space.budget import check_budget, count_parameters, units_for_budget
 from .space.paper_space import SIZES, paper_space, settings_of
@@ -72,7 +73,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         settings: Dict of settings that are not searched, such as `{"epochs": 20}`; all others have
             the defaults of the data set. The learning rate decays to zero over `epochs`: set the
             number here, not in `tuner.search`.
-        data_path: Folder of manually downloaded files.
+        manual_dir: Folder of manually downloaded files.
         data_dir: Folder of prepared data sets.
         input_shape: (T, D) of one sequence; T may be None.
         output: Keras layer on top of the recurrent one; each network gets a copy.
@@ -103,6 +104,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     ('rnn', 5034)
     """
 
+    @former_names(data_path="manual_dir")
     def __init__(
         self,
         data: str | os.PathLike[str] | Dataset | None = None,
@@ -111,7 +113,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         budget: int | None = None,
         seed: int = 1,
         settings: Mapping[str, Any] | None = None,
-        data_path: str | os.PathLike[str] | None = None,
+        manual_dir: str | os.PathLike[str] | None = None,
         data_dir: str | os.PathLike[str] | None = None,
         input_shape: Sequence[int | None] | None = None,
         output: keras.layers.Layer | None = None,
@@ -128,7 +130,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
                 f"got data={data!r}, input_shape={input_shape!r}."
             )
         if data is not None:
-            self._problem = DatasetProblem(data, data_path, data_dir)
+            self._problem = DatasetProblem(data, manual_dir, data_dir)
         else:
             self._problem = OwnProblem(*own, direction, return_sequences)
         if space is None:

@@ -28,7 +28,7 @@ class DatasetProblem:
 
     Args:
         name: A `Dataset`, or the name or path of one; see `data.load`.
-        data_path: See `data.load`.
+        manual_dir: See `data.load`.
         data_dir: See `data.load`.
 
     Attributes:
@@ -46,7 +46,7 @@ class DatasetProblem:
     def __init__(
         self,
         name: str | os.PathLike[str] | data.Dataset,
-        data_path: str | os.PathLike[str] | None = None,
+        manual_dir: str | os.PathLike[str] | None = None,
         data_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self.dataset: data.Dataset
@@ -54,7 +54,7 @@ class DatasetProblem:
             self.dataset = name
         else:
             with argument_is("name", "data"):
-                self.dataset = data.load(name, data_path=data_path, data_dir=data_dir)
+                self.dataset = data.load(name, manual_dir=manual_dir, data_dir=data_dir)
         check_lengths(self.dataset)
         self.features = self.dataset.features
         self.objective = f"val_{PRIMARY[self.dataset.kind]}"

@@ -7,14 +7,14 @@ import typer
 
 from ..utils.text import with_tilde
 from .console import say, show_json, show_table
-from .options import BY_HAND, JSON, PREPARED, Command, argument, data_sets, flag, path
+from .options import DATA_DIR, JSON, MANUAL_DIR, Command, argument, data_sets, flag, path
 
 data_app = typer.Typer(help="Data sets: what each is, how large, where it lies.")
 
 
 @data_app.command("list", cls=Command, epilog="Example: deep-rnn data list")
 def list_(
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
     as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
     """Lists the data sets that have a name: size, licence, and whether they are prepared."""
@@ -47,18 +47,18 @@ def _lines(described: dict[str, Any]) -> list[str]:
 @data_app.command(
     "prepare",
     cls=Command,
-    epilog="Example: deep-rnn data prepare jsb_chorales --data-path ~/Downloads",
+    epilog="Example: deep-rnn data prepare jsb_chorales --manual-dir ~/Downloads",
 )
 def prepare(
     name: Annotated[str, argument("Name of a data set.", data_sets)],
-    data_path: Annotated[Path | None, path(BY_HAND)] = None,
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
+    data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
     as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
     """Makes a data set ready, so that training starts at once."""
     from .. import data
 
-    dataset = data.load(name, data_path=data_path, data_dir=data_dir)
+    dataset = data.load(name, manual_dir=manual_dir, data_dir=data_dir)
     sizes = {
         split: {"sequences": len(sequences), "steps": sum(map(len, sequences))}
         for split, sequences in dataset.splits.items()

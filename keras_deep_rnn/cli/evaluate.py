@@ -5,7 +5,7 @@ from typing import Annotated
 
 from ..utils.backend import start_backend
 from .console import progress, say, say_aside, show_json, show_results
-from .options import A_RUN, BY_HAND, JSON, PREPARED, argument, flag, path, run_folders, text
+from .options import A_RUN, DATA_DIR, JSON, MANUAL_DIR, argument, flag, path, run_folders, text
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
 
@@ -13,8 +13,8 @@ EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
 def evaluate(
     run: Annotated[str, argument(A_RUN, run_folders)],
     split: Annotated[str, text("train, validation or test.")] = "test",
-    data_path: Annotated[Path | None, path(BY_HAND)] = None,
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
+    data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
     dynamic: Annotated[
         bool,
         flag("--dynamic", "Also report dynamic evaluation: weights are updated on the text read."),
@@ -31,7 +31,7 @@ def evaluate(
     metrics = training.evaluate_run(
         run,
         split,
-        data_path=data_path,
+        manual_dir=manual_dir,
         data_dir=data_dir,
         dynamic=dynamic,
         streaming=streaming,

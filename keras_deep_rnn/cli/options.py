@@ -14,12 +14,16 @@ from typing import Any, TypeVar
 import typer
 import typer.core
 
+from ..training.config import RENAMED
 from ..utils.errors import ArgumentError, UserError
+from ..utils.text import as_option
 
-BY_HAND = "Folder of files that were downloaded by hand."
-PREPARED = "Folder of prepared data, in place of that of TensorFlow Datasets."
+MANUAL_DIR = "Folder of manually downloaded files."
+DATA_DIR = "Folder of prepared data; default: that of TensorFlow Datasets."
 A_RUN = "Folder of a finished run."
 JSON = "Print JSON and nothing else on stdout, for scripts."
+
+FORMER_NAMES = {as_option(former): as_option(name) for former, name in RENAMED.items()}
 
 Number = TypeVar("Number", int, float)
 # Gives values that a word may be completed to; those that begin otherwise are passed over.
@@ -27,17 +31,28 @@ Complete = Callable[[str], Sequence[str]]
 
 
 class Command(typer.core.TyperCommand):
-    """A command whose errors begin with what the user typed: --units, not the argument `units`."""
+    """A command whose errors begin with what the user typed: --units, not the argument `units`.
+
+    Options are also accepted under their former names.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, [self._renamed(word) for word in args])
         except typer.BadParameter as error:
             parameter: Any = error.param
             if not error.format_message().startswith("Missing ") or parameter is None:
                 raise
             what = f"{parameter.param_type_name} {_typed(parameter)}"
             raise UserError(f"Missing {what}: {parameter.help}") from None
+
+    def _renamed(self, word: str) -> str:
+        option, equals, value = word.partition("=")
+        new = FORMER_NAMES.get(option)
+        if new is None or new not in self._typed_names().values():
+            return word
+        typer.echo(f"{option} is now {new}.", err=True)
+        return new + equals + value
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -7,7 +7,7 @@ import typer
 
 from ..utils.backend import start_backend
 from .console import say, say_aside, show_json, show_table
-from .options import BY_HAND, JSON, PREPARED, Command, flag, path, sizes, text, whole
+from .options import DATA_DIR, JSON, MANUAL_DIR, Command, flag, path, sizes, text, whole
 
 reproduce_app = typer.Typer(help="The paper's experiments: trained, measured, and reported.")
 
@@ -16,10 +16,10 @@ RESULTS = "Folder of the records."
 GROUPS = {
     "music": (
         "Polyphonic music: Nottingham, JSB Chorales and MuseData.",
-        "--task jsb_chorales --network rnn --data-path DIR",
+        "--task jsb_chorales --network rnn --manual-dir DIR",
     ),
-    "characters": ("The characters of the Penn Treebank.", "--network rnn --data-path DIR"),
-    "words": ("The words of the Penn Treebank.", "--recipe modern --data-path DIR"),
+    "characters": ("The characters of the Penn Treebank.", "--network rnn --manual-dir DIR"),
+    "words": ("The words of the Penn Treebank.", "--recipe modern --manual-dir DIR"),
 }
 
 
@@ -42,8 +42,8 @@ def reproduce(
     recipe: Annotated[str | None, text("paper or modern.", default="both")] = None,
     seed: Annotated[tuple | None, sizes("Seeds.", default="the experiment's own")] = None,
     jobs: Annotated[int, whole("Trainings at a time.")] = 1,
-    data_path: Annotated[Path | None, path(BY_HAND)] = None,
-    data_dir: Annotated[Path | None, path(PREPARED)] = None,
+    manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
+    data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
     runs: Annotated[Path, path("Folder of the run folders.")] = Path("runs/reproduce"),
     results: Annotated[Path, path(RESULTS)] = Path("results"),
     overwrite: Annotated[bool, flag("--overwrite", "Train again what has been trained.")] = False,
@@ -67,7 +67,7 @@ def reproduce(
             results=results,
             seeds=seed,
             jobs=jobs,
-            places={"data_path": data_path, "data_dir": data_dir},
+            folders={"manual_dir": manual_dir, "data_dir": data_dir},
             overwrite=overwrite,
             measure_only=measure_only,
             log=say_aside if as_json else say,

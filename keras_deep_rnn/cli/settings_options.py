@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ..training.config import RENAMED, Settings, renamed
+from ..training.config import Settings
 from ..utils.fields import FieldInfo, base, fields_of
 from ..utils.text import as_option
 from .options import PARSERS, data_sets, networks
@@ -25,33 +25,27 @@ Command = TypeVar("Command", bound=Callable[..., object])
 def with_settings(command: Command) -> Command:
     """Gives a command the options of the settings, in place of its `**settings`.
 
-    The command gets those that were given, under their names of today.
+    The command gets those that were given.
     """
-    fields = fields_of(Settings)
     own = [
         parameter
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    options = [_parameter(name, field) for name, field in fields.items()]
-    options += [
-        _parameter(old, fields[new], f"Renamed: {as_option(new)}.") for old, new in RENAMED.items()
-    ]
+    options = [_parameter(name, field) for name, field in fields_of(Settings).items()]
 
     @functools.wraps(command)
     def run(**values: Any) -> object:
         settings = {option.name: values.pop(option.name) for option in options}
         given = {name: value for name, value in settings.items() if value is not None}
-        for old in [name for name in given if name in RENAMED]:
-            typer.echo(f"{as_option(old)} is now {as_option(RENAMED[old])}.", err=True)
-        return command(**values, **renamed(given))
+        return command(**values, **given)
 
     run.__signature__ = inspect.Signature([*own, *options])  # pyright: ignore[reportAttributeAccessIssue]
     run.__annotations__ = {option.name: option.annotation for option in [*own, *options]}
     return run  # pyright: ignore[reportReturnType] -- it is called by typer alone
 
 
-def _parameter(name: str, field: FieldInfo, notice: str | None = None) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     kind = base(field.type)
     parser, metavar = PARSERS.get(kind, (None, None))
     if field.default is dataclasses.MISSING:
@@ -60,8 +54,7 @@ def _parameter(name: str, field: FieldInfo, notice: str | None = None) -> inspec
         default = "" if field.default in (None, False) else f" \\[default: {field.default}]"
     option = typer.Option(
         as_option(name),
-        help=notice or field.help + default,
-        hidden=notice is not None,
+        help=field.help + default,
         rich_help_panel=str(field.extra["group"]),
         parser=parser,
         metavar=metavar,

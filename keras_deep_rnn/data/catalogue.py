@@ -242,7 +242,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
 
     >>> found = describe("jsb_chorales")
     >>> found["needs"], found["sizes"]["train"], found["counted"]
-    ('JSB_Chorales.mat (downloaded, or by hand)', 229, 'pieces')
+    ('JSB_Chorales.mat (a download)', 229, 'pieces')
     """
     found = entry(name)
     folder = Path(data_dir or default_data_dir()).expanduser() / name / VERSION
@@ -254,7 +254,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
         "sizes": dict(zip(SPLITS, found.sizes)),
         "counted": "pieces" if found.kind == "piano_roll" else found.kind,
         "step": found.step,
-        "needs": f"{files} (downloaded, or by hand)" if files else "music21 (no download)",
+        "needs": f"{files} (a download)" if files else "music21 (no download)",
         "licence": found.licence,
         "citation": found.citation,
         "folder": folder,

@@ -90,7 +90,7 @@ def manual_files(entry: "Entry", manual_dir: PathLike) -> list[Path] | None:
     """
     folder = Path(manual_dir).expanduser()
     if not folder.is_dir():
-        raise ArgumentError("data_path", "an existing folder", str(folder))
+        raise ArgumentError("manual_dir", "an existing folder", str(folder))
     for choice in (entry.files, *((file,) for file in entry.pickles)):
         paths = [path for file in choice if (path := _find(folder, file.name))]
         if len(paths) == len(choice):
@@ -142,7 +142,7 @@ def missing_message(entry: "Entry", problem: str) -> str:
     required = "; ".join(f"{file.name} from {file.url}" for file in entry.files)
     return (
         f"`{entry.name}` is not prepared and {problem}. Download manually: {required}; and pass "
-        "the folder of the files as `data_path` (--data-path)."
+        "the folder of the files as `manual_dir` (--manual-dir)."
     )
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
+from ..utils.former_names import former_names
 from ..utils.types import PathLike
 from . import catalogue, files
 from .dataset import Dataset
 
 
+@former_names(data_path="manual_dir")
 def load(
     name: PathLike,
     *,
-    data_path: PathLike | None = None,
+    manual_dir: PathLike | None = None,
     data_dir: PathLike | None = None,
     progress: bool = True,
 ) -> Dataset:
@@ -27,7 +29,7 @@ def load(
     Args:
         name: Name of a data set (see `names()`), or path of your own data: a folder of MIDI files,
             a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
-        data_path: Folder of manually downloaded files, which may be in its direct sub-folders.
+        manual_dir: Folder of manually downloaded files, which may be in its direct sub-folders.
             None: they are downloaded. Ignored for your own data.
         data_dir: Folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
             the default of TensorFlow Datasets.
@@ -42,7 +44,7 @@ def load(
 
     Example:
 
-    >>> jsb = load("jsb_chorales", data_path="downloads")    # doctest: +SKIP
+    >>> jsb = load("jsb_chorales", manual_dir="downloads")    # doctest: +SKIP
     >>> len(jsb.splits["train"]), jsb.splits["train"][0].shape    # doctest: +SKIP
     (229, (129, 88))
     """
@@ -50,7 +52,7 @@ def load(
         raise ArgumentError("name", "the name of a data set or a path", name)
     name = str(name)
     if name in catalogue.ENTRIES:
-        return _prepared(catalogue.entry(name), data_path, data_dir, progress)
+        return _prepared(catalogue.entry(name), manual_dir, data_dir, progress)
     path = Path(name).expanduser()
     if path.exists():
         from . import local_files
@@ -62,20 +64,22 @@ def load(
 
 
 def _prepared(
-    entry: catalogue.Entry, data_path: PathLike | None, data_dir: PathLike | None, progress: bool
+    entry: catalogue.Entry, manual_dir: PathLike | None, data_dir: PathLike | None, progress: bool
 ) -> Dataset:
     data_dir = Path(data_dir or catalogue.default_data_dir()).expanduser()
     # Also if the data is prepared: a corrupt file is an error all the same.
-    manual = files.manual_files(entry, data_path) if data_path is not None and entry.files else None
+    manual = None
+    if manual_dir is not None and entry.files:
+        manual = files.manual_files(entry, manual_dir)
     tfds = _tfds()
     builders = importlib.import_module(".builders.builders", __package__)
     try:
         builder = builders.make(entry, data_dir)
         if not (Path(builder.data_dir) / "dataset_info.json").exists():
-            if data_path is not None and entry.files and not manual:
-                raise UserError(files.missing_message(entry, f"not in {data_path}"))
+            if manual_dir is not None and entry.files and not manual:
+                raise UserError(files.missing_message(entry, f"not in {manual_dir}"))
             config = tfds.download.DownloadConfig(
-                manual_dir=None if data_path is None else Path(data_path).expanduser(),
+                manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
                 try_download_gcs=False,
             )
             builder.progress = progress

@@ -49,7 +49,7 @@ class Experiment:
         return f"deep-rnn reproduce {group}{task} --network {self.network} --recipe {self.recipe}"
 
     def settings_of(self, seed: int, **folders: Any) -> Settings:
-        """`Settings` of the run with a seed; `folders` are `data_path` and `data_dir`."""
+        """`Settings` of the run with a seed; `folders` are `manual_dir` and `data_dir`."""
         return Settings(**self.settings, seed=seed, **folders)
 
 

@@ -32,7 +32,7 @@ Curve: TypeAlias = list[dict[str, float]]
 
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
 # Settings that do not belong to the experiment: paths of the machine, and those of a single run.
-OMITTED_SETTINGS = ("data_path", "data_dir", "tensorboard", "seed")
+OMITTED_SETTINGS = ("manual_dir", "data_dir", "tensorboard", "seed")
 
 
 def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record | None:

@@ -175,7 +175,7 @@ def _task(task: str, task_records: TaskRecords, picture: str | None, results: Pa
         lines += [f"The paper also prints {number:g} for {system}.", ""]
     command = load(task, networks[0], published.RECIPES[0]).command
     options = f"`--network` is {_listed(networks)}; `--recipe` is {_listed(published.RECIPES)}."
-    lines += ["Command of a row, such as the first:", "", f"    {command} --data-path DIR", ""]
+    lines += ["Command of a row, such as the first:", "", f"    {command} --manual-dir DIR", ""]
     lines += [textwrap.fill(options, WIDTH)]
     runs = [run for record in task_records.values() if record for run in record["runs"]]
     if any(run.get("dynamic") for run in runs):

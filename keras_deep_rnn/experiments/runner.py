@@ -63,7 +63,7 @@ def reproduce(
     results: PathLike,
     seeds: Sequence[int] | None = None,
     jobs: int = 1,
-    places: dict[str, Any] | None = None,
+    folders: dict[str, Any] | None = None,
     overwrite: bool = False,
     measure_only: bool = False,
     log: Log = print,
@@ -76,7 +76,7 @@ def reproduce(
         results: Folder of the records.
         seeds: Seeds to run; None for those of the experiments.
         jobs: Number of concurrent trainings, each a process with its share of the cores.
-        places: `data_path` and `data_dir` of the settings, or None for either.
+        folders: `manual_dir` and `data_dir` of the settings, or None for either.
         overwrite: Whether to retrain finished and unfinished runs.
         measure_only: Whether to evaluate the best weights so far of unfinished runs, without any
             training.
@@ -99,7 +99,7 @@ def reproduce(
         pending = [job for job in pending if job.run.exists()]
     log(f"{len(pending)} of {len(all_jobs)} runs to do")
     options = {
-        "folders": {name: str(value) for name, value in (places or {}).items() if value},
+        "folders": {name: str(value) for name, value in (folders or {}).items() if value},
         "overwrite": overwrite,
         "measure_only": measure_only,
         "parent": os.getpid(),

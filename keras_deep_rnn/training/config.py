@@ -76,6 +76,7 @@ RECIPES = {
 RUN, NETWORK, REGULARIZATION, OPTIMIZATION = "Run", "Network", "Regularization", "Optimization"
 # Former names of settings, in older files and commands.
 RENAMED = {
+    "data_path": "manual_dir",
     "truncate": "bptt_steps",
     "decay_start": "decay_after",
     "input_deviation": "input_stddev",
@@ -134,7 +135,7 @@ class Settings:
         description="Name of a data set, or path of your own.",
         json_schema_extra={"group": RUN, "searched": False, "argument": False},
     )
-    data_path: Text | None = _setting(
+    manual_dir: Text | None = _setting(
         None, RUN, "Folder of manually downloaded files.", searched=False
     )
     data_dir: Text | None = _setting(

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import keras
 from .. import data
 from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
 from ..utils.files import PARTIAL, remove, replacing, write_errors, write_json
+from ..utils.former_names import former_names
 from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
@@ -23,7 +25,7 @@ from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run
 from .setup import Prepared, check_lengths, prepare
 
 # Settings that are folders of data; a resumed run may have others.
-DATA_FOLDERS = ("data_path", "data_dir")
+DATA_FOLDERS = ("manual_dir", "data_dir")
 
 
 def train(
@@ -121,11 +123,12 @@ def resume(
     return fit_and_evaluate(run, settings, dataset, prepared, **options, log=log, progress=progress)
 
 
+@former_names(data_path="manual_dir")
 def evaluate_run(
     path: PathLike,
     split: str,
     *,
-    data_path: PathLike | None = None,
+    manual_dir: PathLike | None = None,
     data_dir: PathLike | None = None,
     dynamic: bool = False,
     streaming: bool = False,
@@ -137,7 +140,7 @@ def evaluate_run(
     Args:
         path: Folder of the run.
         split: "train", "validation" or "test".
-        data_path: As for `data.load`; None: as in the training.
+        manual_dir: As for `data.load`; None: as in the training.
         data_dir: As for `data.load`; None: as in the training.
         dynamic: Whether to report dynamic evaluation too, in which the weights are updated on the
             text of the split; see `dynamic_evaluation.py`.
@@ -155,8 +158,9 @@ def evaluate_run(
     one_of(("train", "validation", "test"))("split", split)
     run = Run(path)
     metrics = run.metrics
-    folders = {"data_path": data_path, "data_dir": data_dir}
-    dataset = _same_data(run, {name: value for name, value in folders.items() if value is not None})
+    folders = {"manual_dir": manual_dir, "data_dir": data_dir}
+    given = {name: os.fspath(folder) for name, folder in folders.items() if folder is not None}
+    dataset = _same_data(run, given)
     model = _model_to_evaluate(run, dataset.kind)
     metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
     metrics["baselines"][split] = evaluation.baselines(dataset, split)
@@ -189,7 +193,7 @@ def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(settings: Settings) -> data.Dataset:
     with argument_is("name", "data"):
-        return data.load(settings.data, data_path=settings.data_path, data_dir=settings.data_dir)
+        return data.load(settings.data, manual_dir=settings.manual_dir, data_dir=settings.data_dir)
 
 
 def _same_data(run: Run, folders: dict[str, Any]) -> data.Dataset:

@@ -104,12 +104,10 @@ def test_every_command_has_help_with_an_example(words):
 
 def test_every_setting_is_an_option():
     parameters = get_command(cli.app).commands["train"].params
-    shown = {parameter.name for parameter in parameters if not parameter.hidden}
+    shown = {parameter.name for parameter in parameters}
     fields = set(fields_of(settings.Settings))
     assert fields <= shown
     assert shown - fields == {"out", "resume", "overwrite"}
-    hidden = {parameter.name for parameter in parameters} - shown
-    assert hidden == set(settings.RENAMED)
     assert set(settings.RENAMED.values()) <= fields
 
 
@@ -118,6 +116,8 @@ def test_an_option_under_its_name_of_before(pieces, tmp_path):
     arguments = ["--data", pieces, "--network", "rnn", "--units", 2, "--epochs", 1, "--out", run]
     code, _, error = called("train", *arguments, "--truncate", 3)
     assert (code, error) == (0, "--truncate is now --bptt-steps.\n")
+    code, _, error = called("evaluate", run, f"--data-path={tmp_path}")
+    assert (code, error) == (0, "--data-path is now --manual-dir.\n")
     assert json.loads((run / "config.json").read_text())["settings"]["bptt_steps"] == 3
 
 

@@ -88,7 +88,7 @@ def assert_same(dataset, splits):
     ],
 )
 def test_published_music(name, pieces, frames, train_lengths, data_path, tmp_path):
-    dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
+    dataset = data.load(name, manual_dir=data_path, data_dir=tmp_path, progress=False)
     assert tuple(len(dataset.splits[split]) for split in SPLITS) == pieces
     assert tuple(sum(map(len, dataset.splits[split])) for split in SPLITS) == frames
     lengths = [len(piece) for piece in dataset.splits["train"]]
@@ -103,7 +103,7 @@ def test_published_music(name, pieces, frames, train_lengths, data_path, tmp_pat
 def test_published_text(data_path, tmp_path):
     tokens = {"ptb_char": (5017482, 393042, 442423), "ptb_word": (929589, 73760, 82430)}
     for name, counts in tokens.items():
-        dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
+        dataset = data.load(name, manual_dir=data_path, data_dir=tmp_path, progress=False)
         assert tuple(len(dataset.splits[split][0]) for split in SPLITS) == counts
         assert dataset.features == {"ptb_char": 50, "ptb_word": 10_000}[name]
         assert dataset.splits["train"][0].dtype == np.int32
@@ -121,7 +121,7 @@ def unigram_nats(counts, tokens):
 
 
 def test_text_reads_back(data_path, tmp_path):
-    dataset = data.load("ptb_char", data_path=data_path, data_dir=tmp_path, progress=False)
+    dataset = data.load("ptb_char", manual_dir=data_path, data_dir=tmp_path, progress=False)
     text = "".join(dataset.vocabulary[i] for i in dataset.splits["test"][0])
     paths = files.manual_files(catalogue.ENTRIES["ptb_char"], data_path)
     assert text == "\n".join(line.strip() for line in paths[2].read_text().split("\n"))
@@ -145,7 +145,7 @@ def test_tokens_of_sentences(tmp_path):
 
 def test_a_name_as_a_path(small, tmp_path):
     folder, splits = small
-    dataset = data.load(Path("nottingham"), data_path=folder, data_dir=tmp_path, progress=False)
+    dataset = data.load(Path("nottingham"), manual_dir=folder, data_dir=tmp_path, progress=False)
     assert_same(dataset, splits)
     with pytest.raises(UserError, match="got 'notingham'; did you mean 'nottingham'"):
         data.load(Path("notingham"))
@@ -153,7 +153,9 @@ def test_a_name_as_a_path(small, tmp_path):
 
 def test_manual_files_are_prepared_once(small, tmp_path):
     folder, splits = small
-    made = data.load("nottingham", data_path=folder.parent, data_dir=tmp_path / "p", progress=False)
+    made = data.load(
+        "nottingham", manual_dir=folder.parent, data_dir=tmp_path / "p", progress=False
+    )
     again = data.load("nottingham", data_dir=tmp_path / "p", progress=False)
     for dataset in (made, again):
         assert_same(dataset, splits)
@@ -236,27 +238,29 @@ def test_without_a_network_the_answer_comes_at_once(tmp_path, monkeypatch):
     line = str(error.value)
     assert "\n" not in line
     assert "Download manually: MuseData.mat" in line
-    assert "`data_path` (--data-path)" in line
+    assert "`manual_dir` (--manual-dir)" in line
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-9] + b"\1" + b[-8:]])
 def test_a_corrupt_manual_file(small, tmp_path, damage):
     folder, _ = small
-    data.load("nottingham", data_path=folder, data_dir=tmp_path / "p", progress=False)
+    data.load("nottingham", manual_dir=folder, data_dir=tmp_path / "p", progress=False)
     path = folder / "Nottingham.mat"
     path.write_bytes(damage(path.read_bytes()))
     for prepared in ("p", "new"):  # also where a good file was prepared before
         with pytest.raises(
             UserError, match=r"Nottingham\.mat is not the published Nottingham\.mat"
         ):
-            data.load("nottingham", data_path=folder, data_dir=tmp_path / prepared, progress=False)
+            data.load("nottingham", manual_dir=folder, data_dir=tmp_path / prepared, progress=False)
 
 
 def test_no_manual_file(tmp_path):
     with pytest.raises(UserError, match=r"not in .*Download manually: ptb\.train\.txt from http"):
-        data.load("ptb_word", data_path=tmp_path, data_dir=tmp_path, progress=False)
-    with pytest.raises(UserError, match=r"`data_path` must be an existing folder, got '.*nowhere'"):
-        data.load("ptb_word", data_path=tmp_path / "nowhere", data_dir=tmp_path, progress=False)
+        data.load("ptb_word", manual_dir=tmp_path, data_dir=tmp_path, progress=False)
+    with pytest.raises(
+        UserError, match=r"`manual_dir` must be an existing folder, got '.*nowhere'"
+    ):
+        data.load("ptb_word", manual_dir=tmp_path / "nowhere", data_dir=tmp_path, progress=False)
 
 
 def as_original_pickle(splits):
@@ -283,7 +287,7 @@ def test_original_pickle(small, tmp_path):
     (folder / "Nottingham.mat").unlink()
     (folder / "Nottingham.pickle").write_bytes(as_original_pickle(splits))
     assert_same(
-        data.load("nottingham", data_path=folder, data_dir=tmp_path, progress=False), splits
+        data.load("nottingham", manual_dir=folder, data_dir=tmp_path, progress=False), splits
     )
 
 
@@ -293,11 +297,11 @@ def test_pickle_of_other_pieces(small, tmp_path):
     splits["test"][0][2, 5] ^= 1
     (folder / "Nottingham.pickle").write_bytes(as_original_pickle(splits))
     with pytest.raises(UserError, match="not the published nottingham: expected frames of sha256"):
-        data.load("nottingham", data_path=folder, data_dir=tmp_path, progress=False)
+        data.load("nottingham", manual_dir=folder, data_dir=tmp_path, progress=False)
     splits["test"].pop()
     (folder / "Nottingham.pickle").write_bytes(as_original_pickle(splits))
     with pytest.raises(UserError, match=r"expected \(3, 2, 2\) pieces"):
-        data.load("nottingham", data_path=folder, data_dir=tmp_path, progress=False)
+        data.load("nottingham", manual_dir=folder, data_dir=tmp_path, progress=False)
 
 
 class Touch:
@@ -315,7 +319,7 @@ def test_a_pickle_that_runs_code(small, tmp_path):
         evil = Touch(tmp_path / "ran") if not module else np.random.default_rng
         (folder / "Nottingham.pickle").write_bytes(pickle.dumps({"train": evil}))
         with pytest.raises(UserError, match=r"it imports .*, which is not allowed\.$"):
-            data.load("nottingham", data_path=folder, data_dir=tmp_path / "p", progress=False)
+            data.load("nottingham", manual_dir=folder, data_dir=tmp_path / "p", progress=False)
     assert not (tmp_path / "ran").exists()
 
 
@@ -342,7 +346,7 @@ def test_data_dir_that_cannot_be_written(small, tmp_path):
     (tmp_path / "file").write_text("")
     expected = r"`data_dir` must be a folder in which nottingham can be prepared, got .*file': Not"
     with pytest.raises(UserError, match=expected):
-        data.load("nottingham", data_path=small[0], data_dir=tmp_path / "file", progress=False)
+        data.load("nottingham", manual_dir=small[0], data_dir=tmp_path / "file", progress=False)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +365,7 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(builders.Nottingham, "_generate_examples", fail)
     with pytest.raises(UserError, match=r"can be prepared, got .*: No space left on device\.$"):
-        data.load("nottingham", data_path=small[0], data_dir=tmp_path / "p", progress=False)
+        data.load("nottingham", manual_dir=small[0], data_dir=tmp_path / "p", progress=False)
     monkeypatch.undo()
     assert not list((tmp_path / "p" / "nottingham").iterdir())
 
@@ -374,7 +378,7 @@ def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builders.Nottingham, "_make", fail)
     with pytest.raises(UserError, match=r"can be prepared, got .*: RuntimeError\.$"):
-        data.load("nottingham", data_path=small[0], data_dir=tmp_path / "p", progress=False)
+        data.load("nottingham", manual_dir=small[0], data_dir=tmp_path / "p", progress=False)
 
 
 def test_a_pickle_whose_error_has_many_lines(tmp_path, monkeypatch):
@@ -388,7 +392,7 @@ def test_a_pickle_whose_error_has_many_lines(tmp_path, monkeypatch):
 
 
 def test_corrupt_prepared_data(small, tmp_path):
-    data.load("nottingham", data_path=small[0], data_dir=tmp_path, progress=False)
+    data.load("nottingham", manual_dir=small[0], data_dir=tmp_path, progress=False)
     (record,) = (tmp_path / "nottingham").rglob("*-train.array_record*")
     record.write_bytes(record.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"is corrupt \(\w+\): delete this folder"):
@@ -402,7 +406,7 @@ def test_describe(small, tmp_path, monkeypatch):
     before = data.describe("nottingham")
     assert before["folder"] == tmp_path / "nottingham" / VERSION
     assert not before["prepared"]
-    assert data.load("nottingham", data_path=small[0], progress=False).version == VERSION
+    assert data.load("nottingham", manual_dir=small[0], progress=False).version == VERSION
     assert data.describe("nottingham")["prepared"]
 
 

@@ -279,8 +279,8 @@ def test_a_record_keeps_its_other_seeds(finished, reproduce_here, small):
 def test_records_have_no_path_of_the_machine(small):
     """Neither where the data lies nor where the run does."""
     real = experiment.load("jsb_chorales", "rnn", "modern")
-    assert not {"data_path", "data_dir"} & set(real.settings)
-    assert {"data_path", "data_dir"} <= set(records.OMITTED_SETTINGS)
+    assert not {"manual_dir", "data_dir"} & set(real.settings)
+    assert {"manual_dir", "data_dir"} <= set(records.OMITTED_SETTINGS)
     committed = pathlib.Path(__file__).parents[2] / "results"
     for file in committed.glob("*/*.json"):
         text = file.read_text()
@@ -465,7 +465,7 @@ def test_page(tmp_path):
     assert "`deep-rnn evaluate RUN --dynamic`" in text
     assert rows["RNN", "1.414†", "paper"][:3] == ["1.350", "1.450", "+0.036"]
     command = (
-        "    deep-rnn reproduce music --task jsb_chorales --network rnn --recipe paper --data-path"
+        "    deep-rnn reproduce music --task jsb_chorales --network rnn --recipe paper --manual-dir"
     )
     assert command in text
     goals = {line[0]: line[1:] for line in lines if len(line) == 5}

@@ -211,7 +211,7 @@ MUSIC_BASELINES = [
 @pytest.mark.parametrize(("name", "bernoulli", "markov"), MUSIC_BASELINES)
 def test_music_baselines_of_the_real_sets(name, bernoulli, markov, data_path, tmp_path):
     data = pytest.importorskip("keras_deep_rnn.data")
-    dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
+    dataset = data.load(name, manual_dir=data_path, data_dir=tmp_path, progress=False)
     baselines = music_baselines(dataset.splits["train"], dataset.splits["test"])
     for found, expected in zip(baselines.values(), (bernoulli, markov), strict=True):
         assert tuple(round(found[key], 2) for key in ("frame", "sequence")) == expected
@@ -221,7 +221,7 @@ def test_text_baselines_of_the_penn_treebank(data_path, tmp_path):
     data = pytest.importorskip("keras_deep_rnn.data")
     expected = {"ptb_char": {"unigram": 4.346, "bigram": 3.365}, "ptb_word": {"unigram": 639.3}}
     for name, numbers in expected.items():
-        dataset = data.load(name, data_path=data_path, data_dir=tmp_path, progress=False)
+        dataset = data.load(name, manual_dir=data_path, data_dir=tmp_path, progress=False)
         (train,), (test,) = dataset.splits["train"], dataset.splits["test"]
         baselines = text_baselines(train, test, dataset.features, dataset.kind)
         digits = 3 if name == "ptb_char" else 1

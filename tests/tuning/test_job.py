@@ -27,7 +27,7 @@ SECTION = DOCS.read_text().split("## Search jobs")[1].split("\n## ")[0]
 BASE = 'data = "bach_chorales"\ntrials = 4\n'
 WHOLE = """
 data = "bach_chorales"
-data_path = "../downloads"
+manual_dir = "../downloads"
 data_dir = "/prepared"
 tuner = "bayesian"
 objective = "sequence_nll"
@@ -95,7 +95,7 @@ def test_every_key(tmp_path):
     assert said == {
         "name": "job",
         "data": "bach_chorales",
-        "data_path": str(tmp_path.parent / "downloads"),
+        "manual_dir": str(tmp_path.parent / "downloads"),
         "data_dir": "/prepared",
         "tuner": "bayesian",
         "objective": "sequence_nll",
@@ -127,7 +127,7 @@ def test_what_is_left_out_has_defaults(tmp_path):
     assert (job.tuner, job.seed, job.retries, job.settings) == ("random", 1, 0, {})
     assert 1 <= job.workers <= os.cpu_count()
     assert job.project == str(tmp_path / "job")
-    for name in ("data_path", "data_dir", "objective", "epochs", "max_minutes", "budget"):
+    for name in ("manual_dir", "data_dir", "objective", "epochs", "max_minutes", "budget"):
         assert getattr(job, name) is None
     assert (job.initial_points, job.factor) == (None, None)
     assert read(tmp_path, 'data = "jsb_chorales"\ntuner = "hyperband"').factor == 3
@@ -210,11 +210,11 @@ def test_a_budget_decides_the_units(tmp_path):
 
 
 def test_prepare_completes_the_job(tmp_path, loaded):
-    job = read(tmp_path, 'data = "bach_chorales"\ndata_path = "."\ntuner = "hyperband"')
+    job = read(tmp_path, 'data = "bach_chorales"\nmanual_dir = "."\ntuner = "hyperband"')
     with pytest.raises(UserError, match="`epochs` must be known for the size"):
         job.size()
     complete, hyper = job.prepare()
-    assert loaded == [("bach_chorales", {"data_path": str(tmp_path), "data_dir": None})]
+    assert loaded == [("bach_chorales", {"manual_dir": str(tmp_path), "data_dir": None})]
     assert complete == dataclasses.replace(job, objective="frame_nll", epochs=120)
     assert complete.size() > 100
     assert hyper.dataset.kind == "piano_roll"
@@ -319,7 +319,7 @@ def test_size_of_other_tuners(tmp_path):
         ("max_minutes = 1.5", "", ""),
         ("retries = 1", "", ""),
         ('project = "searches/bach"', "", ""),
-        ('data_path = "../downloads"', "", ""),
+        ('manual_dir = "../downloads"', "", ""),
         ('data_dir = "/prepared"', 'data_dir = "/elsewhere"', ""),
         ("seed = 3", "", "`seed` was 3, is 1"),
         ("budget = 75_000", "budget = 7_000", "`budget` was 75000, is 7000"),
@@ -401,7 +401,7 @@ MISTAKES = [
     (BASE + 'tuner = "bayesian"\ninitial_points = 0',
      "`initial_points` must be a positive integer"),
     (BASE + 'project = "job.toml"', "`project` must be another path than the job file's, got '"),
-    (BASE + 'data_path = ["a"]', "`data_path` must be a text, got ['a']."),
+    (BASE + 'manual_dir = ["a"]', "`manual_dir` must be a text, got ['a']."),
     (BASE + 'data_dir = "a\\u0000"', "`data_dir` must be a text, got 'a\\x00'."),
     (BASE.replace("4", "0"), "`trials` must be an integer from 1 to 9999, got 0."),
     (BASE.replace("4", "10_000"), "`trials` must be an integer from 1 to 9999, got 10000."),
@@ -526,8 +526,10 @@ def test_data_that_is_not_there(tmp_path):
         read(tmp_path, 'data = "jsb_choral"\ntrials = 1').prepare()
     assert str(error.value).startswith("`data` must be a data set (bach_chorales, jsb_chorales, ")
     assert str(error.value).endswith(f"got '{tmp_path}/jsb_choral'; did you mean 'jsb_chorales'?")
-    with pytest.raises(UserError, match="`data_path` must be an existing folder, got '.*/nowhere'"):
-        read(tmp_path, 'data = "jsb_chorales"\ntrials = 1\ndata_path = "nowhere"').prepare()
+    with pytest.raises(
+        UserError, match="`manual_dir` must be an existing folder, got '.*/nowhere'"
+    ):
+        read(tmp_path, 'data = "jsb_chorales"\ntrials = 1\nmanual_dir = "nowhere"').prepare()
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ def test_package_data_is_trained_on_its_batches(monkeypatch):
     asked = {}
     monkeypatch.setattr(data, "load", lambda name, **places: asked.update(places) or music())
     space = small_space(units=None, batch_size=2)
-    hyper = HyperDeepRNN("tunes", space, data_path="here", budget=20_000, settings={"epochs": 2})
-    assert asked == {"data_path": "here", "data_dir": None}
+    hyper = HyperDeepRNN("tunes", space, manual_dir="here", budget=20_000, settings={"epochs": 2})
+    assert asked == {"manual_dir": "here", "data_dir": None}
     assert (hyper.objective.name, hyper.objective.direction) == ("val_frame_nll", "min")
     values = values_of(hyper, network="dt_rnn", transition_depth=2)
     history = trained(hyper, **values).history

@@ -181,7 +181,7 @@ def test_best(tmp_path):
 
 
 def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
-    job = job_of(data="/old/tunes", data_path="/old")
+    job = job_of(data="/old/tunes", manual_dir="/old")
     trials = trials_of(job, 1)
     folder = tmp_path / trials[0].folder
     folder.mkdir(parents=True)
@@ -195,12 +195,12 @@ def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
         "versions": made_by,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    moved = dataclasses.replace(job, data="/new/my tunes", data_path="/new")
+    moved = dataclasses.replace(job, data="/new/my tunes", manual_dir="/new")
     write_best(tmp_path, moved, trials)
     content = strict(tmp_path / "best.json")
     assert content["versions"] == made_by
     told = settings_of_command(content["command"])
-    assert (told["data"], told["data_path"]) == ("/new/my tunes", "/new")
+    assert (told["data"], told["manual_dir"]) == ("/new/my tunes", "/new")
     # What is the same is left alone, as another process may be writing it.
     before = (tmp_path / "best.json").stat().st_ino
     write_best(tmp_path, moved, trials)
@@ -213,7 +213,7 @@ def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
 def test_a_command_says_every_setting():
     given = {
         "data": "it's; $(mine)",
-        "data_path": "~/a b",
+        "manual_dir": "~/a b",
         "network": "dots_rnn",
         "units": 20,
         "transition_units": [30, 20],

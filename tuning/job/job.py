@@ -73,7 +73,9 @@ class Job:
     settings: Table = Field(
         default_factory=dict, description="Settings of a training run that are not searched."
     )
-    data_path: Text | None = Field(default=None, description="Folder of manually downloaded files.")
+    manual_dir: Text | None = Field(
+        default=None, description="Folder of manually downloaded files."
+    )
     data_dir: Text | None = Field(default=None, description="Folder of prepared data sets.")
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
         default="random", description="Search algorithm."
@@ -236,7 +238,7 @@ class Job:
                 nearest(Path(self.data).name, names),
             )
         with argument_is("name", "data"):
-            dataset = load(self.data, data_path=self.data_path, data_dir=self.data_dir)
+            dataset = load(self.data, manual_dir=self.manual_dir, data_dir=self.data_dir)
         objective = PRIMARY[dataset.kind] if self.objective is None else self.objective
         one_of(tuple(definitions(dataset.kind)))("objective", objective)
         epochs = self.epochs or Settings(dataset.name).complete(dataset).epochs
@@ -262,7 +264,7 @@ class Job:
             budget=self.budget,
             seed=self.seed,
             settings=settings,
-            data_path=self.data_path,
+            manual_dir=self.manual_dir,
             data_dir=self.data_dir,
         )
 

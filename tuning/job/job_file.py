@@ -55,14 +55,14 @@ def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
     >>> job["name"], job["project"], job["space"]["network"].choices
     ('depth', '/jobs/depth', ('rnn', 'dt_rnn'))
     """
-    table = dict(table)
+    table = renamed(table)
     settings, space = table.pop("settings", {}), table.pop("space", {})
     _check_section("settings", settings)
     _check_section("space", space)
     settings, space = renamed(settings), renamed(space)
     _check_keys(table)
     given = {"project": str(path.with_suffix("") if path.suffix == ".toml" else path), **table}
-    for name in ("data", "data_path", "data_dir", "project"):
+    for name in ("data", "manual_dir", "data_dir", "project"):
         if name in given:
             fields_of(Job)[name].check(given[name])
             if name != "data" or given[name] not in catalogue.names():

@@ -303,7 +303,7 @@ class Chief:
     def _settings(self, trial: Trial) -> dict[str, Any]:
         """The settings that reproduce a trial; each retry has its own seed."""
         self._hyper.trial = f"retry {trial.retries}" if trial.retries else None
-        places = {name: getattr(self.job, name) for name in ("data", "data_path", "data_dir")}
+        places = {name: getattr(self.job, name) for name in ("data", "manual_dir", "data_dir")}
         return {
             **{name: value for name, value in places.items() if value is not None},
             **self._hyper.settings_of(trial.values),

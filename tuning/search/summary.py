@@ -67,7 +67,7 @@ def write_best(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]
 def command_of(job: Job, trial: Trial) -> str:
     """The command line that trains a trial again, on the data where the job has it now."""
     config = job.get_config()
-    places = {name: config.get(name) for name in ("data_path", "data_dir")}
+    places = {name: config.get(name) for name in ("manual_dir", "data_dir")}
     return train_command({**trial.settings, "data": job.data, **places})
 
 
