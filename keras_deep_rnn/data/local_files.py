@@ -5,17 +5,19 @@ It is never cached, so changes of the files take effect at once; `Dataset.checks
 
 import hashlib
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ..utils.errors import ArgumentError, UserError, first_line
-from . import files, midi_files
+from ..utils.errors import ArgumentError, UserError
+from . import files, midi_files, text_files
 from .builders import polyphonic
 from .dataset import VERSION, Dataset, Splits
 
 SPLIT_NAMES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
+
+# Endings of formats that are no text, though they can be read as one.
+NO_TEXT = (".csv", ".json", ".jsonl", ".musicxml", ".tsv", ".xml")
 
 
 def load(path: Path, *, progress: bool = True) -> Dataset:
@@ -26,7 +28,7 @@ def load(path: Path, *, progress: bool = True) -> Dataset:
             (or valid) and test as splits, if it has them. `.npz`: arrays (T, 88), whose names all
             start with the split ("train_1") or none. `.mat`: traindata, validdata, testdata.
             `.pickle` or `.pkl`: chords as in the original files of the literature. Other files:
-            UTF-8 text, whose tokens are characters.
+            UTF-8 text, whose tokens are characters, with any of the usual ends of lines.
         progress: Whether to show a progress bar for a folder of MIDI files.
 
     Returns:
@@ -45,6 +47,9 @@ def load(path: Path, *, progress: bool = True) -> Dataset:
             return _rolls_file(path, suffix)
         if suffix in (".mid", ".midi"):
             raise ArgumentError("name", "a folder of MIDI files, a split needs several", str(path))
+        if suffix in NO_TEXT:
+            mend = f"; {suffix} is not read: save piano-rolls as .npz, or rename a text to .txt."
+            raise ArgumentError("name", "music or text", str(path), mend)
         return _text(path)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
@@ -71,7 +76,7 @@ def _midi_folder(path: Path, progress: bool) -> Dataset:
 
 def _rolls_file(path: Path, suffix: str) -> Dataset:
     if suffix == ".npz":
-        splits = _splits(path, _npz(path), separator="_./-")
+        splits = _splits(path, polyphonic.read_npz(path), separator="_./-")
     elif suffix == ".mat":
         splits = polyphonic.read_mat(path)
     else:
@@ -86,19 +91,6 @@ def _rolls_file(path: Path, suffix: str) -> Dataset:
         checksum=files.sha256(path),
         description=f"piano-rolls in {path}",
     )
-
-
-def _npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            rolls = {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(
-            f"Cannot read {path} as a .npz file of plain arrays: {first_line(error)}"
-        ) from error
-    if not rolls:
-        raise UserError(f"{path} must hold arrays of shape (time, 88), got none.")
-    return {name: polyphonic.piano_roll(roll, f"{path}: {name}") for name, roll in rolls.items()}
 
 
 def _splits(path: Path, rolls: dict[str, np.ndarray], separator: str) -> Splits:
@@ -143,21 +135,10 @@ def _no_empty_split(path: Path, splits: Splits) -> None:
 
 
 def _text(path: Path) -> Dataset:
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} must be UTF-8 text: byte {error.start} is {content[error.start]:#04x}, "
-            f"{error.reason}."
-        ) from error
-    text = text.replace("\r\n", "\n")
-    held_out = len(text) // 20
+    tokens, vocabulary = text_files.read(path)
+    held_out = len(tokens) // 20
     if held_out < 2:
-        raise UserError(f"{path} must hold at least 40 characters of text, got {len(text)}.")
-    vocabulary = sorted(set(text))
-    index = {character: i for i, character in enumerate(vocabulary)}
-    tokens = np.array([index[character] for character in text], "int32")
+        raise UserError(f"{path} must hold at least 40 characters of text, got {len(tokens)}.")
     ends = (len(tokens) - 2 * held_out, len(tokens) - held_out)
     return Dataset(
         name=str(path),
@@ -166,6 +147,6 @@ def _text(path: Path) -> Dataset:
         step="character",
         version=VERSION,
         checksum=files.sha256(path),
-        description=f"{len(text)} characters of {path}",
-        vocabulary=tuple(vocabulary),
+        description=f"{len(tokens)} characters of {path}",
+        vocabulary=vocabulary,
     )
