@@ -24,7 +24,7 @@ MAX_STRING = 1000
 MAX_DEPTH, MAX_VALUES = 100, 1_000_000
 # Bytes of memory: an object without what it refers to, a reference to one on the stack, in a
 # container or in the memo, and an item of a dict.
-OBJECT, NUMBER, REFERENCE, ITEM = 80, 32, 10, 110
+OBJECT, NUMBER, REFERENCE, ITEM = 80, 48, 10, 110
 
 
 def load(path: Path) -> Any:
@@ -138,6 +138,8 @@ class _Machine:
         new = index + 1 - len(self.memo)
         if new > 0:
             self.spend(REFERENCE * new)
+            if new > MAX_VALUES:
+                raise ValueError(f"its memo skips more than {MAX_VALUES:,} places, the limit")
             self.memo.extend([None] * new)
         self.memo[index] = self.stack[-1]
 
@@ -147,12 +149,16 @@ class _Machine:
             raise ValueError("it adds values to what is no list")
         self.stack[-1].extend(values)
 
+    def dict_of(self, items: list[Any]) -> dict[str, Any]:
+        """The dict of keys and values, by turns."""
+        self.spend(ITEM * len(items))
+        return dict(zip(map(_text, items[::2]), items[1::2], strict=True))
+
     def update(self, items: list[Any]) -> None:
         """Adds keys and values, by turns, to the dict that is the last on the stack."""
-        self.spend(ITEM * len(items))
         if type(self.stack[-1]) is not dict:
             raise ValueError("it sets keys of what is no dict")
-        self.stack[-1].update(_dict(items))
+        self.stack[-1].update(self.dict_of(items))
 
     def call(self, arguments: Any, function: Any) -> None:
         """Calls one of `GLOBALS`: no other functions are ever on the stack."""
@@ -169,10 +175,6 @@ class _Machine:
             or [version, *others] != [3, None, None, None, -1, -1, 0]
         ):
             raise ValueError("it sets the state of what is no plain NumPy dtype")
-
-
-def _dict(items: list[Any]) -> dict[str, Any]:
-    return dict(zip(map(_text, items[::2]), items[1::2], strict=True))
 
 
 def _text(value: Any) -> str:
@@ -279,7 +281,7 @@ OPCODES: dict[bytes, tuple[int, Callable[[_Machine], Any]]] = {
     pickle.TUPLE2: (OBJECT, lambda m: m.push(m.last(2))),
     pickle.TUPLE3: (OBJECT, lambda m: m.push(m.last(3))),
     pickle.EMPTY_DICT: (OBJECT + REFERENCE, lambda m: m.push({})),
-    pickle.DICT: (OBJECT, lambda m: m.push(_dict(m.since_mark()))),
+    pickle.DICT: (OBJECT, lambda m: m.push(m.dict_of(m.since_mark()))),
     pickle.SETITEM: (0, lambda m: m.update(list(m.last(2)))),
     pickle.SETITEMS: (0, lambda m: m.update(m.since_mark())),
     pickle.PUT: (0, lambda m: m.put(int(m.line()))),

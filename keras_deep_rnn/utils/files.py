@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import ArgumentError, UserError
+from .errors import UserError, first_line
 from .limits import MAX_JSON_BYTES, MAX_ZIP_DIRECTORY_BYTES
 from .types import PathLike
 
@@ -131,13 +131,29 @@ def read_json(path: PathLike) -> Any:
         OSError: It cannot be read.
         ValueError: It is corrupt, larger than `MAX_JSON_BYTES`, or nested too deeply.
     """
-    with open(path, encoding="utf-8") as file:
-        if os.fstat(file.fileno()).st_size > MAX_JSON_BYTES:
-            raise ValueError(f"it has more than {MAX_JSON_BYTES // 10**6} MB, the limit")
-        try:
-            return json.loads(file.read(MAX_JSON_BYTES))
-        except RecursionError:
-            raise ValueError("it is nested too deeply") from None
+    with open(path, "rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"it has more than {MAX_JSON_BYTES // 10**6} MB, the limit")
+    return parse_json(content)
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of JSON.
+
+    Raises:
+        ValueError: It is corrupt, or nested too deeply.
+
+    Example:
+
+    >>> parse_json(b"[" * 10**6)
+    Traceback (most recent call last):
+    ValueError: it is nested too deeply
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 class Readable(Protocol):
@@ -196,24 +212,23 @@ class _ZipBytes(io.FileIO):
         return super().read(size) or b""
 
 
-def user_path(argument: str, value: PathLike) -> Path:
+def user_path(value: PathLike) -> Path:
     """A path that a user gives, with `~` expanded; it need not exist.
 
     Raises:
-        ArgumentError: The system can have no such path: it is too long, or in the home folder of a
-            user who does not exist.
+        UserError: The system can have no such path: it is too long, or in the home folder of a user
+            who does not exist.
 
     Example:
 
-    >>> user_path("data", "~/songs") == Path.home() / "songs"
+    >>> user_path("~/songs") == Path.home() / "songs"
     True
     """
     try:
         path = Path(value).expanduser()
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return path
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise ArgumentError(argument, "a path", str(value), f": {reason}.") from None
+        reason = getattr(error, "strerror", None) or first_line(error).rstrip(".")
+        raise UserError(f"Cannot use the path {str(value)!r}: {reason}.") from None
     return path

@@ -18,7 +18,6 @@ from ..piano_rolls import RollReader
 SPLITS = ("train", "validation", "test")
 MAT_KEYS = ("traindata", "validdata", "testdata")
 PICKLE_KEYS = ("train", "valid", "test")
-MAX_REASON = 200  # characters of what a library says about a corrupt file
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -98,7 +97,7 @@ def _one_line(path: Path, kind: str) -> Iterator[None]:
     except UserError:
         raise
     except (ValueError, OSError, zlib.error, zipfile.BadZipFile) as error:
-        reason = first_line(error)[:MAX_REASON].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise UserError(f"Cannot read {path} as {kind}: {reason}.") from error
     except Exception as error:
         reason = f"it is corrupt ({type(error).__name__})"
