@@ -5,6 +5,7 @@ anywhere in memory, ten bytes make a memo of gigabytes, and a deep tuple as a ke
 stack of C. This one has the opcodes of such values alone, no classes, and a budget of memory.
 """
 
+import functools
 import pickle
 import pickletools
 import re
@@ -25,6 +26,8 @@ MAX_DEPTH, MAX_VALUES = 100, 1_000_000
 # Bytes of memory: an object without what it refers to, a reference to one on the stack, in a
 # container or in the memo, and an item of a dict.
 OBJECT, NUMBER, REFERENCE, ITEM = 80, 48, 10, 110
+# Integers that Python has once.
+SMALL = range(257)
 
 
 def load(path: Path) -> Any:
@@ -164,7 +167,12 @@ class _Machine:
         """Calls one of `GLOBALS`: no other functions are ever on the stack."""
         if type(function) is not FunctionType or type(arguments) is not tuple:
             raise ValueError("it calls what is no function")
-        self.push(function(*arguments))
+        value = function(*arguments)
+        if isinstance(value, bytes):
+            value = self.once(value)
+        elif isinstance(value, float) or (isinstance(value, int) and value not in SMALL):
+            self.spend(NUMBER)
+        self.push(value)
 
     def set_state(self, state: Any) -> None:
         """Checks the state of the dtype that is the last on the stack, which has it already."""
@@ -220,10 +228,15 @@ def _unsupported(opcode: bytes) -> str:
     return f"it needs {known.name}, but only lists, tuples, dicts, strings and numbers are read"
 
 
-def _dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:
-    if not re.fullmatch("[<|=]?[biuf][1248]", _text(name)):
+@functools.cache
+def _number_dtype(name: str) -> np.dtype:
+    if not re.fullmatch("[<|=]?[biuf][1248]", name):
         raise ValueError("it has a NumPy scalar that is no number")
-    return np.dtype(_text(name)).newbyteorder("<")
+    return np.dtype(name).newbyteorder("<")
+
+
+def _dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:
+    return _number_dtype(_text(name))
 
 
 def _scalar(dtype: Any, content: Any) -> Any:
@@ -293,6 +306,6 @@ OPCODES: dict[bytes, tuple[int, Callable[[_Machine], Any]]] = {
     pickle.LONG_BINGET: (REFERENCE, lambda m: m.push(m.memo[m.unpack("<I")])),
     pickle.GLOBAL: (REFERENCE, lambda m: m.push(_global(m.line().decode(), m.line().decode()))),
     pickle.STACK_GLOBAL: (REFERENCE, lambda m: m.push(_global(*map(_text, m.last(2))))),
-    pickle.REDUCE: (NUMBER, lambda m: m.call(m.stack.pop(), m.stack.pop())),
+    pickle.REDUCE: (0, lambda m: m.call(m.stack.pop(), m.stack.pop())),
     pickle.BUILD: (0, lambda m: m.set_state(m.stack.pop())),
 }

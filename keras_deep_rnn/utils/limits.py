@@ -11,7 +11,7 @@ MAX_PIECES = 200_000
 # Of a text. Its tokens take four bytes each.
 MAX_CHARACTERS = 1_000_000_000
 # Memory for the objects of a pickle, by a count that is a fifth too high. The largest published
-# data set, with a NumPy scalar for each note, counts for 270 MB.
+# data set, with a NumPy scalar for each note, counts for 390 MB.
 MAX_PICKLE_BYTES = 500_000_000
 # Of JSON, which takes up to thirty times its size as objects of Python.
 MAX_JSON_BYTES = 8_000_000

@@ -137,6 +137,8 @@ def test_other_content(tmp_path, piece, reason):
         b"]", b"}", b"N", b"\x94", b"]K\x01a", b"](K\x01K\x02K\x03e", b"\x85", b"NNN\x87",
         b"(NNNNNt", b"J\xff\xff\xff\x7f", b"G12345678", b"\x8a\x0812345678", b"}U\x01aNs",
         b"U\x02i8", b"cnumpy\ndtype\nU\x02i8\x85R",
+        b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02i8\x85RU\x08ABCDEFGH\x86R",
+        b"c_codecs\nencode\nX\xc8\x00\x00\x00" + b"a" * 200 + b"X\x06\x00\x00\x00latin1\x86R",
     ],
 )  # fmt: skip
 def test_memory_is_never_more_than_what_is_counted(repeated):
