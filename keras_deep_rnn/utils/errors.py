@@ -158,6 +158,8 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     'the disk is full'
     >>> first_line(EOFError())
     'EOFError'
+    >>> first_line(ValueError("quoted"), limit=3)
+    'quo...'
     """
     lines = str(error).strip().splitlines()
     line = lines[0] if lines else type(error).__name__

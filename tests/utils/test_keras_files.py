@@ -1,8 +1,6 @@
 """A `.keras` file that declares more than it holds is refused before that much is made."""
 
 import io
-import json
-import math
 import re
 import zipfile
 
@@ -44,8 +42,8 @@ def refused(path):
 def test_a_good_file(tmp_path, members):
     model = load_keras_file(write(tmp_path / "a.keras", members))
     assert model.output_shape == (None, 4)
-    sizes = [math.prod(variable.shape) for variable in model.variables]
-    assert keras_files.weight_bytes(lambda: model) == 4 * sum(sizes)
+    sizes = [keras.ops.convert_to_numpy(variable).nbytes for variable in model.variables]
+    assert keras_files.weight_bytes(lambda: model) == sum(sizes)
 
 
 def test_a_large_network_is_not_made(tmp_path, members):
@@ -76,15 +74,6 @@ def test_large_members_are_not_read(tmp_path, members):
 def test_a_deep_configuration(tmp_path, members):
     line = refused(write(tmp_path / "a.keras", {**members, "config.json": b"[" * 10**6}))
     assert "it is nested too deeply" in line
-
-
-def test_what_keras_says_of_a_configuration(tmp_path, members):
-    config = json.loads(members["config.json"])
-    config["config"]["layers"][1]["registered_name"] = "Unheard" * 1000
-    config = json.dumps(config).encode()
-    line = refused(write(tmp_path / "a.keras", {**members, "config.json": config}))
-    assert "Unheard" in line
-    assert len(line) < 1000
 
 
 def test_broken_files():
