@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.files import replacing
+from ..utils.files import open_zip, replacing
 from ..utils.types import Log, ShowProgress, no_progress
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Backup(keras.callbacks.Callback):
     @contextlib.contextmanager
     def _content(self) -> Iterator[Any]:
         try:
-            with np.load(self.path) as backup:
+            with open_zip(self.path, stored=True), np.load(self.path) as backup:
                 yield backup
         except Exception as error:  # a damaged file fails in zip, NumPy, JSON or Keras
             raise UserError(

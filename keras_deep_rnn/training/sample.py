@@ -9,6 +9,7 @@ import numpy as np
 from ..data import midi_files, midi_writer
 from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing, user_path
+from ..utils.limits import MAX_STEPS
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
@@ -71,6 +72,8 @@ def generate(
         raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
     sampling = {"temperature": temperature, "seed": seed}
     length = LENGTH[kind] if length is None else length
+    if positive_integer("length", length) > MAX_STEPS:
+        raise ArgumentError("length", f"at most {MAX_STEPS:,}", length)
     model = source.model(batch_size=1)
     if kind != "piano_roll":
         begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]

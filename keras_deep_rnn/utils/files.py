@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import UserError, first_line
-from .limits import MAX_JSON_BYTES, MAX_ZIP_DIRECTORY_BYTES
+from .limits import MAX_JSON_BYTES, MAX_UNSTORED_BYTES, MAX_ZIP_DIRECTORY_BYTES
 from .types import PathLike
 
 # Folder of temporary files, beside the files that they become; nothing reads it.
@@ -180,13 +180,17 @@ def read_exactly(file: Readable, size: int) -> bytes:
 
 
 @contextlib.contextmanager
-def open_zip(path: PathLike) -> Iterator[zipfile.ZipFile]:
+def open_zip(path: PathLike, *, stored: bool = False) -> Iterator[zipfile.ZipFile]:
     """Opens a zip file for reading.
+
+    Args:
+        path: The file.
+        stored: Whether its members are not compressed, so that they are as large as the file.
 
     Raises:
         OSError: It cannot be read.
         ValueError: Its directory has more than `MAX_ZIP_DIRECTORY_BYTES`, or a member is encrypted
-            or compressed in another way than deflated.
+            or compressed in another way than deflated; or `stored` is not so.
         zipfile.BadZipFile: It is corrupt.
     """
     with _ZipBytes(path) as file, zipfile.ZipFile(file) as archive:
@@ -195,7 +199,20 @@ def open_zip(path: PathLike) -> Iterator[zipfile.ZipFile]:
                 raise ValueError(f"{member.filename!r} is encrypted")
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{member.filename!r} is compressed, but not deflated")
+        if stored:
+            verify_stored("its members", sum(m.file_size for m in archive.infolist()), path)
         yield archive
+
+
+def verify_stored(part: str, size: int, path: PathLike) -> None:
+    """Verifies that a file can hold a part of `size` bytes which is not compressed.
+
+    Raises:
+        ValueError: The part is larger than `MAX_UNSTORED_BYTES` and than twice the file.
+    """
+    available = Path(path).stat().st_size
+    if size > max(2 * available, MAX_UNSTORED_BYTES):
+        raise ValueError(f"{part} would take {size:,} bytes, and the file has only {available:,}")
 
 
 class _ZipBytes(io.FileIO):

@@ -4,14 +4,13 @@ import contextlib
 import io
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import h5py
 import keras
 
-from .files import open_zip, parse_json
-from .limits import MAX_JSON_BYTES, MAX_UNSTORED_BYTES
+from .files import open_zip, parse_json, verify_stored
+from .limits import MAX_JSON_BYTES
 from .types import PathLike
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -29,23 +28,24 @@ def load_model(path: PathLike) -> keras.Model:
         Exception: Of many kinds, of zip, HDF5, JSON or Keras; the file is corrupt, or needs
             Python code or a class that is not here.
     """
-    with open_zip(path) as archive:
-        _verify_size("its members", sum(m.file_size for m in archive.infolist()), path)
+    with open_zip(path, stored=True) as archive:
         if archive.getinfo(CONFIG).file_size > MAX_JSON_BYTES:
             raise ValueError(f"its {CONFIG} has more than {MAX_JSON_BYTES // 10**6} MB, the limit")
         config = parse_json(archive.read(CONFIG))
         if WEIGHTS in archive.namelist():
             with h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
-                _verify_size("its arrays", _array_bytes(file), path)
+                verify_stored("its arrays", _array_bytes(file), path)
 
     def build() -> keras.Model:
-        return keras.saving.deserialize_keras_object({**config, "compile_config": None})
+        return keras.saving.deserialize_keras_object(
+            {**config, "compile_config": None}, safe_mode=True
+        )
 
     # What cannot be built is left to Keras, which then says why.
     size = 0
     with contextlib.suppress(Exception):
         size = weight_bytes(build)
-    _verify_size("the weights of its network", size, path)
+    verify_stored("the weights of its network", size, path)
     return cast(keras.Model, keras.saving.load_model(path, compile=False, safe_mode=True))
 
 
@@ -55,7 +55,7 @@ def verify_weights(build: Callable[[], keras.Model], path: PathLike) -> None:
     Raises:
         ValueError: It is too small for them.
     """
-    _verify_size("the weights of its network", weight_bytes(build), path)
+    verify_stored("the weights of its network", weight_bytes(build), path)
 
 
 def weight_bytes(build: Callable[[], keras.Model]) -> int:
@@ -82,9 +82,3 @@ def _array_bytes(file: h5py.File) -> int:
 
     file.visititems(visit)
     return sum(sizes)
-
-
-def _verify_size(part: str, size: int, path: PathLike) -> None:
-    stored = Path(path).stat().st_size
-    if size > max(2 * stored, MAX_UNSTORED_BYTES):
-        raise ValueError(f"{part} would take {size:,} bytes, and the file has only {stored:,}")

@@ -17,6 +17,7 @@ from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.metrics import token_nll
 from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
+from keras_deep_rnn.training.sample import generate
 from keras_deep_rnn.utils.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "fixtures" / "earlier_run"
@@ -150,3 +151,9 @@ def test_broken_configurations():
     assert results["failures"] == []
     assert results["outcomes"]["refused"] > 300
     assert results["outcomes"]["read"] > 5
+
+
+def test_the_length_of_a_sample_is_bounded(run):
+    run, _ = run
+    with pytest.raises(UserError, match="`length` must be at most 1,000,000, got 1000000000"):
+        generate(run.path, length=10**9)
