@@ -158,7 +158,7 @@ class _Elements:
     def _dtype(self, kind: int) -> np.dtype:
         if kind not in DTYPES:
             raise ValueError(f"it has numbers of the unknown type {kind}")
-        return np.dtype(DTYPES[kind]).newbyteorder(self.order)
+        return np.dtype(self.order + DTYPES[kind])
 
 
 class _Inflated:

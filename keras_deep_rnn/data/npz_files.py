@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def arrays(path: Path) -> Iterator[tuple[str, StoredArray]]:
                     raise ValueError(f"{member.filename!r} holds more than its array")
 
 
-def _stored_array(file: BinaryIO, name: str) -> StoredArray:
+def _stored_array(file: IO[bytes], name: str) -> StoredArray:
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
         raise ValueError(f"{name!r} has a header of version {version}")

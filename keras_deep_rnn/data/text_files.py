@@ -1,5 +1,6 @@
 """Reads UTF-8 text as characters."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,13 +42,13 @@ def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _parts(path: Path) -> Iterator[str]:
-    with open(path, encoding="utf-8-sig") as file:
+    with open(path, "rb") as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
         try:
-            while part := file.read(CHUNK):
+            while part := text.read(CHUNK):
                 yield part
         except UnicodeDecodeError as error:
             # Its positions count from the beginning of what was decoded last.
-            position = file.buffer.tell() - len(error.object) + error.start
+            position = file.tell() - len(error.object) + error.start
             raise UserError(
                 f"{path} must be UTF-8 text: byte {position} is "
                 f"{error.object[error.start]:#04x}, {error.reason}."

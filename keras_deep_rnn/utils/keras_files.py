@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import h5py
 import keras
@@ -76,7 +76,7 @@ def weight_bytes(build: Callable[[], keras.Model]) -> int:
 def _array_bytes(file: h5py.File) -> int:
     sizes = []
 
-    def visit(name: str, item: object) -> None:
+    def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             sizes.append(item.nbytes)
 
