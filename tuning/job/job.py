@@ -14,6 +14,7 @@ from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
 from ...utils.fields import (
     CONFIG,
     Count,
+    NonNegative,
     Positive,
     PositiveInt,
     Seed,
@@ -101,6 +102,11 @@ class Job:
     workers: PositiveInt | None = Field(
         default=None, description="Worker processes; by default one per available core."
     )
+    cpus_per_trial: PositiveInt | None = Field(
+        default=None,
+        description="Cores of each trial; by default an equal share, on a cluster 1.",
+    )
+    gpus_per_trial: NonNegative = Field(default=0.0, description="GPUs of each trial on a cluster.")
     retries: Count = Field(
         default=0, description="Retries of a failed trial, each with another seed."
     )
@@ -126,7 +132,8 @@ class Job:
             if getattr(self, name) is not None and self.tuner != tuner:
                 raise ArgumentError(name, f"left out: it applies to tuner = {tuner!r}", self.tuner)
         searched = sum(hyperparameter.kind != "fixed" for hyperparameter in self.space)
-        defaults = {"workers": _cores(), "initial_points": max(5, searched), "factor": 3}
+        workers = max(1, _cores() // (self.cpus_per_trial or 1))
+        defaults = {"workers": workers, "initial_points": max(5, searched), "factor": 3}
         for name, value in defaults.items():
             if getattr(self, name) is None and _OF_TUNER.get(name, self.tuner) == self.tuner:
                 object.__setattr__(self, name, value)  # the dataclass is frozen
@@ -196,7 +203,8 @@ class Job:
     def difference(self, other: "Job") -> str:
         """Describes the changes with which a search cannot be resumed; an empty string if none.
 
-        Paths, `trials`, `workers`, `retries` and `max_minutes` may change.
+        Paths, `trials`, `workers`, `retries`, `max_minutes`, and the cores and GPUs of a trial may
+        change.
 
         Args:
             other: `Job`. Both jobs are complete; see `prepare`.
