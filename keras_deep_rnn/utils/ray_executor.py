@@ -1,6 +1,7 @@
 """`RayExecutor`: runs tasks on a Ray cluster."""
 
 import functools
+import logging
 import pickle
 import time
 from collections.abc import Callable
@@ -39,7 +40,7 @@ class RayExecutor:
             raise missing_extra("ray", "cluster") from None
         try:
             with without_log():
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             hint = f": {first_line(error)}"
             raise ArgumentError(

@@ -120,6 +120,17 @@ def workers_of(project):
     return found
 
 
+def listening(pid):
+    """Addresses at which a process listens on a network."""
+    held = set()
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(descriptor))
+    lines = pathlib.Path("/proc/net/tcp").read_text() + pathlib.Path("/proc/net/tcp6").read_text()
+    sockets = [line.split() for line in lines.splitlines() if ":" in line.split()[0]]
+    return [s[1] for s in sockets if s[3] == "0A" and f"socket:[{s[9]}]" in held]
+
+
 def check_whole(project, count=3):
     """Every trial is there once, completed, and its network has its score."""
     trials = project.trials()
@@ -185,6 +196,7 @@ def test_interrupted(tmp_path):
     os.kill(workers_of(project)[0], signal.SIGKILL)  # another one takes its place
     wait_for(lambda: max((len(project.attempts(t.id)) for t in project.trials()), default=0) == 2)
     wait_for(lambda: len(workers_of(project)) == 2)
+    assert not any(listening(pid) for pid in [search.process.pid, *workers_of(project)])
     search.interrupt()
     code, output = search.end(30)
     assert code == 130
