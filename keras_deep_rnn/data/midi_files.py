@@ -1,12 +1,10 @@
 """Reads MIDI files as piano-rolls on a grid of sixteenth notes."""
 
 import bisect
-import math
 from collections import defaultdict
-from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 
@@ -28,17 +26,8 @@ DRUMS = 9  # the tenth channel
 SUSTAIN, PEDAL_DOWN = 64, 64  # number of the control, and its least value with the pedal down
 
 
-class Note(NamedTuple):
-    """A note: ticks of its start and end, its channel, and its key from 0 to 87."""
-
-    start: int
-    end: int
-    channel: int
-    key: int
-
-
 # Moves of a sustain pedal: (channel, tick, whether it is down).
-Move = tuple[int, int, bool]
+Move: TypeAlias = tuple[int, int, bool]
 
 
 def read(path: PathLike, *, sustain_pedal: bool = False) -> np.ndarray:
@@ -99,22 +88,23 @@ def parse(content: bytes, *, sustain_pedal: bool = False) -> np.ndarray:
     ((4, 88), array([60]))
     """
     contents, resolution = tracks(content)
-    notes: list[Note] = []
-    moves: list[Move] = []
-    last_tick = 0
-    for track in contents:
-        more_notes, more_moves, end = _notes(track)
-        notes += more_notes
-        moves += more_moves
-        last_tick = max(last_tick, end)
+    parts = [_notes(track) for track in contents]
+    notes = np.concatenate([_array([]), *(notes for notes, _, _ in parts)])
+    if not len(notes):
+        raise UserError("it has no notes on the 88 keys")
+    start, end, channel, key = notes.T
     if sustain_pedal:
-        notes = _sustained(notes, moves, last_tick)
-    return _piano_roll(notes, resolution)
+        moves = [move for _, moves, _ in parts for move in moves]
+        end = _sustained(end, channel, moves, max(tick for _, _, tick in parts))
+    return _piano_roll(_frame(start, resolution), _frame(end, resolution), key)
 
 
-def _notes(track: bytes) -> tuple[list[Note], list[Move], int]:
-    """Notes, moves of the pedal, and last tick of a track."""
-    notes: list[Note] = []
+def _notes(track: bytes) -> tuple[np.ndarray, list[Move], int]:
+    """Notes of a track as an array (N, 4) of start, end, channel and key; its moves; its last tick.
+
+    Times are in ticks, and keys from 0 to 87.
+    """
+    notes: list[tuple[int, int, int, int]] = []
     moves: list[Move] = []
     # Of each (channel, pitch): the ticks at which it is struck, and those of notes that sound.
     struck, sounding = defaultdict(list), defaultdict(list)
@@ -123,7 +113,7 @@ def _notes(track: bytes) -> tuple[list[Note], list[Move], int]:
     def add(start: int, end: int, channel: int, pitch: int) -> None:
         key = pitch - LOWEST_PITCH
         if start < end and 0 <= key < KEYS and channel != DRUMS:
-            notes.append(Note(start, end, channel, key))
+            notes.append((start, end, channel, key))
 
     for tick, kind, channel, data in events(track):
         if kind in (NOTE_ON, NOTE_OFF):
@@ -142,44 +132,50 @@ def _notes(track: bytes) -> tuple[list[Note], list[Move], int]:
         for start in starts:
             following = min(bisect.bisect_right(ends, start), len(ends) - 1)
             add(start, ends[following], channel, pitch)
-    return notes, moves, tick
+    return _array(notes), moves, tick
 
 
-def _sustained(notes: list[Note], moves: list[Move], last_tick: int) -> list[Note]:
-    """Notes with the pedal: one that ends while it is down ends when it is released."""
+def _array(notes: list[tuple[int, int, int, int]]) -> np.ndarray:
+    return np.array(notes, "int64").reshape(-1, 4)
+
+
+def _sustained(
+    end: np.ndarray, channel: np.ndarray, moves: list[Move], last_tick: int
+) -> np.ndarray:
+    """Ends of notes with the pedal: one that ends while it is down ends when it is released."""
     # Of each channel: spans (tick of the press, tick of the release).
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     since: dict[int, int] = {}
-    releases = [(channel, last_tick, False) for channel, _, _ in moves]
-    for channel, tick, down in sorted([*moves, *releases], key=itemgetter(1)):
+    last_moves = [(number, last_tick, False) for number in np.unique(channel).tolist()]
+    for number, tick, down in [*sorted(moves, key=itemgetter(1)), *last_moves]:
         if down:
-            since.setdefault(channel, tick)
-        elif channel in since:
-            spans[channel].append((since.pop(channel), tick))
+            since.setdefault(number, tick)
+        elif number in since:
+            spans[number].append((since.pop(number), tick))
+    end = end.copy()
+    for number, pressed in spans.items():
+        press, release = np.array(pressed).T
+        own = np.flatnonzero(channel == number)
+        span = np.searchsorted(press, end[own], side="right") - 1
+        own, span = own[span >= 0], span[span >= 0]
+        end[own] = np.maximum(end[own], release[span])
+    return end
 
-    def end(note: Note) -> int:
-        pressed = bisect.bisect_right(spans[note.channel], (note.end, math.inf))
-        return max(note.end, spans[note.channel][pressed - 1][1]) if pressed else note.end
 
-    return [note._replace(end=end(note)) for note in notes]
+def _frame(tick: np.ndarray, resolution: int) -> np.ndarray:
+    """The nearest frames of ticks."""
+    return (2 * FRAMES_IN_QUARTER * tick + resolution) // (2 * resolution)
 
 
-def _piano_roll(notes: Sequence[Note], resolution: int) -> np.ndarray:
-    if not notes:
-        raise UserError("it has no notes on the 88 keys")
-    start, end, _, key = np.array(notes).T
-
-    def frame(tick: np.ndarray) -> np.ndarray:
-        return (2 * FRAMES_IN_QUARTER * tick + resolution) // (2 * resolution)
-
-    first = frame(start)
-    after = np.maximum(frame(end), first + 1)
-    begin = first.min()
-    length = int(after.max() - begin)
+def _piano_roll(start: np.ndarray, end: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Piano-roll of notes with the frames of their starts and ends."""
+    end = np.maximum(end, start + 1)
+    first = start.min()
+    length = int(end.max() - first)
     if length > MAX_FRAMES:
         raise UserError(f"it has {length:,} sixteenth notes, more than {MAX_FRAMES:,}")
     # The number of notes on a key changes where one starts or ends.
     changes = np.zeros((length + 1, KEYS), "int32")
-    np.add.at(changes, (first - begin, key), 1)
-    np.add.at(changes, (after - begin, key), -1)
+    np.add.at(changes, (start - first, key), 1)
+    np.add.at(changes, (end - first, key), -1)
     return (np.cumsum(changes[:-1], axis=0, dtype="int32") > 0).astype("uint8")
