@@ -12,6 +12,7 @@ from typing import Any
 from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
 from ..utils.former_names import former_names
 from ..utils.types import PathLike
+from ..utils.validation import flag
 from . import catalogue, files
 from .dataset import Dataset
 
@@ -22,6 +23,8 @@ def load(
     *,
     manual_dir: PathLike | None = None,
     data_dir: PathLike | None = None,
+    skip_unreadable: bool = False,
+    sustain_pedal: bool = False,
     progress: bool = True,
 ) -> Dataset:
     """Loads a data set, which the first call prepares.
@@ -31,8 +34,11 @@ def load(
             a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
         manual_dir: Folder of manually downloaded files, which may be in its direct sub-folders.
             None: they are downloaded. Ignored for your own data.
-        data_dir: Folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
-            the default of TensorFlow Datasets.
+        data_dir: Folder of prepared data and of parsed MIDI files; None is the environment
+            variable TFDS_DATA_DIR, else the default of TensorFlow Datasets.
+        skip_unreadable: Whether to go on without MIDI files that cannot be read, which
+            `Dataset.remarks` names. Ignored for other data, as is `sustain_pedal`.
+        sustain_pedal: Whether notes of MIDI files sound on while the sustain pedal is down.
         progress: Whether to show progress bars on stderr.
 
     Returns:
@@ -57,7 +63,13 @@ def load(
     if path.exists():
         from . import local_files
 
-        return local_files.load(path, progress=progress)
+        return local_files.load(
+            path,
+            data_dir=data_dir,
+            skip_unreadable=flag("skip_unreadable", skip_unreadable),
+            sustain_pedal=flag("sustain_pedal", sustain_pedal),
+            progress=progress,
+        )
     if {"/", os.sep} & set(name) or path.suffix:
         raise ArgumentError("name", "a data set or an existing path", name)
     raise catalogue.unknown(name)
@@ -118,6 +130,7 @@ def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
         citation=entry.citation,
         vocabulary=None if vocabulary is None else tuple(vocabulary),
         quarter_length=entry.quarter_length,
+        remarks=(f"Splits: those of {entry.name}, always the same.",),
     )
 
 

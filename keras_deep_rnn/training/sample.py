@@ -213,8 +213,8 @@ def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
     positive_integer("primer_length", length)
     if not Path(path).is_file():
         raise ArgumentError("primer", "a MIDI file", str(path))
-    (roll,) = midi_files.read([path], progress=False)
-    return roll[:: max(1, round(quarter_length / midi_files.QUARTER_LENGTH))][:length]
+    every = max(1, round(quarter_length / midi_files.QUARTER_LENGTH))
+    return midi_files.read(path)[::every][:length]
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

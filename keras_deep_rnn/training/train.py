@@ -19,7 +19,7 @@ from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
 from .callbacks import Backup, EpochState, History, Progress
-from .config import Settings, network_arguments
+from .config import Settings, load_options, network_arguments
 from .results import PRIMARY, definitions
 from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
 from .setup import Prepared, check_lengths, prepare
@@ -193,7 +193,7 @@ def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(settings: Settings) -> data.Dataset:
     with argument_is("name", "data"):
-        return data.load(settings.data, manual_dir=settings.manual_dir, data_dir=settings.data_dir)
+        return data.load(settings.data, **load_options(settings))
 
 
 def _same_data(run: Run, folders: dict[str, Any]) -> data.Dataset:
@@ -267,9 +267,13 @@ def fit_and_evaluate(
     ]
     if settings.tensorboard:
         callbacks.insert(-1, keras.callbacks.TensorBoard(run / TENSORBOARD))
+    for line in dataset.remarks:
+        log(line)
+    steps = settings.bptt_steps
     log(
         f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
         f"{dataset.step}s an epoch in {len(training)} batches"
+        + (f" of chunks of {steps} (--bptt-steps)" if steps else "")
     )
     log(
         f"val: {PRIMARY[dataset.kind]} of the validation split (batches: {len(validation)}); "

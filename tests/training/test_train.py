@@ -20,6 +20,7 @@ from keras_deep_rnn.training.metrics import frame_nll, token_nll
 from keras_deep_rnn.training.models import build_network
 from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
+from keras_deep_rnn.training.setup import batches
 from keras_deep_rnn.utils.errors import DivergedError, UserError
 
 TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
@@ -412,6 +413,51 @@ def test_settings_are_checked(more, words):
         settings(**more)
 
 
+def long_music(lengths, name="own"):
+    random = np.random.default_rng(1)
+    pieces = [(random.random((length, 88)) < 0.05).astype("uint8") for length in lengths]
+    splits = {"train": pieces, "validation": [pieces[0]] * 2, "test": [pieces[-1]]}
+    facts = {"step": "frame", "version": "1", "checksum": "abc", "description": "long"}
+    return Dataset(name, "piano_roll", splits, **facts)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "more", "steps", "updates"),
+    [
+        ([500] * 10, {}, 0, 1),
+        ([2000] * 10, {}, 200, 10),
+        ([501, *[100] * 31], {}, 200, 3),
+        ([2000] * 10, {"bptt_steps": 0}, 0, 1),
+        ([2000] * 10, {"bptt_steps": 100}, 100, 20),
+    ],
+)
+def test_long_pieces_are_trained_in_chunks_by_default(lengths, more, steps, updates):
+    dataset = long_music(lengths)
+    complete = Settings("own", **more).complete(dataset)
+    assert complete.bptt_steps == steps
+    assert len(batches(complete, dataset, "train")) == updates
+
+
+def test_data_sets_with_a_name_have_their_own_chunks():
+    assert Settings("bach_chorales").complete(long_music([900], "bach_chorales")).bptt_steps == 0
+    assert Settings("musedata").complete(long_music([300], "musedata")).bptt_steps == 200
+
+
+def test_the_log_says_how_the_data_was_split_and_cut(tmp_path, monkeypatch, quiet):
+    found = dataclasses.replace(long_music([501, 30, 30]), remarks=("Splits: made up.",))
+    asked = []
+    monkeypatch.setattr(data, "load", lambda name, **options: asked.append(options) or found)
+    flags = {"skip_unreadable": True, "sustain_pedal": True}
+    chosen = settings("own", epochs=1, **flags)
+    training.train(chosen, tmp_path / "run", log=quiet["log"])
+    assert asked == [{"manual_dir": None, "data_dir": None, **flags}]
+    split, sizes, *_ = quiet["lines"]
+    assert split == "Splits: made up."
+    assert sizes.endswith("561 frames an epoch in 3 batches of chunks of 200 (--bptt-steps)")
+    with pytest.raises(UserError, match="`sustain_pedal` must be True to resume"):
+        training.resume(tmp_path / "run", requested={"sustain_pedal": False})
+
+
 def test_text_cannot_be_trained_whole():
     with pytest.raises(UserError, match="`bptt_steps` must be a positive integer for text"):
         settings("characters", bptt_steps=0).complete(dataset("characters"))
@@ -468,6 +514,21 @@ def test_music_is_measured_in_four_definitions():
     found = evaluate(model, roll, "test", batch_size=3)
     assert found.pop("count") == sum(map(len, roll.splits["test"]))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_of_long_pieces_is_small_and_measured_the_same(monkeypatch):
+    roll, shapes = long_music([90, 50, 70]), []
+    model = build_network("rnn", kind="piano_roll", features=88, units=4)
+    whole = evaluate(model, roll, "train", batch_size=3)
+    predict = model.predict_on_batch
+    monkeypatch.setattr(
+        model, "predict_on_batch", lambda x: shapes.append(x["x"].shape[:2]) or predict(x)
+    )
+    for frames, rows in ((1000, 3), (200, 2), (50, 1)):
+        monkeypatch.setattr("keras_deep_rnn.training.evaluate.FRAMES", frames)
+        shapes.clear()
+        assert evaluate(model, roll, "train", batch_size=3) == pytest.approx(whole, rel=1e-5)
+        assert {batch for batch, _ in shapes} == {rows}
 
 
 def test_table_counts_what_it_says():

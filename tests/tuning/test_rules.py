@@ -138,6 +138,18 @@ def test_every_trial_once(searched, slots):
     assert [line[:2] for line in searched.said] == ["1/", "2/", "3/"]
 
 
+def test_a_trial_has_the_data_of_the_job(tmp_path):
+    searched = Searched(tmp_path / "search", manual_dir="/manual", sustain_pedal=True)
+    searched.run()
+    names = ("data", "manual_dir", "data_dir", "skip_unreadable", "sustain_pedal")
+    settings = searched.submitted[0]["settings"]
+    assert {name: settings[name] for name in names if name in settings} == {
+        "data": "jsb_chorales",
+        "manual_dir": "/manual",
+        "sustain_pedal": True,
+    }
+
+
 def test_the_same_seed_gives_the_same_trials(tmp_path):
     values = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

@@ -14,6 +14,7 @@ from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
 from ...utils.fields import (
     CONFIG,
     Count,
+    Flag,
     NonNegative,
     Positive,
     PositiveInt,
@@ -41,7 +42,10 @@ Factor: TypeAlias = Annotated[int, Field(ge=2, lt=2**63, description="an integer
 # {setting: the only tuner that it applies to}.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
 # Settings that a resumed search must not change, because earlier trials depend on them.
-_FIXED = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
+_FIXED = (
+    "skip_unreadable", "sustain_pedal", "tuner", "objective", "epochs", "seed", "budget",
+    "initial_points", "factor",
+)  # fmt: skip
 
 
 @with_argument_errors
@@ -78,6 +82,13 @@ class Job:
         default=None, description="Folder of manually downloaded files."
     )
     data_dir: Text | None = Field(default=None, description="Folder of prepared data sets.")
+    skip_unreadable: Flag = Field(
+        default=False, description="Whether to go on without MIDI files that cannot be read."
+    )
+    sustain_pedal: Flag = Field(
+        default=False,
+        description="Whether notes of MIDI files sound on while the sustain pedal is down.",
+    )
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
         default="random", description="Search algorithm."
     )
@@ -232,7 +243,6 @@ class Job:
             UserError: The data does not exist, the objective is not a metric of the data, or a
                 network of the space is invalid.
         """
-        from ...data import load
         from ...training.config import Settings
         from ...training.results import PRIMARY, definitions
 
@@ -245,8 +255,7 @@ class Job:
                 self.data,
                 nearest(Path(self.data).name, names),
             )
-        with argument_is("name", "data"):
-            dataset = load(self.data, manual_dir=self.manual_dir, data_dir=self.data_dir)
+        dataset = self._load()
         objective = PRIMARY[dataset.kind] if self.objective is None else self.objective
         one_of(tuple(definitions(dataset.kind)))("objective", objective)
         epochs = self.epochs or Settings(dataset.name).complete(dataset).epochs
@@ -255,11 +264,18 @@ class Job:
         check_networks(hyper)
         return job, hyper
 
+    def _load(self) -> "Dataset":
+        from ...data import load
+        from ...training.config import load_options
+
+        with argument_is("name", "data"):
+            return load(self.data, **load_options(self))
+
     def hypermodel(self, dataset: "Dataset | None" = None) -> "HyperDeepRNN":
         """The `HyperDeepRNN` of the job.
 
         Args:
-            dataset: The `Dataset` of the job, if it is loaded.
+            dataset: The `Dataset` of the job; None: it is loaded.
         """
         from ..keras_tuner import HyperDeepRNN
 
@@ -267,13 +283,11 @@ class Job:
         for name, value in self.settings.items():
             settings[name] = tuple(value) if isinstance(value, list) else value
         return HyperDeepRNN(
-            self.data if dataset is None else dataset,
+            self._load() if dataset is None else dataset,
             self.space,
             budget=self.budget,
             seed=self.seed,
             settings=settings,
-            manual_dir=self.manual_dir,
-            data_dir=self.data_dir,
         )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import keras
 
 from ...training.callbacks import Backup
-from ...training.config import Settings, network_arguments
+from ...training.config import Settings, load_options, network_arguments
 from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
 from ...training.train import fit_and_evaluate
@@ -71,7 +71,7 @@ def _prepared(config: str) -> tuple[Job, Dataset]:
     from ...data import load
 
     job = Job.from_config(json.loads(config))
-    return job, load(job.data, manual_dir=job.manual_dir, data_dir=job.data_dir, progress=False)
+    return job, load(job.data, **load_options(job), progress=False)
 
 
 def run_attempt(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from ...training.config import load_options
 from ...training.run_folder import BACKUP
 from ...utils.executor import Executor, WorkerLost
 from ...utils.files import remove
@@ -137,9 +138,10 @@ class Search:
     def _settings(self, trial: Trial) -> dict[str, Any]:
         """The settings that reproduce a trial; each retry has its own seed."""
         self._hyper.trial = f"retry {trial.retries}" if trial.retries else None
-        folders = {name: getattr(self.job, name) for name in ("data", "manual_dir", "data_dir")}
+        chosen = {name: value for name, value in load_options(self.job).items() if value}
         return {
-            **{name: value for name, value in folders.items() if value is not None},
+            "data": self.job.data,
+            **chosen,
             **self._hyper.settings_of(trial.values),
             "seed": self._hyper.seed_of(trial.values),
         }
