@@ -39,6 +39,8 @@ max_minutes = 1.5
 seed = 3
 budget = 75_000
 workers = 2
+cpus_per_trial = 3
+gpus_per_trial = 0.5
 retries = 1
 initial_points = 10
 project = "searches/bach"
@@ -109,6 +111,8 @@ def test_every_key(tmp_path):
         "seed": 3,
         "budget": 75_000,
         "workers": 2,
+        "cpus_per_trial": 3,
+        "gpus_per_trial": 0.5,
         "retries": 1,
         "initial_points": 10,
         "project": str(tmp_path / "searches" / "bach"),
