@@ -22,7 +22,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """Writes a file or folder atomically: to a temporary path, which then replaces `path`.
 
     The temporary path has the same name, in its own folder under `.partial` beside `path`. If the
-    block fails or the process is killed, `path` is unchanged.
+    block fails or the process is killed, `path` is unchanged. What replaces it is on the disk
+    before, so that a machine that loses its power has either.
 
     Args:
         path: File or folder to write. A folder must not exist yet.
@@ -50,7 +51,10 @@ def replacing(path: PathLike) -> Iterator[Path]:
             _make(folder)
             remove(partial)
             yield partial
+            _sync(partial)
             os.replace(partial, path)
+            with contextlib.suppress(OSError):  # some file systems cannot sync folders
+                _sync_one(path.parent, os.O_RDONLY)
     finally:
         remove(folder)
         with contextlib.suppress(OSError):
@@ -66,6 +70,23 @@ def _make(folder: Path) -> None:
             return
     folder.parent.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Writes a file, or all files of a folder, from memory to the disk."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _sync(inner)
+    else:
+        _sync_one(path, os.O_RDWR)
+
+
+def _sync_one(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
