@@ -20,6 +20,7 @@ from ..utils.text import as_option
 
 MANUAL_DIR = "Folder of manually downloaded files."
 DATA_DIR = "Folder of prepared data; default: that of TensorFlow Datasets."
+MOVED_DATA = "Where the data of the run is now."
 A_RUN = "Folder of a finished run."
 JSON = "Print JSON and nothing else on stdout, for scripts."
 

@@ -76,9 +76,9 @@ def generate(
         begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
         tokens = sample_tokens(model, length, primer=begin, **sampling)
         text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
-        log(text)
         with replacing(out) as partial:
             partial.write_text(text, encoding="utf-8")
+        log(text)
         return [out]
     # A time step of unknown length is taken for an eighth note.
     quarter_length = facts["quarter_length"] or 0.5

@@ -95,10 +95,14 @@ def write_errors(path: PathLike) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        reason = _reason(error)
-        if reason is None:
+        if _reason(error) is None:
             raise
-        raise UserError(f"Cannot write {str(path)!r}: {reason}.") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: PathLike, error: Exception) -> UserError:
+    """The one-line error of a failed write."""
+    return UserError(f"Cannot write {str(path)!r}: {_reason(error) or error}.")
 
 
 def _reason(error: Exception) -> str | None:

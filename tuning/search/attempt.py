@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from ...training.callbacks import Backup
 from ...training.config import Settings, network_arguments
 from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
@@ -136,7 +135,7 @@ def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bo
             if (source / name).is_file():
                 shutil.copy2(source / name, run / name)
         if not (run / METRICS).is_file():
-            run.truncate_history(Backup(run / BACKUP, None).state()["epochs"])
+            run.truncate_history()
         return True
     except (OSError, UserError):  # files of a killed process may be incomplete
         for name in names:
