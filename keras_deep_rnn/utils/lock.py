@@ -35,8 +35,8 @@ def locked(path: Path, what: str, *, wait: Callable[[str], object] | None = None
     Args:
         path: `Path` of the lock file, in an existing folder.
         what: What the lock stands for, such as the path of a folder.
-        wait: Called with the line of the error if another process holds the lock, before waiting
-            for it. None: the error is raised.
+        wait: Called once with the line of the error if another process holds the lock, before
+            waiting for it. None: the error is raised.
 
     Raises:
         InUseError: Another process holds the lock, and `wait` is None.
@@ -56,7 +56,8 @@ def locked(path: Path, what: str, *, wait: Callable[[str], object] | None = None
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(descriptor, what, wait)
+            if _lock(descriptor, what, wait):
+                wait = _silent  # it has been called
             if not os.fstat(descriptor).st_nlink:
                 continue  # the last owner has deleted the file
             with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
@@ -72,7 +73,12 @@ def locked(path: Path, what: str, *, wait: Callable[[str], object] | None = None
             os.close(descriptor)
 
 
-def _lock(descriptor: int, what: str, wait: Callable[[str], object] | None) -> None:
+def _silent(line: str) -> None:
+    pass
+
+
+def _lock(descriptor: int, what: str, wait: Callable[[str], object] | None) -> bool:
+    """Locks a file; whether another process had locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -81,9 +87,11 @@ def _lock(descriptor: int, what: str, wait: Callable[[str], object] | None) -> N
             raise InUseError(line) from None
         wait(line)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
+    return False
 
 
 def _sign(descriptor: int) -> None:
