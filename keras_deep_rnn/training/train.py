@@ -315,7 +315,7 @@ def fit_and_evaluate(
         f"patience: {settings.patience} epochs"
     )
     # Keras ends the callbacks only after a complete training.
-    with write_errors(run / HISTORY), contextlib.closing(history), contextlib.closing(shown):
+    with write_errors(run.path), contextlib.closing(history), contextlib.closing(shown):
         model.fit(
             training,
             validation_data=validation,

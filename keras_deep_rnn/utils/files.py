@@ -1,6 +1,7 @@
 """Atomic writes of files and folders, with one-line errors."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -15,6 +16,10 @@ from .types import PathLike
 
 # Folder of temporary files, beside the files that they become; nothing reads it.
 PARTIAL = ".partial"
+# Reasons for which a file cannot be written at any moment, as the system words them.
+_REASONS = tuple(
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+)
 
 
 @contextlib.contextmanager
@@ -91,10 +96,12 @@ def _sync_one(path: Path, flags: int) -> None:
 
 @contextlib.contextmanager
 def write_errors(path: PathLike) -> Iterator[None]:
-    """Raises failed writes, of the system or of HDF5, as a one-line `UserError`."""
+    """Raises failed writes, of the system, HDF5 or TensorFlow, as a one-line `UserError`."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow has a class of its own
         if _reason(error) is None:
             raise
         raise cannot_write(path, error) from error
@@ -110,11 +117,11 @@ def _reason(error: Exception) -> str | None:
     number = getattr(error, "errno", None)
     if number:
         return os.strerror(number)
-    # HDF5 wraps the system's error in several lines.
+    # HDF5 and TensorFlow wrap the system's error in several lines.
     text = " ".join(str(error).split())
     if "error message = '" in text:
         return text.split("error message = '")[1].split("'")[0]
-    return None
+    return next((reason for reason in _REASONS if reason in text), None)
 
 
 def remove(path: Path) -> None:

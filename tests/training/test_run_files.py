@@ -283,7 +283,7 @@ def test_full_disk_at_the_end_of_an_epoch(tmp_path, monkeypatch):
     for name in ("on_epoch_end", "close"):
         monkeypatch.setattr(History, name, full(getattr(History, name)))
     line = error_of(training.train, settings(), tmp_path / "run", **QUIET)
-    assert line == f"Cannot write '{tmp_path}/run/history.csv': No space left on device."
+    assert line == f"Cannot write '{tmp_path}/run': No space left on device."
 
 
 def test_earlier_runs_have_no_checksums(cut, finished):
