@@ -92,7 +92,9 @@ def _escape_what_a_console_cannot_show() -> None:
 
 def _drop_output() -> None:
     """Gives up what stdout could not write, which Python would try again at its end."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    try:
+        sys.stdout.flush()
+    except OSError:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
 
