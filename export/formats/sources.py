@@ -12,6 +12,7 @@ from ...training import models as networks  # noqa: F401  (registered, so that m
 from ...training.run_folder import Run
 from ...utils.errors import ArgumentError, first_line
 from ...utils.validation import one_of
+from ..model.version import check_loadable
 from .format import ExportOptions
 
 # Module and function of each format, by the names of the command line.
@@ -69,6 +70,8 @@ def export_run(
         "vocabulary": data["vocabulary"],
     }
     out = out or run / ("served" if target == "saved_model" else target)
+    if target == "saved_model":
+        check_loadable(out)  # before the model is loaded
     return export(run.model(), out, **{**of_run, **options})
 
 

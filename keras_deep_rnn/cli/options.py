@@ -24,6 +24,7 @@ DATA_DIR = "Folder of prepared data; default: that of TensorFlow Datasets."
 SKIP_UNREADABLE, SUSTAIN_PEDAL = (
     fields_of(Settings)[name].help for name in ("skip_unreadable", "sustain_pedal")
 )
+MOVED_DATA = "Where the data of the run is now."
 A_RUN = "Folder of a finished run."
 JSON = "Print JSON and nothing else on stdout, for scripts."
 

@@ -5,12 +5,14 @@ import errno
 import importlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
 from ..utils.former_names import former_names
+from ..utils.lock import locked
 from ..utils.types import PathLike
 from ..utils.validation import flag
 from . import catalogue, files
@@ -87,16 +89,22 @@ def _prepared(
     builders = importlib.import_module(".builders.builders", __package__)
     try:
         builder = builders.make(entry, data_dir)
-        if not (Path(builder.data_dir) / "dataset_info.json").exists():
+        if not _is_prepared(builder):
             if manual_dir is not None and entry.files and not manual:
                 raise UserError(files.missing_message(entry, f"not in {manual_dir}"))
             config = tfds.download.DownloadConfig(
                 manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
                 try_download_gcs=False,
             )
-            builder.progress = progress
-            with _quiet(tfds):
-                builder.download_and_prepare(download_config=config)
+            with contextlib.suppress(FileExistsError):  # a file is no folder, says the lock
+                data_dir.mkdir(parents=True)
+            with locked(data_dir / f".{entry.name}.lock", entry.name, wait=_wait):
+                # Whoever had the lock before has prepared it.
+                builder = builders.make(entry, data_dir)
+                if not _is_prepared(builder):
+                    builder.progress = progress
+                    with _quiet(tfds):
+                        builder.download_and_prepare(download_config=config)
     except (OSError, RuntimeError) as error:  # the writer of ArrayRecord raises RuntimeError
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
@@ -110,6 +118,15 @@ def _prepared(
             f"The prepared data in {builder.data_dir} is corrupt ({type(error).__name__}): delete "
             "this folder to prepare it again."
         ) from error
+
+
+def _is_prepared(builder: Any) -> bool:
+    return (Path(builder.data_dir) / "dataset_info.json").exists()
+
+
+def _wait(in_use: str) -> None:
+    """Says on stderr, beside the progress bars, why nothing seems to happen."""
+    print(f"{in_use.removesuffix('.')}, which prepares it: waiting for it.", file=sys.stderr)
 
 
 def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:

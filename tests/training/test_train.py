@@ -8,12 +8,13 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from made_up_runs import TINY, Killed, dataset, edit, settings, train_until
 
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training
-from keras_deep_rnn.training.callbacks import Backup, seed_states
+from keras_deep_rnn.training.callbacks import seed_states
 from keras_deep_rnn.training.config import Settings, network_arguments
 from keras_deep_rnn.training.evaluate import evaluate
 from keras_deep_rnn.training.metrics import frame_nll, token_nll
@@ -22,38 +23,6 @@ from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.training.setup import batches
 from keras_deep_rnn.utils.errors import DivergedError, UserError
-
-TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
-TEXT = "the quick brown fox jumps over the lazy dog\n"
-
-
-def music():
-    """Pieces in which a key is held for some frames."""
-    random = np.random.default_rng(0)
-    return {
-        split: [
-            np.repeat(random.random((length, 88)) < 0.05, 3, axis=0)[1:].astype("uint8")
-            for length in lengths
-        ]
-        for split, lengths in (("train", (3, 2, 3, 2, 3)), ("validation", (3, 2)), ("test", (2, 3)))
-    }
-
-
-def dataset(kind):
-    facts = {"step": "step", "version": "1", "checksum": "abc", "description": "made up"}
-    if kind == "piano_roll":
-        return Dataset(kind, kind, music(), quarter_length=1.0, **facts)
-    vocabulary = tuple(sorted(set(TEXT)))
-    if kind == "words":
-        vocabulary = ("<eos>", *sorted(set(TEXT.split())))
-        tokens = [vocabulary.index(word) for word in TEXT.replace("\n", " <eos>").split()]
-    else:
-        tokens = [vocabulary.index(character) for character in TEXT]
-    splits = {
-        split: [np.array(tokens * times, "int32")]
-        for split, times in (("train", 3), ("validation", 1), ("test", 2))
-    }
-    return Dataset(kind, kind, splits, vocabulary=vocabulary, **facts)
 
 
 @pytest.fixture(autouse=True)
@@ -68,35 +37,12 @@ def quiet():
     return {"log": lines.append, "lines": lines}
 
 
-def settings(kind="piano_roll", **more):
-    return Settings(kind, **{**TINY, "epochs": 3, "recurrent_dropout": 0.3, **more})
-
-
 def results(metrics):
     return {
         (split, name): number
         for split, numbers in metrics["splits"].items()
         for name, number in numbers.items()
     }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the package catches it."""
-
-
-def train_until(monkeypatch, epoch, chosen, out):
-    """Trains, and stops dead in an epoch between its row of history.csv and its backup."""
-    original = Backup.on_epoch_end
-
-    def killing(self, number, logs=None):
-        if number == epoch:
-            raise Killed
-        original(self, number, logs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Backup, "on_epoch_end", killing)
-        with pytest.raises(Killed):
-            training.train(chosen, out, log=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -256,17 +202,14 @@ def copied(finished, tmp_path):
     ("section", "change", "reason"),
     [
         ("settings", {"colour": "red"}, "`colour` must be left out: Settings has no such setting"),
-        ("settings", {"dropout": 2}, "`dropout` must be a number"),
-        ("network", {"units": "many"}, "`units` must be a positive integer"),
+        ("settings", {"momentum": 2}, "`momentum` must be a number"),
+        ("network", {"units": "many"}, "network.units is 'many', settings.units is 5"),
         ("network", {"colour": "red"}, "colour"),
         ("data", {"kind": None}, "data.kind is missing"),
     ],
 )
 def test_config_that_cannot_be_used_is_one_line(section, change, reason, copied, quiet):
-    config = json.loads((copied / "config.json").read_text())
-    config[section].update(change)
-    config[section] = {name: value for name, value in config[section].items() if value is not None}
-    (copied / "config.json").write_text(json.dumps(config))
+    edit(copied, "config.json", {section: change})
     with pytest.raises(UserError, match=f"Cannot use .*config.json': .*{reason}") as error:
         training.evaluate_run(copied, "test")
     assert "\n" not in str(error.value)
@@ -312,13 +255,18 @@ def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
     requested = {"data": "pieces.npz"}
     assert training.resume("run", requested=requested, log=quiet["log"]) == metrics
     (tmp_path / "others.npz").touch()
-    with pytest.raises(UserError, match="`data` must be .*others.npz"):
+    assert training.resume("run", requested={"data": "others.npz"}, log=quiet["log"]) == metrics
+    other = dataclasses.replace(dataset("piano_roll"), checksum="other")
+    monkeypatch.setattr(data, "load", lambda name, **options: other)
+    assert training.resume("run", requested=requested, log=quiet["log"]) == metrics
+    with pytest.raises(UserError, match="`data` must be .* checksum abc, got other"):
         training.resume("run", requested={"data": "others.npz"}, log=quiet["log"])
 
 
 def test_a_mistake_leaves_no_folder(tmp_path, quiet):
+    chosen = settings(network="rnn")
     with pytest.raises(UserError, match="`transition_units"):
-        training.train(settings(transition_units=(0,)), tmp_path / "run", log=quiet["log"])
+        training.train(chosen, tmp_path / "run", log=quiet["log"])
     assert not (tmp_path / "run").exists()
 
 
@@ -361,11 +309,20 @@ def test_resume_from_a_damaged_file_is_one_line(name, content, cut, tmp_path, qu
         training.resume(tmp_path / "run", log=quiet["log"])
 
 
+def without_settings(backup):
+    """Makes a backup one of an earlier version."""
+    with np.load(backup) as content:
+        arrays = dict(content)
+    state = json.loads(str(arrays["state"]))
+    del state["settings"], state["history_checksum"]
+    np.savez(backup, **{**arrays, "state": json.dumps(state)})
+
+
 def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
     shutil.copytree(cut, tmp_path / "run")
-    config = json.loads((cut / "config.json").read_text())
-    config["settings"]["units"] += 1
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    units = {"units": settings().units + 1}
+    edit(tmp_path / "run", "config.json", {"settings": units, "network": units})
+    without_settings(tmp_path / "run" / "backup.npz")
     with pytest.raises(UserError, match="backup.npz' is damaged or another run's"):
         training.resume(tmp_path / "run", log=quiet["log"])
 

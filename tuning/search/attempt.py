@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ...training.callbacks import Backup
 from ...training.config import Settings, load_options, network_arguments
 from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
@@ -183,7 +182,7 @@ def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bo
             if (source / name).is_file():
                 shutil.copy2(source / name, run / name)
         if not (run / METRICS).is_file():
-            run.truncate_history(Backup(run / BACKUP, None).state()["epochs"])
+            run.truncate_history()
         return True
     except (OSError, UserError):  # files of a killed process may be incomplete
         for name in names:

@@ -3,7 +3,7 @@
     job.json              the job
     state.json            all trials, and the state of the sampler
     state.backup.json     the previous state
-    lock                  held by the process that leads the search
+    lock                  while a process leads the search
     logs/                 output of the worker processes
     trials/ID/ATTEMPT/    run folders of `deep-rnn train`
     report/               tables and charts
@@ -23,8 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...utils.errors import ArgumentError, UserError, Words, missing_extra
+from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.files import PARTIAL, remove, write_errors
+from ...utils.lock import locked
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import RUNNING, Trial
@@ -107,30 +108,16 @@ class Project:
     def lead(self) -> Iterator[None]:
         """Locks the folder against other leading processes.
 
-        The system (`flock`) releases the lock when the process ends, also if it is killed.
-
         Raises:
-            UserError: Another process leads the search, or the folder holds other files or cannot
-                be written.
+            UserError: Another process leads the search; see `locked`. Or the folder holds other
+                files or cannot be written.
         """
-        try:
-            import filelock
-        except ImportError:
-            raise missing_extra("filelock", "tuning") from None
         self._check_place()
-        with write_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self / LOCK, thread_local=False)
-        try:
-            with write_errors(self / LOCK):
-                lock.acquire(timeout=0)
-        except filelock.Timeout:
-            line = f"Another process leads the search in {str(self.path)!r}."
-            raise UserError(line) from None
-        try:
+        with contextlib.ExitStack() as lock:
+            with write_errors(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(locked(self / LOCK, repr(str(self.path))))
             yield
-        finally:
-            lock.release()
 
     def begin(self, job: Job, *, resume: bool = False, overwrite: bool = False) -> None:
         """Prepares the folder for a search; only within `lead`.
