@@ -629,6 +629,6 @@ def test_training_in_a_terminal_of_80_columns(interrupted, pieces, tmp_path):
         assert len(epochs) >= 2
     else:
         assert [line.split()[1] for line in epochs] == ["1/3", "2/3", "3/3"]
-        starts = ("dots_rnn, ", "val: frame_nll ", "epoch", "epoch", "epoch", "pieces.npz, test")
+        starts = ("Splits: ", "dots_rnn, ", "val: frame_nll ", *["epoch"] * 3, "pieces.npz, test")
         assert all(map(str.startswith, lines, starts))
         assert any(line.startswith("Run folder:") for line in lines[-2:])
