@@ -4,13 +4,15 @@ import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Unpack
 
 import keras
 
 from ...training import models as networks  # noqa: F401  (registered, so that models with them load)
 from ...training.run_folder import Run
 from ...utils.errors import ArgumentError, first_line
+from ...utils.files import user_path
+from ...utils.keras_files import load_model
 from ...utils.validation import one_of
 from ..model.version import check_loadable
 from .format import ExportOptions
@@ -84,12 +86,11 @@ def load_keras_file(path: str | os.PathLike[str]) -> keras.Model:
     Raises:
         UserError: The file cannot be read, holds Python code, or needs a class that is not here.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix != ".keras" or not path.is_file():
         raise ArgumentError("model", "a run folder or a .keras file", str(path))
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        return cast(keras.Model, model)
+        return load_model(path)
     except Exception as error:  # a damaged file fails in zip, HDF5, JSON or Keras
         expected = "a file that loads with safe_mode=True, which refuses Python code"
         raise ArgumentError("model", expected, str(path), f": {first_line(error)}") from error

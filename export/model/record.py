@@ -32,6 +32,7 @@ import tensorflow as tf
 from ...recurrence.tensorflow import as_exported
 from ...training.run_folder import versions
 from ...utils.errors import ArgumentError, UserError
+from ...utils.files import parse_json
 from .eligibility import call, precision
 from .signature_specs import Arrays
 from .signatures import PADDED, WHOLE
@@ -189,7 +190,7 @@ def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder, RECORD)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_bytes())
         if not isinstance(record["signatures"], dict) or not isinstance(record["files"], dict):
             raise KeyError("signatures")
     except FileNotFoundError:

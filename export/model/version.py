@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...utils.errors import ArgumentError, Words
+from ...utils.files import user_path
 from ...utils.validation import optional, positive_integer
 
 # What may stand in a URL, in a path and in TF Serving's configuration as it is.
@@ -44,7 +45,7 @@ class Version:
     def __init__(
         self, path: str | os.PathLike[str], number: int | None = None, name: str | None = None
     ) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         self.number = optional(positive_integer)("version", number) or next_version(self.path)
         self.name = _checked_name(self.path, name)
         if self.number >= 2**63:

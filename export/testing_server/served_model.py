@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...utils.errors import ArgumentError, first_line
+from ...utils.files import user_path
 from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
@@ -27,7 +28,7 @@ def version_folder(path: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         UserError: There is no version.
     """
-    path = pathlib.Path(path)
+    path = user_path(path)
     if (path / "saved_model.pb").is_file():
         return path
     found = path.iterdir() if path.is_dir() else ()

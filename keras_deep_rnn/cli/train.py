@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ..training.config import RUN, Settings
 from ..utils.backend import start_backend
 from ..utils.errors import UserError
-from ..utils.files import write_errors
+from ..utils.files import user_path, write_errors
 from ..utils.text import with_tilde
 from .console import progress, say, show_results
 from .options import flag, path
@@ -73,7 +73,7 @@ def _default_folder(settings: Settings, overwrite: bool) -> Path:
 
     It is made at once, so that trainings that begin together do not take the same.
     """
-    path = Path(settings.data).expanduser().resolve()
+    path = user_path(settings.data).resolve()
     data = (path.name if path.is_dir() else path.stem) or "data"  # the root has no name
     name, number = f"{data}-{settings.network}", 1
     while True:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ArgumentError, UserError, nearest
+from ..utils.files import user_path
 from ..utils.types import PathLike
 from .dataset import VERSION
 
@@ -219,7 +220,7 @@ def unknown(name: str) -> UserError:
 
 def default_data_dir() -> Path:
     """Where TensorFlow Datasets keeps prepared data when nobody says otherwise."""
-    return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    return user_path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
 
 
 def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
@@ -245,7 +246,7 @@ def describe(name: str, *, data_dir: PathLike | None = None) -> dict[str, Any]:
     ('JSB_Chorales.mat (a download)', 229, 'pieces')
     """
     found = entry(name)
-    folder = Path(data_dir or default_data_dir()).expanduser() / name / VERSION
+    folder = user_path(data_dir or default_data_dir()) / name / VERSION
     files = ", ".join(file.name for file in found.files)
     return {
         "name": name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import ArgumentError, UserError, first_line
+from ..utils.files import user_path
 from ..utils.types import PathLike
 from .dataset import Splits
 
@@ -88,7 +89,7 @@ def manual_files(entry: "Entry", manual_dir: PathLike) -> list[Path] | None:
     Raises:
         UserError: A file does not have its published checksum, or the folder does not exist.
     """
-    folder = Path(manual_dir).expanduser()
+    folder = user_path(manual_dir)
     if not folder.is_dir():
         raise ArgumentError("manual_dir", "an existing folder", str(folder))
     for choice in (entry.files, *((file,) for file in entry.pickles)):

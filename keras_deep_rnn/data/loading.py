@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
+from ..utils.files import user_path
 from ..utils.former_names import former_names
 from ..utils.lock import locked
 from ..utils.types import PathLike
@@ -61,7 +62,7 @@ def load(
     name = str(name)
     if name in catalogue.ENTRIES:
         return _prepared(catalogue.entry(name), manual_dir, data_dir, progress)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.exists():
         from . import local_files
 
@@ -80,7 +81,7 @@ def load(
 def _prepared(
     entry: catalogue.Entry, manual_dir: PathLike | None, data_dir: PathLike | None, progress: bool
 ) -> Dataset:
-    data_dir = Path(data_dir or catalogue.default_data_dir()).expanduser()
+    data_dir = user_path(data_dir or catalogue.default_data_dir())
     # Also if the data is prepared: a corrupt file is an error all the same.
     manual = None
     if manual_dir is not None and entry.files:
@@ -93,7 +94,7 @@ def _prepared(
             if manual_dir is not None and entry.files and not manual:
                 raise UserError(files.missing_message(entry, f"not in {manual_dir}"))
             config = tfds.download.DownloadConfig(
-                manual_dir=None if manual_dir is None else Path(manual_dir).expanduser(),
+                manual_dir=None if manual_dir is None else user_path(manual_dir),
                 try_download_gcs=False,
             )
             with contextlib.suppress(FileExistsError):  # a file is no folder, says the lock

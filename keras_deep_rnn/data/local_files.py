@@ -3,16 +3,18 @@
 Changes of the files take effect at once; `Dataset.checksum` shows them.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..utils.errors import ArgumentError, UserError, first_line
-from . import files, midi_folder, splits
+from ..utils.errors import ArgumentError, UserError
+from . import files, midi_folder, splits, text_files
 from .builders import polyphonic
 from .dataset import VERSION, Dataset
+
+# Endings of formats that are no text, though they can be read as one.
+NO_TEXT = (".csv", ".json", ".jsonl", ".musicxml", ".tsv", ".xml")
 
 
 def load(path: Path, **options: Any) -> Dataset:
@@ -23,7 +25,8 @@ def load(path: Path, **options: Any) -> Dataset:
             train, validation and test (see `splits.of_name`) as splits, if it has them. `.npz`:
             arrays (T, 88), of which all or none are named after splits ("train_1"). `.mat`:
             traindata, validdata, testdata. `.pickle` or `.pkl`: chords as in the original files of
-            the literature. Other files: UTF-8 text, whose tokens are characters.
+            the literature. Other files: UTF-8 text, whose tokens are characters, with any of the
+            usual ends of lines.
         options: Of `midi_folder.load`, for a folder.
 
     Returns:
@@ -46,6 +49,9 @@ def load(path: Path, **options: Any) -> Dataset:
             return _rolls_file(path, suffix)
         if suffix in (".mid", ".midi"):
             raise ArgumentError("name", "a folder of MIDI files, a split needs several", str(path))
+        if suffix in NO_TEXT:
+            mend = f"; {suffix} is not read: save piano-rolls as .npz, or rename a text to .txt."
+            raise ArgumentError("name", "music or text", str(path), mend)
         return _text(path)
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
@@ -54,7 +60,8 @@ def load(path: Path, **options: Any) -> Dataset:
 def _rolls_file(path: Path, suffix: str) -> Dataset:
     how = "Splits: those of the file."
     if suffix == ".npz":
-        made, how = splits.make(path, _npz(path), "arrays", lambda name: name.split("/"))
+        rolls = polyphonic.read_npz(path)
+        made, how = splits.make(path, rolls, "arrays", lambda name: name.split("/"))
     elif suffix == ".mat":
         made = polyphonic.read_mat(path)
     else:
@@ -72,35 +79,11 @@ def _rolls_file(path: Path, suffix: str) -> Dataset:
     )
 
 
-def _npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            rolls = {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(
-            f"Cannot read {path} as a .npz file of plain arrays: {first_line(error)}"
-        ) from error
-    if not rolls:
-        raise UserError(f"{path} must hold arrays of shape (time, 88), got none.")
-    return {name: polyphonic.piano_roll(roll, f"{path}: {name}") for name, roll in rolls.items()}
-
-
 def _text(path: Path) -> Dataset:
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} must be UTF-8 text: byte {error.start} is {content[error.start]:#04x}, "
-            f"{error.reason}."
-        ) from error
-    text = text.replace("\r\n", "\n")
-    held_out = len(text) // 20
+    tokens, vocabulary = text_files.read(path)
+    held_out = len(tokens) // 20
     if held_out < 2:
-        raise UserError(f"{path} must hold at least 40 characters of text, got {len(text)}.")
-    vocabulary = sorted(set(text))
-    index = {character: i for i, character in enumerate(vocabulary)}
-    tokens = np.array([index[character] for character in text], "int32")
+        raise UserError(f"{path} must hold at least 40 characters of text, got {len(tokens)}.")
     ends = (len(tokens) - 2 * held_out, len(tokens) - held_out)
     return Dataset(
         name=str(path),
@@ -109,7 +92,7 @@ def _text(path: Path) -> Dataset:
         step="character",
         version=VERSION,
         checksum=files.sha256(path),
-        description=f"{len(text)} characters of {path}",
-        vocabulary=tuple(vocabulary),
+        description=f"{len(tokens)} characters of {path}",
+        vocabulary=vocabulary,
         remarks=("Splits: the last twentieth is test, the one before it validation.",),
     )

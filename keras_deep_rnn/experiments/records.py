@@ -5,7 +5,6 @@ Both are made from the run folders, and without paths of the machine they can be
 
 import csv
 import itertools
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..training.models import build_network, table_1_size
 from ..training.results import PRIMARY
 from ..training.run_folder import METRICS, Run
 from ..utils.errors import UserError
-from ..utils.files import replacing, write_json
+from ..utils.files import read_json, replacing, write_json
 from ..utils.types import PathLike
 from .experiment import Experiment
 from .worker import PARTIAL
@@ -114,7 +113,7 @@ def read(results: PathLike, name: str) -> Record | None:
     """
     path = Path(results, f"{name}.json")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -164,7 +163,7 @@ def _run(run: Run, kind: str) -> Record:
     if content["complete"]:
         metrics = run.metrics
     elif (run / PARTIAL).is_file():
-        metrics = json.loads((run / PARTIAL).read_text(encoding="utf-8"))
+        metrics = read_json(run / PARTIAL)
     else:
         return {**content, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
     content.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})

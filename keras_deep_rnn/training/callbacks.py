@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.files import replacing
+from ..utils.files import open_zip, replacing
 from ..utils.types import Log, ShowProgress, no_progress
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def backup_state(path: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def _content(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path) as backup:
+        with open_zip(path, stored=True), np.load(path) as backup:
             yield backup
     except Exception as error:  # a damaged file fails in zip, NumPy, JSON or Keras
         raise UserError(

@@ -27,10 +27,21 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from .. import __version__
-from ..utils.errors import ArgumentError, UserError, first_line
-from ..utils.files import PARTIAL, cannot_write, remove, replacing, write_json
+from ..data.dataset import KINDS
+from ..utils.errors import ArgumentError, UserError, Words, first_line, within
+from ..utils.files import (
+    PARTIAL,
+    cannot_write,
+    read_json,
+    remove,
+    replacing,
+    user_path,
+    write_json,
+)
+from ..utils.keras_files import load_model, verify_weights
 from ..utils.lock import locked
 from ..utils.types import PathLike
+from ..utils.validation import Check, number, one_of, optional
 from .callbacks import backup_state
 from .config import NETWORK_ARGUMENTS, Settings, renamed
 
@@ -41,15 +52,55 @@ CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
 LOCK = ".lock"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise ArgumentError(name, "a text", value)
+
+
+def _vocabulary(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(token, str) for token in value):
+        raise ArgumentError(name, "a list of tokens", Words(type(value).__name__))
+
+
+def _token(name: str, value: Any) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise ArgumentError(name, "the integer of a token", value)
+
+
+def _quarter_length(name: str, value: Any) -> None:
+    if not 1e-3 <= number(name, value) <= 1e3:
+        raise ArgumentError(name, "from 0.001 to 1000", value)
+
+
+# Checks of what is known about the data; the keys that metrics.json has too come first.
+DATA_CHECKS: dict[str, Check] = {
+    "name": _text,
+    "kind": one_of(KINDS),
+    "version": _text,
+    "checksum": _text,
+    "vocabulary": optional(_vocabulary),
+    "start": optional(_token),
+    "quarter_length": optional(_quarter_length),
+}
+
+
+def _check_data(data: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        DATA_CHECKS[key](key, data[key])
+    if data.get("start") is not None and data["start"] >= len(data["vocabulary"] or ()):
+        raise ArgumentError("start", "a token of the vocabulary", data["start"])
+
+
 # Required sections and keys of the files; other programs write a config.json too.
-DATA = ("name", "kind", "version", "checksum")
 SECTIONS = {
     CONFIG: {
         "settings": ("data", "network"),
         "network": ("network", "kind", "features"),
-        "data": (*DATA, "vocabulary", "start", "quarter_length"),
+        "data": tuple(DATA_CHECKS),
     },
-    METRICS: {"splits": (), "baselines": (), "data": DATA},
+    METRICS: {"splits": (), "baselines": (), "data": tuple(DATA_CHECKS)[:4]},
 }
 # Former names of sections.
 RENAMED = {"floors": "baselines"}
@@ -72,7 +123,7 @@ class Run:
     """
 
     def __init__(self, path: PathLike) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -249,7 +300,7 @@ class Run:
 
     def _read(self, name: str, expected: str) -> dict[str, Any]:
         try:
-            content: Any = json.loads((self / name).read_text(encoding="utf-8"))
+            content: Any = read_json(self / name)
         except FileNotFoundError:
             raise ArgumentError("run", expected, str(self.path)) from None
         except (OSError, ValueError) as error:
@@ -265,22 +316,24 @@ class Run:
                     raise UserError(
                         f"Cannot use {str(self / name)!r}: {section}.{entry} is missing."
                     )
+        with self._content_errors(name), within("data"):
+            _check_data(content["data"], SECTIONS[name]["data"])
         return content
 
     def settings(self) -> Settings:
         """The `Settings` of the run."""
         stored = self.config["settings"]
-        with self._config_errors():
+        with self._content_errors(CONFIG):
             return Settings.from_json(stored)
 
     @contextlib.contextmanager
-    def _config_errors(self) -> Iterator[None]:
-        """Raises errors about the content of config.json as a one-line `UserError`."""
+    def _content_errors(self, name: str) -> Iterator[None]:
+        """Raises errors about the content of a file as a one-line `UserError`."""
         try:
             yield
         except (TypeError, ValueError) as error:
             reason = first_line(error).rstrip(".")
-            raise UserError(f"Cannot use {str(self / CONFIG)!r}: {reason}.") from error
+            raise UserError(f"Cannot use {str(self / name)!r}: {reason}.") from error
 
     def network(self, **options: Any) -> keras.Model:
         """Builds the network of config.json with new weights.
@@ -291,7 +344,7 @@ class Run:
         from .models import build_network
 
         network = self.config["network"]
-        with self._config_errors():
+        with self._content_errors(CONFIG):
             return build_network(**network, **options)
 
     def model(self, *, batch_size: int | None = None) -> keras.Model:
@@ -309,10 +362,13 @@ class Run:
             hint = f", {str(self.path)!r} has no {MODEL} yet: {mend}"
             raise ArgumentError("run", "a finished run", hint=hint)
         options = {} if batch_size is None else {"stateful": True, "batch_size": batch_size}
-        twin = self.network(**options)
         try:
-            model = keras.saving.load_model(self / MODEL, compile=False)
+            verify_weights(self.network, self / MODEL)
+            twin = self.network(**options)
+            model = load_model(self / MODEL)
             twin.set_weights(model.get_weights())
+        except UserError:
+            raise
         except Exception as error:  # a damaged file fails in zip, HDF5, JSON or Keras
             raise UserError(
                 f"Cannot load {str(self / MODEL)!r}: corrupt, or saved by a different run. "

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import midi_files, midi_writer
 from ..utils.errors import ArgumentError, Words
-from ..utils.files import replacing
+from ..utils.files import replacing, user_path
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
@@ -216,7 +216,7 @@ def decode(tokens: Iterable[int], kind: str, vocabulary: Sequence[str]) -> str:
 def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
     """First frames of a MIDI file: the keys that sound at the beginning of each time step."""
     positive_integer("primer_length", length)
-    if not Path(path).is_file():
+    if not user_path(path).is_file():
         raise ArgumentError("primer", "a MIDI file", str(path))
     every = max(1, round(quarter_length / midi_files.QUARTER_LENGTH))
     return midi_files.read(path)[::every][:length]

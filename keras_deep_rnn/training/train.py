@@ -5,14 +5,13 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from .. import data
 from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
-from ..utils.files import PARTIAL, remove, replacing, write_errors
+from ..utils.files import PARTIAL, remove, replacing, user_path, write_errors
 from ..utils.former_names import former_names
 from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
@@ -209,7 +208,7 @@ def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
         # A folder may have the name of a data set; `data.load` prefers the data set.
         if not value or (name == "data" and str(value) in data.names()):
             continue
-        path = Path(value).expanduser()
+        path = user_path(value)
         if path.exists():
             absolute[name] = str(path.resolve())
     return absolute

@@ -145,8 +145,12 @@ def nearest(name: object, choices: Iterable[object]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-def first_line(error: BaseException) -> str:
+def first_line(error: BaseException, limit: int = 300) -> str:
     """First line of an exception's message, or its class name if the message is empty.
+
+    Args:
+        error: The exception.
+        limit: Length at which the line is cut: some libraries quote all that they were given.
 
     Example:
 
@@ -154,9 +158,12 @@ def first_line(error: BaseException) -> str:
     'the disk is full'
     >>> first_line(EOFError())
     'EOFError'
+    >>> first_line(ValueError("quoted"), limit=3)
+    'quo...'
     """
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    line = lines[0] if lines else type(error).__name__
+    return line if len(line) <= limit else line[:limit] + "..."
 
 
 def missing_extra(package: str | None, extra: str) -> UserError:

@@ -1,17 +1,20 @@
-"""Atomic writes of files and folders, with one-line errors."""
+"""Atomic writes of files and folders, bounded reads, paths; all with one-line errors."""
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from .errors import UserError
+from .errors import UserError, first_line
+from .limits import MAX_JSON_BYTES, MAX_UNSTORED_BYTES, MAX_ZIP_DIRECTORY_BYTES
 from .types import PathLike
 
 # Folder of temporary files, beside the files that they become; nothing reads it.
@@ -151,3 +154,130 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_json(path: PathLike) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is corrupt, larger than `MAX_JSON_BYTES`, or nested too deeply.
+    """
+    with open(path, "rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"it has more than {MAX_JSON_BYTES // 10**6} MB, the limit")
+    return parse_json(content)
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of JSON.
+
+    Raises:
+        ValueError: It is corrupt, or nested too deeply.
+
+    Example:
+
+    >>> parse_json(b"[" * 10**6)
+    Traceback (most recent call last):
+    ValueError: it is nested too deeply
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+class Readable(Protocol):
+    """A file, or what is read like one."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
+
+
+def read_exactly(file: Readable, size: int) -> bytes:
+    """The next `size` bytes of a file.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    parts = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    if size:
+        raise ValueError("it ends too early")
+    return b"".join(parts)
+
+
+@contextlib.contextmanager
+def open_zip(path: PathLike, *, stored: bool = False) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip file for reading.
+
+    Args:
+        path: The file.
+        stored: Whether its members are not compressed, so that they are as large as the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: Its directory has more than `MAX_ZIP_DIRECTORY_BYTES`, or a member is encrypted
+            or compressed in another way than deflated; or `stored` is not so.
+        zipfile.BadZipFile: It is corrupt.
+    """
+    with _ZipBytes(path) as file, zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if member.flag_bits & 1:
+                raise ValueError(f"{member.filename!r} is encrypted")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename!r} is compressed, but not deflated")
+        if stored:
+            verify_stored("its members", sum(m.file_size for m in archive.infolist()), path)
+        yield archive
+
+
+def verify_stored(part: str, size: int, path: PathLike) -> None:
+    """Verifies that a file can hold a part of `size` bytes which is not compressed.
+
+    Raises:
+        ValueError: The part is larger than `MAX_UNSTORED_BYTES` and than twice the file.
+    """
+    available = Path(path).stat().st_size
+    if size > max(2 * available, MAX_UNSTORED_BYTES):
+        raise ValueError(f"{part} would take {size:,} bytes, and the file has only {available:,}")
+
+
+class _ZipBytes(io.FileIO):
+    """A zip file, which `zipfile` reads in parts; the largest is the directory of members."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes."""
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MAX_ZIP_DIRECTORY_BYTES:
+            raise ValueError(
+                f"its directory has more than {MAX_ZIP_DIRECTORY_BYTES // 10**6} MB, the limit"
+            )
+        return super().read(size) or b""
+
+
+def user_path(value: PathLike) -> Path:
+    """A path that a user gives, with `~` expanded; it need not exist.
+
+    Raises:
+        UserError: The system can have no such path: it is too long, or in the home folder of a user
+            who does not exist.
+
+    Example:
+
+    >>> user_path("~/songs") == Path.home() / "songs"
+    True
+    """
+    try:
+        path = Path(value).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error).rstrip(".")
+        raise UserError(f"Cannot use the path {str(value)!r}: {reason}.") from None
+    return path

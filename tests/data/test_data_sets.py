@@ -20,7 +20,7 @@ import pytest
 import scipy.io
 
 from keras_deep_rnn import data
-from keras_deep_rnn.data import catalogue, files
+from keras_deep_rnn.data import catalogue, files, pickle_files
 from keras_deep_rnn.data.builders import penn_treebank, polyphonic
 from keras_deep_rnn.data.dataset import VERSION
 from keras_deep_rnn.utils.errors import UserError
@@ -422,12 +422,12 @@ def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
 
 
 def test_a_pickle_whose_error_has_many_lines(tmp_path, monkeypatch):
-    def fail(self):
+    def fail(path):
         raise ValueError("first\nsecond")
 
-    monkeypatch.setattr(polyphonic._ScalarsOnly, "load", fail)
+    monkeypatch.setattr(pickle_files, "load", fail)
     (tmp_path / "a.pickle").write_bytes(b"")
-    with pytest.raises(UserError, match=r"ValueError: first\.$"):
+    with pytest.raises(UserError, match=r"under train, valid, test: first\.$"):
         polyphonic.read_pickle(tmp_path / "a.pickle")
 
 

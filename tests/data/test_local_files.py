@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import scipy.io
 
+from benchmarks import reader_fuzz
 from keras_deep_rnn import data
+from keras_deep_rnn.data import text_files
 from keras_deep_rnn.utils.errors import UserError
 
 
@@ -123,6 +125,45 @@ def test_text(tmp_path):
     assert dataset.features == len(set(text))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_ends_of_lines(tmp_path, end):
+    """Also where a part that is read ends between CR and LF, and after a byte order mark."""
+    lines = ["x" * (text_files.CHUNK - 1), "Größe", "", "\N{MUSICAL SYMBOL G CLEF}"] * 2
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + end.join(lines).encode())
+    tokens, vocabulary = text_files.read(path)
+    assert tokens.dtype == np.int32
+    assert "".join(vocabulary[token] for token in tokens) == "\n".join(lines)
+    assert list(vocabulary) == sorted(set("\n".join(lines)))
+
+
+def test_where_a_long_text_is_not_utf_8(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("ö".encode() * 800_000 + b"\xf6")
+    with pytest.raises(UserError, match=r"a\.txt must be UTF-8 text: byte 1600000 is 0xf6, inv"):
+        data.load(path)
+
+
+def test_the_length_of_a_text_is_bounded(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("a" * 100)
+    monkeypatch.setattr(text_files, "MAX_CHARACTERS", 99)
+    with pytest.raises(UserError, match=r"a\.txt must hold at most 99 characters, got more\."):
+        data.load(path)
+
+
+@pytest.mark.parametrize("ending", [".json", ".CSV", ".xml"])
+def test_formats_that_are_no_text(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_text('{"train": [[60, 64, 67]]}' * 100)
+    with pytest.raises(UserError) as error:
+        data.load(path)
+    assert str(error.value) == (
+        f"`name` must be music or text, got {str(path)!r}; {ending.lower()} is not read: save "
+        "piano-rolls as .npz, or rename a text to .txt."
+    )
+
+
 def test_bad_text(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("Größe".encode("latin1") * 20)
@@ -144,3 +185,18 @@ def test_paths_that_are_not_there(tmp_path):
     for name in (tmp_path / "no.txt", "songs/", "songs.mid"):
         with pytest.raises(UserError, match="a data set or an existing path, got"):
             data.load(name)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/a.npz", "a" * 300, "a\0b"])
+def test_paths_that_cannot_be(name):
+    with pytest.raises(UserError) as error:
+        data.load(name)
+    assert str(error.value).startswith(f"Cannot use the path {name!r}: ")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_broken_texts():
+    """`benchmarks.reader_fuzz` reads 10,000 of them."""
+    results = reader_fuzz.run("txt", 300, seed=1)
+    assert results["failures"] == []
+    assert min(results["outcomes"]["refused"], results["outcomes"]["read"]) > 50

@@ -1,5 +1,6 @@
 """A run folder of before: its layers and a section of its metrics.json have their former names."""
 
+import json
 import pathlib
 import shutil
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks import reader_fuzz
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.data.batching import input_target_pairs
@@ -15,6 +17,8 @@ from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.metrics import token_nll
 from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
+from keras_deep_rnn.training.sample import generate
+from keras_deep_rnn.utils.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "fixtures" / "earlier_run"
 # Its test result, as its metrics.json has it.
@@ -77,3 +81,79 @@ def test_it_is_exported(run, tmp_path):
     x = text.splits["test"][0][None, :9]
     expected = run.model()({"x": x})
     np.testing.assert_allclose(serve(x=tf.constant(x))["y"], expected, atol=1e-6)
+
+
+def edited(run, name, *keys, value):
+    """Sets a value in a JSON file of a run."""
+    content = json.loads((run / name).read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    (run / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("quarter_length", float("inf"), "data.quarter_length` must be a finite number, got inf"),
+        ("quarter_length", 0, "data.quarter_length` must be from 0.001 to 1000, got 0"),
+        ("kind", ["characters"], "data.kind` must be one of 'piano_roll', 'characters', 'words'"),
+        ("vocabulary", 5, "data.vocabulary` must be a list of tokens, got int"),
+        ("vocabulary", ["a", 1], "data.vocabulary` must be a list of tokens, got list"),
+        ("start", 5, "data.start` must be a token of the vocabulary, got 5"),
+        ("start", -1, "data.start` must be the integer of a token, got -1"),
+        ("name", None, "data.name` must be a text, got None"),
+    ],
+)
+def test_wrong_facts_about_its_data(run, key, value, line):
+    run, _ = run
+    edited(run, "config.json", "data", key, value=value)
+    with pytest.raises(UserError, match=f"Cannot use '.*config.json': `{line}"):
+        run.config  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[" * 200_000, "it is nested too deeply"),
+        (b" " * 8_000_001, "it has more than 8 MB, the limit"),
+        (b"\xff", "'utf-8' codec can't decode"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
+    ],
+)
+@pytest.mark.parametrize("name", ["config", "metrics"])
+def test_json_that_cannot_be_read(run, name, content, reason):
+    run, _ = run
+    (run / f"{name}.json").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        getattr(run, name)
+    assert str(error.value).startswith(f"Cannot read '{run / name}.json': ")
+    assert reason in str(error.value)
+
+
+def test_a_large_network_in_its_configuration_is_not_made(run):
+    run, _ = run
+    edited(run, "config.json", "network", "units", value=10**6)
+    with pytest.raises(UserError, match=r"model\.keras': corrupt, or saved by a different run"):
+        run.model()
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/run", "a" * 300])
+def test_paths_that_cannot_be(path):
+    with pytest.raises(UserError, match=f"Cannot use the path '{path}': "):
+        Run(path)
+
+
+def test_broken_configurations():
+    """`benchmarks.reader_fuzz` reads 10,000 of them."""
+    results = reader_fuzz.run("json", 500, seed=1)
+    assert results["failures"] == []
+    assert results["outcomes"]["refused"] > 300
+    assert results["outcomes"]["read"] > 5
+
+
+def test_the_length_of_a_sample_is_bounded(run):
+    run, _ = run
+    with pytest.raises(UserError, match="`length` must be at most 1,000,000, got 1000000000"):
+        generate(run.path, length=10**9)

@@ -11,6 +11,7 @@ from ...training.config import Settings, renamed
 from ...training.networks import SEARCHED_NETWORKS
 from ...utils.errors import NOTHING, ArgumentError, UserError, Words, first_line, nearest, within
 from ...utils.fields import fields_of
+from ...utils.files import user_path
 from ...utils.validation import one_of, positive_integer
 from ..space.paper_space import DEPTHS, SIZES, paper_space
 from ..space.space import SearchSpace
@@ -27,7 +28,7 @@ KEYS = tuple(name for name in fields_of(Job) if name not in ("name", "space", "s
 
 def read_job(path: str | os.PathLike[str]) -> Job:
     """See `Job.read`."""
-    path = Path(os.path.abspath(os.path.expanduser(path)))
+    path = Path(os.path.abspath(user_path(path)))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         repr(table)  # may fail for a huge integer, which no error line could show
@@ -66,7 +67,7 @@ def arguments(path: Path, table: dict[str, Any]) -> dict[str, Any]:
         if name in given:
             fields_of(Job)[name].check(given[name])
             if name != "data" or given[name] not in catalogue.names():
-                given[name] = os.path.abspath(path.parent / os.path.expanduser(given[name]))
+                given[name] = os.path.abspath(path.parent / user_path(given[name]))
     if given["project"] == str(path):
         raise ArgumentError("project", "another path than the job file's", str(path))
     if space and all(isinstance(value, dict) for value in space.values()):

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...utils.errors import ArgumentError, UserError, Words
-from ...utils.files import PARTIAL, remove, write_errors
+from ...utils.files import PARTIAL, remove, user_path, write_errors
 from ...utils.lock import locked
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
@@ -55,7 +55,7 @@ class Project:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser().absolute()  # workers may have another working directory
+        self.path = user_path(path).absolute()  # workers may have another working directory
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
         return self.path / name

@@ -1,0 +1,84 @@
+"""A `.keras` file that declares more than it holds is refused before that much is made."""
+
+import io
+import re
+import zipfile
+
+import h5py
+import keras
+import pytest
+
+from benchmarks import reader_fuzz
+from keras_deep_rnn import DeepTransitionRNN
+from keras_deep_rnn.export.formats.sources import load_keras_file
+from keras_deep_rnn.utils import keras_files
+from keras_deep_rnn.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory):
+    """The members of a good file."""
+    path = tmp_path_factory.mktemp("good") / "a.keras"
+    layer = DeepTransitionRNN(4, transition_units=(3,))
+    keras.Sequential([keras.Input((None, 2)), layer]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def refused(path):
+    with pytest.raises(UserError) as error:
+        load_keras_file(path)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_a_good_file(tmp_path, members):
+    model = load_keras_file(write(tmp_path / "a.keras", members))
+    assert model.output_shape == (None, 4)
+    sizes = [keras.ops.convert_to_numpy(variable).nbytes for variable in model.variables]
+    assert keras_files.weight_bytes(lambda: model) == sum(sizes)
+
+
+def test_a_large_network_is_not_made(tmp_path, members):
+    config = members["config.json"].replace(
+        b'"transition_units": [3]', b'"transition_units": [9999999999]'
+    )
+    line = refused(write(tmp_path / "a.keras", {**members, "config.json": config}))
+    assert re.search(r"the weights of its network would take \d+,\d+,\d+,\d+ bytes, and", line)
+
+
+def test_large_arrays_are_not_made(tmp_path, members):
+    """An array without content on the disk has 40 GB in memory."""
+    content = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(content, "r+") as file:
+        file.create_dataset("more", (10**5, 10**5), "float32", chunks=True)
+    content = content.getvalue()
+    line = refused(write(tmp_path / "a.keras", {**members, "model.weights.h5": content}))
+    assert "its arrays would take 40,000,000," in line
+
+
+def test_large_members_are_not_read(tmp_path, members):
+    line = refused(write(tmp_path / "a.keras", {**members, "assets/more": bytes(2 * 10**8)}))
+    assert "its members would take 200,0" in line
+    line = refused(write(tmp_path / "a.keras", {**members, "config.json": bytes(10**7)}))
+    assert "its config.json has more than 8 MB, the limit" in line
+
+
+def test_a_deep_configuration(tmp_path, members):
+    line = refused(write(tmp_path / "a.keras", {**members, "config.json": b"[" * 10**6}))
+    assert "it is nested too deeply" in line
+
+
+def test_broken_files():
+    """`benchmarks.reader_fuzz` reads 10,000 of them."""
+    results = reader_fuzz.run("keras", 100, seed=1)
+    assert results["failures"] == []
+    assert min(results["outcomes"]["refused"], results["outcomes"]["read"]) > 10
+    assert results["peak_mb"] < 500
