@@ -10,5 +10,6 @@ disks       full disks and folders that cannot be written
 bits        a flipped bit in each file of a run and of an export
 inputs      mutated files for every reader
 mutations   how they are mutated
+draws       changes at random of bytes and of JSON
 requests    broken requests, many streams, slow clients
 """

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import importlib
-import json
 import os
 import random
 import tempfile
@@ -56,7 +55,7 @@ def arguments(words):
 
 
 def main(words):
-    """Does what is asked for, then writes the page if that is all; exit code 1 if anything is bad."""
+    """Does what is asked for, then writes the page if that is all; fails if anything was bad."""
     from ..__main__ import machine, write
     from . import page
     from .forked import import_all

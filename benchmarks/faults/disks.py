@@ -123,7 +123,7 @@ def _judge(name, ended, before, disk, output):
         return LOST, f"{', '.join(changed)} has changed; {what}"
     if outcome == LINE and name == "evaluate" and ended.output != output:
         return LOST, f"the numbers are not shown; {what}"
-    remains = [path for path in left(tree(disk), before, ("*",))]
+    remains = left(tree(disk), before, ("*",))
     if outcome == LINE and remains:
         return LEFT, f"{', '.join(remains[:3])}; {what}"
     return outcome, what

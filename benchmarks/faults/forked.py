@@ -24,7 +24,8 @@ IMPORTED = (
     "keras_deep_rnn.cli.main", "keras_deep_rnn.data.builders.builders",
     "keras_deep_rnn.data.local_files", "keras_deep_rnn.data.midi_files",
     "keras_deep_rnn.experiments.results_page", "keras_deep_rnn.experiments.runner",
-    "keras_deep_rnn.export.formats.saved_model", "keras_deep_rnn.export.testing_server.served_model",
+    "keras_deep_rnn.export.formats.saved_model",
+    "keras_deep_rnn.export.testing_server.served_model",
     "keras_deep_rnn.training.sample", "keras_deep_rnn.training.train",
     "keras_deep_rnn.tuning.run_search",
 )  # fmt: skip

@@ -8,7 +8,6 @@ import dataclasses
 import fnmatch
 import hashlib
 import json
-import random
 import time
 import zipfile
 from collections.abc import Callable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .forked import deep_rnn
+from .forked import Command, deep_rnn
 
 TRAIN = (
     "train", "--network", "dots_rnn", "--units", 8, "--transition-units", 8, "--output-units", 8,
@@ -104,8 +104,6 @@ class Workplace:
     @functools.cached_property
     def unfinished(self):
         """A run of many epochs that was killed after the first."""
-        from .forked import Command
-
         path = self.folder / "unfinished"
         command = Command(*self.train(path, epochs=60), folder=self.folder)
         while command.runs and not (path / "backup.npz").is_file():
@@ -122,6 +120,12 @@ class Workplace:
         path = self.folder / "served" / "music"
         self.make("export", self.run, "--out", path)
         return path
+
+    @functools.cached_property
+    def search(self):
+        """Project folder of a finished search."""
+        self.make("tune", "run", self.job(self.folder))
+        return self.folder / "job"
 
     def job(self, folder):
         """Writes a job file into a folder; the project is the folder `job` beside it."""
