@@ -24,6 +24,9 @@ METHOD = "/tensorflow.serving.PredictionService/Predict"
 # With these a server says what was wrong with a request; all others would be a failure of its own.
 CLEAR = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
 CLEAR_HTTP = {400, 404}
+RIGHT, WRONG = "right answer", "wrong answer"
+NO_ANSWER, UNCLEAR = "no answer that can be read", " without a clear line"
+GOOD = "good requests between"
 TOLERANCE = 1e-5
 # Between two looks at whether the server still answers a good request.
 ROUND = 50
@@ -58,10 +61,12 @@ class Fuzz:
         """Sends `count` broken requests, by turns over gRPC and REST."""
         for i in range(count):
             signature, inputs = copy.deepcopy(self._random.choice(self._good))
+            side, send = ("grpc", self._over_grpc) if i % 2 == 0 else ("rest", self._over_rest)
             try:
-                (self._over_grpc if i % 2 == 0 else self._over_rest)(signature, inputs)
+                send(signature, inputs)
             except Exception as error:  # an answer to what cannot even be read here, or none
-                self.failures.append(f"request {i}: {type(error).__name__}: {error}")
+                self.outcomes[side, NO_ANSWER] += 1
+                self.failures.append(f"{side}: request {i}: {type(error).__name__}: {error}")
             if (i + 1) % ROUND == 0 or i + 1 == count:
                 self._check_good()
 
@@ -151,12 +156,12 @@ class Fuzz:
             and np.allclose(outputs[name], expected[name], TOLERANCE, TOLERANCE)
             for name in names
         )
-        self.outcomes[side, "right answer" if right else "wrong answer"] += 1
+        self.outcomes[side, RIGHT if right else WRONG] += 1
         if not right:
             self.failures.append(f"{side}: a wrong answer to {signature} {inputs}")
 
     def _refused(self, side, code, clear, line):
-        self.outcomes[side, f"{code}"] += 1
+        self.outcomes[side, f"{code}" if clear else f"{code}{UNCLEAR}"] += 1
         if not clear:
             self.failures.append(f"{side}: {code}: {line}")
 
@@ -168,10 +173,11 @@ class Fuzz:
             body = {"inputs": {name: array.tolist() for name, array in inputs.items()}}
             self._judge_rest(json.dumps({"signature_name": signature, **body}).encode())
         news = self.outcomes - before
-        good = news["grpc", "right answer"] + news["rest", "right answer"]
+        good = news["grpc", RIGHT] + news["rest", RIGHT]
         self.outcomes = before
-        self.outcomes["good requests between", "right answer"] += good
+        self.outcomes[GOOD, RIGHT] += good
         if good != 2 * len(self._good):
+            self.outcomes[GOOD, NO_ANSWER] += 2 * len(self._good) - good
             self.failures.append(f"a good request was not answered: {dict(news)}")
 
 

@@ -89,6 +89,7 @@ READERS = (
 
 def run(place, plan):
     """Yields a `Tally` for each reader."""
+    place.prepare_for_all("run", "unfinished", "export")
     pairs = [
         (number, name)
         for number, reader in enumerate(READERS)

@@ -71,8 +71,7 @@ def run(place, plan):
             tally.skipped = reason
         yield from tallies.values()
         return
-    for attribute in ("run", "data_dir"):
-        getattr(place, attribute)
+    place.prepare_for_all("run", "data_dir")
     plain = dict(in_processes(lambda name: _run_plain(place, name), WRITERS, plan.width))
     shares = SHARES[1:2] if plan.quick else SHARES
     cases = [(name, share) for share in (*shares, None) for name in WRITERS]

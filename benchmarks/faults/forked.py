@@ -30,7 +30,7 @@ IMPORTED = (
     "keras_deep_rnn.tuning.run_search",
 )  # fmt: skip
 SECONDS = 180.0  # in which every command must end
-_fork = multiprocessing.get_context("fork")
+processes = multiprocessing.get_context("fork")
 
 
 def import_all():
@@ -73,8 +73,8 @@ def in_processes(function, cases, width):
     while waiting or running:
         while waiting and len(running) < width:
             case = waiting.popleft()
-            receiver, sender = _fork.Pipe(duplex=False)
-            process = _fork.Process(target=_send_all, args=(sender, function, case))
+            receiver, sender = processes.Pipe(duplex=False)
+            process = processes.Process(target=_send_all, args=(sender, function, case))
             process.start()
             sender.close()
             running[receiver] = case, process
@@ -129,7 +129,7 @@ class Command:
         self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self._start = time.monotonic()
         arguments = list(map(str, words)), folder, before, environment
-        self._process = _fork.Process(target=self._run, args=arguments)
+        self._process = processes.Process(target=self._run, args=arguments)
         self._process.start()
 
     def _run(self, words, folder, before, environment):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .forked import Died, in_processes
+from .forked import Died, in_processes, processes
 from .judged import CRASH, LINE, MEMORY, RIGHT, TRACEBACK, WRONG, Tally
 from .mutations import add_files, mutated, valid
 
@@ -23,8 +23,9 @@ COSTLY_TIMES = 300
 PART = 500  # inputs of a process
 SECONDS = 20  # in which each must be read
 MORE_MEMORY = 500 * 2**20
-# A limit for the machine's sake; whoever meets it has asked for too much.
+# A limit for the machine's sake; who meets it is called once more, without it.
 ADDRESSES = 4 * 2**30
+ASKED_TOO_MUCH = "asked for too much"
 LONGEST = 1000  # characters of a line that is still clear
 
 
@@ -228,10 +229,11 @@ def _read(place, plan, number, first, end):
     shutil.rmtree(folder)
 
 
-def limit_addresses():
-    """Lets this process have so many more addresses."""
-    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + ADDRESSES,) * 2)
+def limit_addresses(more=ADDRESSES):
+    """Lets this process have so many more bytes of addresses; None: as many as it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = hard if more is None else _memory("self", 0) + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def watched(read, folder):
@@ -239,32 +241,57 @@ def watched(read, folder):
     before = _peak_from_now()
     signal.alarm(SECONDS)  # which ends the process
     with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing):
-        outcome, what = _outcome(read, folder)
+        outcome, what = _outcome(read, folder, limited=True)
     signal.alarm(0)
+    if outcome == ASKED_TOO_MUCH:
+        return _watched_from_outside(read, folder)
     more = _peak() - before
     if outcome != WRONG and more > MORE_MEMORY:
         return MEMORY, f"{more / 2**20:,.0f} MB; {what}"
     return outcome, what
 
 
-def _outcome(read, folder):
+def _watched_from_outside(read, folder):
+    """Calls a reader without a limit of addresses: what it asks for may never come to be used."""
+
+    def read_once():
+        signal.alarm(SECONDS)
+        limit_addresses(None)
+        sender.send(_outcome(read, folder))
+
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=read_once)
+    process.start()
+    sender.close()
+    before = _memory(process.pid)
+    while not receiver.poll(0.002):
+        if _memory(process.pid) - before > MORE_MEMORY:
+            process.kill()
+            process.join()
+            return MEMORY, f"more than {MORE_MEMORY / 2**20:.0f} MB"
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        return CRASH, str(Died(-process.exitcode))
+
+
+def _outcome(read, folder, limited=False):
     from keras_deep_rnn.utils.errors import UserError
 
     try:
         read(folder)
     except _Wrong as error:
         return WRONG, str(error)
-    except UserError as error:
+    except Exception as error:
+        if limited and _of_memory(error):
+            return ASKED_TOO_MUCH, ""
         line = " ".join(str(error).split())  # as the command line shows it
-        if _of_memory(error):
-            return MEMORY, f"more than {ADDRESSES / 2**20:,.0f} MB were asked for; {line[:200]}"
+        if not isinstance(error, UserError):
+            return TRACEBACK, f"{type(error).__name__}: {line[:200]}"
         if len(line) > LONGEST or not line.isprintable():
             return TRACEBACK, f"no clear line, {len(line)} characters: {line[:200]!r}"
         return LINE, line
-    except Exception as error:
-        if _of_memory(error):
-            return MEMORY, f"more than {ADDRESSES / 2**20:,.0f} MB were asked for"
-        return TRACEBACK, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return RIGHT, ""
 
 
@@ -287,3 +314,9 @@ def _peak():
     """The peak of this process's memory in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _memory(process, field=1):
+    """The memory of a process in bytes; field 0: of its addresses."""
+    pages = Path(f"/proc/{process}/statm").read_text().split()[field]
+    return int(pages) * resource.getpagesize()

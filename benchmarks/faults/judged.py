@@ -46,6 +46,11 @@ class Tally:
         if outcome not in GOOD and len(self.bad) < SHOWN:
             self.bad.append(f"{outcome}: {what}")
 
+    @property
+    def good(self):
+        """Whether nothing but good outcomes came."""
+        return not any(times for outcome, times in self.counts.items() if outcome not in GOOD)
+
     def to_json(self):
         """What JSON can hold."""
         return {**vars(self), "counts": dict(self.counts)}

@@ -140,8 +140,7 @@ def _generate(place, folder):
 def run(place, plan):
     """Yields a `Tally` for each command."""
     times = plan.times(TIMES)
-    for attribute in ("run", "data_dir"):
-        getattr(place, attribute)  # before the processes, which share it
+    place.prepare_for_all("run", "data_dir")
     undisturbed = {}
     for name, result in in_processes(lambda name: _run_once(place, name), VICTIMS, plan.width):
         undisturbed[name] = result

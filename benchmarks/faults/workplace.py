@@ -47,6 +47,11 @@ class Workplace:
         folder.mkdir(parents=True)
         return folder
 
+    def prepare_for_all(self, *names):
+        """Makes some of its things now, before the processes that share them."""
+        for name in names:
+            getattr(self, name)
+
     def make(self, *words, **options):
         """Runs a command that must go well."""
         ended = deep_rnn(*words, folder=self.folder, **options)
