@@ -117,77 +117,50 @@ def _keras(folder):
     load_keras_file(folder / "model.keras")
 
 
-def _file(name, done, kind):
-    return Reader(done, kind, name, functools.partial(_load, name))
+def _data(done, kind, name, lay=lambda place, folder: None):
+    """The reader of a user's data, which is the file or the folder that it is in."""
+    return Reader(done, kind, name, functools.partial(_load, name.split("/")[0]), lay)
+
+
+def _of_run(done, kind, name, read, times=TIMES):
+    return Reader(done, kind, name, lambda folder: read(_run(folder)), _lay_run, times)
+
+
+def _of_search(done, kind, name, read):
+    return Reader(done, kind, name, lambda folder: read(_project(folder)), _lay_project)
 
 
 READERS = (
-    _file("pieces.npz", "piano-rolls, .npz", "npz"),
-    _file("pieces.mat", "piano-rolls, .mat", "mat"),
-    _file("pieces.pickle", "chords, .pickle", "pickle"),
-    Reader(
-        "MIDI in a folder, .mid",
-        "midi",
-        "midi/mutated.mid",
-        functools.partial(_load, "midi"),
-        _lay_pieces,
-    ),
-    _file("text.txt", "text, .txt", "text"),
-    Reader(
-        "a run's config.json",
+    _data("piano-rolls, .npz", "npz", "pieces.npz"),
+    _data("piano-rolls, .mat", "mat", "pieces.mat"),
+    _data("chords, .pickle", "pickle", "pieces.pickle"),
+    _data("MIDI in a folder, .mid", "midi", "midi/mutated.mid", _lay_pieces),
+    _data("text, .txt", "text", "text.txt"),
+    _of_run("config.json of a run", "config", "config.json", lambda run: run.settings()),
+    _of_run(
+        "config.json of a run, and its network",
         "config",
         "config.json",
-        lambda folder: _run(folder).settings(),
-        _lay_run,
-    ),
-    Reader(
-        "a run's config.json and its network",
-        "config",
-        "config.json",
-        lambda folder: _run(folder).network(),
-        _lay_run,
+        lambda run: run.network(),
         COSTLY_TIMES,
     ),
-    Reader(
-        "a run's metrics.json",
-        "metrics",
-        "metrics.json",
-        lambda folder: _run(folder).metrics,
-        _lay_run,
-    ),
-    Reader(
-        "a run's history.csv",
-        "history",
-        "history.csv",
-        lambda folder: _run(folder).truncate_history(6),
-        _lay_run,
-    ),
-    Reader("a job file, .toml", "toml", "job.toml", _job),
-    Reader(
-        "a search's job.json",
-        "job",
-        "job.json",
-        lambda folder: _project(folder).job(),
-        _lay_project,
-    ),
-    Reader(
-        "a search's state.json",
-        "state",
-        "state.json",
-        lambda folder: _project(folder).trials(),
-        _lay_project,
-    ),
-    Reader("an export's export.json", "record", "export.json", _record),
-    Reader("a network, .keras", "keras", "model.keras", _keras, times=COSTLY_TIMES),
+    _of_run("metrics.json of a run", "metrics", "metrics.json", lambda run: run.metrics),
+    _of_run("history.csv of a run", "history", "history.csv", lambda run: run.truncate_history(6)),
+    Reader("job file, .toml", "toml", "job.toml", _job),
+    _of_search("job.json of a search", "job", "job.json", lambda project: project.job()),
+    _of_search("state.json of a search", "state", "state.json", lambda project: project.trials()),
+    Reader("export.json of an export", "record", "export.json", _record),
+    Reader("network, .keras", "keras", "model.keras", _keras, times=COSTLY_TIMES),
 )
 
 
 def run(place, plan):
     """Yields a `Tally` for each reader."""
     add_files(place)
-    tallies = [Tally("inputs", f"mutated file: {reader.done}") for reader in READERS]
+    tallies = [Tally("inputs", f"mutated {reader.done}") for reader in READERS]
     cases = collections.deque()
     for number, reader in enumerate(READERS):
+        valid(reader.kind)  # made here, for the processes that share it
         total = plan.times(reader.times, 3)
         for first in range(0, total, PART):
             cases.append((number, first, min(first + PART, total)))

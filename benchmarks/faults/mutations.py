@@ -243,11 +243,6 @@ def _change_keras(draw, data):
     return _change_archive(draw, data, change)
 
 
-def of_file(path, change):
-    """A kind whose valid file was written by a command."""
-    return functools.cache(path.read_bytes), change
-
-
 # Of each kind: its valid file, and what changes it.
 KINDS = {
     "npz": (npz, _change_npz),
@@ -260,14 +255,26 @@ KINDS = {
 
 
 def add_files(place):
-    """Adds the kinds of files that commands have written."""
-    run, project, version = place.run, place.search, place.export / "1"
+    """Adds the kinds of files that commands write; each is made when it is first asked for."""
+
+    def of(folder, name):
+        return functools.cache(lambda: (folder() / name).read_bytes())
+
+    def run():
+        return place.run
+
+    def search():
+        return place.search
+
+    def version():
+        return place.export / "1"
+
     KINDS.update({
-        "config": of_file(run / "config.json", _change_json),
-        "metrics": of_file(run / "metrics.json", _change_json),
-        "history": of_file(run / "history.csv", _change_text),
-        "keras": of_file(run / "model.keras", _change_keras),
-        "job": of_file(project / "job.json", _change_json),
-        "state": of_file(project / "state.json", _change_json),
-        "record": of_file(version / "export.json", _change_json),
+        "config": (of(run, "config.json"), _change_json),
+        "metrics": (of(run, "metrics.json"), _change_json),
+        "history": (of(run, "history.csv"), _change_text),
+        "keras": (of(run, "model.keras"), _change_keras),
+        "job": (of(search, "job.json"), _change_json),
+        "state": (of(search, "state.json"), _change_json),
+        "record": (of(version, "export.json"), _change_json),
     })  # fmt: skip

@@ -16,8 +16,9 @@ from .judged import CRASH, LINE, LOST, MEMORY, RIGHT, TRACEBACK, WRONG, Tally
 
 BROKEN = 10_000  # over each protocol
 STREAMS, STREAM_SECONDS, STEPS = 300, 30, 400
-SLOW, SLOW_SECONDS = 300, 45
-FILES = 256  # that the server of the slow clients may have open
+SLOW_SECONDS = 20
+SLOW, FILES = 200, 1024  # files: those that a server may have open
+TOO_MANY, FEW_FILES = 300, 256
 DEAF = 30
 PAUSE = 0.1  # between two requests of the good client
 IN_TIME = 5.0  # seconds in which each is answered
@@ -27,7 +28,7 @@ TOLERANCE = 1e-5
 def run(place, plan):
     """Yields a `Tally` for each protocol, for the streams and for the slow clients."""
     place.prepare_for_all("export")
-    for attack in (_broken, _streams, _slow):
+    for attack in (_broken, _streams, _slow, _too_many):
         # One after the other: each is about what comes at a time. In a process of its own, as the
         # judges compute with TensorFlow.
         for _, result in in_processes(lambda attack: attack(place, plan), [attack], 1):
@@ -59,7 +60,7 @@ def _broken(place, plan):
         start = f"{side}: " if side in sides else "a good request"
         tally.bad += [line[:300] for line in fuzz.failures if line.startswith(start)][:20]
         yield tally
-    yield _server_itself("the server of the broken requests", server, log)
+    yield _server_itself("broken requests", server, log)
 
 
 def _streams(place, plan):
@@ -80,25 +81,38 @@ def _streams(place, plan):
 
 
 def _slow(place, plan):
-    """Requests of a good client beside slow ones."""
-    count, seconds = plan.times(SLOW, 30), plan.times(SLOW_SECONDS, 5)
-    tally = Tally("requests", f"request of a good client beside {count} slow ones")
-    with _served(place.export, files=FILES) as server, contextlib.ExitStack() as stack:
-        good = stack.enter_context(_GoodClient(place.export, server))
-        slow = stack.enter_context(_SlowClients(place.export.name, server, count))
-        before = _peak(server)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            slow.drip()
-            for transport in good.transports:
-                tally.add(*good.ask(transport))
-            time.sleep(PAUSE)
+    """Slow clients, as many as the server can have."""
+    yield from _beside_slow(place, plan, plan.times(SLOW, 30), FILES, ("grpc", "rest"))
+
+
+def _too_many(place, plan):
+    """More slow clients at REST than the server can have files: gRPC goes on."""
+    yield from _beside_slow(place, plan, plan.times(TOO_MANY, 100), FEW_FILES, ("grpc",))
+
+
+def _beside_slow(place, plan, count, files, transports):
+    """A good client asks while slow ones are there, and over all transports when they are gone."""
+    beside = f"{count} slow clients at {files} files"
+    tally = Tally("requests", f"request beside {beside}, over {' and '.join(transports)}")
+    with _served(place.export, files) as server:
+        good, before = _GoodClient(place.export, server), _peak(server)
+        with _SlowClients(place.export.name, server, count) as slow:
+            end = time.monotonic() + plan.times(SLOW_SECONDS, 5)
+            while time.monotonic() < end:
+                slow.drip()
+                for transport in transports:
+                    tally.add(*good.ask(transport))
+                time.sleep(PAUSE)
+        after = Tally("requests", f"request after {beside}")
+        for transport in ("grpc", "rest"):
+            after.add(*good.ask(transport))
         more = _peak(server) - before
         if more > MORE_MEMORY:
             tally.add(MEMORY, f"the server: {more / 2**20:.0f} MB")
         log = server.stop()
     yield tally
-    yield _server_itself("the server of the slow clients", server, log)
+    yield after
+    yield _server_itself(beside, server, log)
 
 
 class _GoodClient:
@@ -109,8 +123,6 @@ class _GoodClient:
         server: The `ServedProcess`.
     """
 
-    transports = ("grpc", "rest")
-
     def __init__(self, export, server):
         from keras_deep_rnn.export.checks.check_suite import decoded
 
@@ -119,12 +131,6 @@ class _GoodClient:
         self._name = export.name
         self._x, self._expected = decoded(case["inputs"])["x"], decoded(case["outputs"])
         self._places = {"grpc": server.address, "rest": server.rest_address}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
 
     def ask(self, transport):
         """The outcome of a request, and a line."""
@@ -203,13 +209,12 @@ def _closed(connection):
 
 
 @contextlib.contextmanager
-def _served(export, files=None):
+def _served(export, files=FILES):
     """A server in a process that may have so many files open."""
     from ..served_process import ServedProcess
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     try:
         server = ServedProcess(export)
     finally:
@@ -220,7 +225,7 @@ def _served(export, files=None):
 
 def _server_itself(done, server, log):
     """A `Tally` of how a server has ended and what it has logged."""
-    tally = Tally("requests", f"{done}: its end and its log")
+    tally = Tally("requests", f"end and log of the server of {done}")
     code = server.process.returncode
     if code:
         tally.add(CRASH, f"exit code {code}")
