@@ -145,7 +145,7 @@ READERS = (
         COSTLY_TIMES,
     ),
     _of_run("metrics.json of a run", "metrics", "metrics.json", lambda run: run.metrics),
-    _of_run("history.csv of a run", "history", "history.csv", lambda run: run.truncate_history(6)),
+    _of_run("history.csv of a run", "history", "history.csv", lambda run: run.metrics),
     Reader("job file, .toml", "toml", "job.toml", _job),
     _of_search("job.json of a search", "job", "job.json", lambda project: project.job()),
     _of_search("state.json of a search", "state", "state.json", lambda project: project.trials()),
