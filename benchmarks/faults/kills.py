@@ -20,8 +20,8 @@ TIMES = 20
 # Seconds after a kill at which nothing that the command has started may run.
 PROCESSES_END = 30.0
 MARK = "DEEP_RNN_FAULT"  # environment variable by which those are found
-# What two runs of one command have in common is all but this.
-VOLATILE = {"seconds", "command", "versions"}
+# What two runs of one command have in common is all but this, and checksums of this.
+VOLATILE = {"seconds", "command", "versions", "checksum", "history_checksum"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,7 +110,7 @@ class Workplace:
     def unfinished(self):
         """A run of many epochs that was killed after the first."""
         path = self.folder / "unfinished"
-        command = Command(*self.train(path, epochs=60), folder=self.folder)
+        command = Command(*self.train(path, epochs=12), folder=self.folder)
         while command.runs and not (path / "backup.npz").is_file():
             time.sleep(0.01)
         command.kill()
