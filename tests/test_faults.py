@@ -12,7 +12,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("faults are made with Linux's means", allow_module_level=True)
 
-from benchmarks.faults import bits, disks, judged, kills, mutations, page
+from benchmarks.faults import bits, disks, finished, judged, mutations, page
 from benchmarks.faults.forked import Ended
 from benchmarks.faults.workplace import Workplace
 
@@ -49,8 +49,8 @@ def test_mutated_files_are_others_and_the_same_each_time(kind):
 
 def test_files_that_remain():
     found = ["a", ".partial/a", "logs/b", "logs/.c/d"]
-    assert kills.left(found, {"a"}) == [".partial/a", "logs/.c/d", "logs/b"]
-    assert kills.left(found, {"a"}, ("logs/*",)) == [".partial/a", "logs/.c/d"]
+    assert finished.left(found, {"a"}) == [".partial/a", "logs/.c/d", "logs/b"]
+    assert finished.left(found, {"a"}, ("logs/*",)) == [".partial/a", "logs/.c/d"]
 
 
 @pytest.mark.parametrize(

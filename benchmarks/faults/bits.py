@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Callable
 from typing import NamedTuple
 
+from . import finished
+from .finished import tree
 from .forked import Died, deep_rnn, in_processes
 from .judged import CRASH, LINE, RIGHT, TRACEBACK, WRONG, Tally, judge
-from .kills import finished_export, finished_run, tree
 
 FLIPS = 500  # over all files and commands
 
@@ -35,20 +36,20 @@ def _evaluate(place, folder):
 def _resume(place, folder):
     ended = deep_rnn("train", "--resume", "--out", folder, folder=place.folder)
     outcome, line = judge(ended)
-    return outcome, line, finished_run(folder) if outcome == RIGHT else None
+    return outcome, line, finished.run(folder) if outcome == RIGHT else None
 
 
 def _export(place, folder):
     out = folder.parent / "exported" / "music"
     ended = deep_rnn("export", folder, "--no-check", "--out", out, folder=place.folder)
     outcome, line = judge(ended)
-    return outcome, line, finished_export(out / "1") if outcome == RIGHT else None
+    return outcome, line, finished.export(out / "1") if outcome == RIGHT else None
 
 
 def _check(place, folder):
     """What the check lets pass must be what was exported."""
     outcome, line = judge(deep_rnn("export", "--check", folder, folder=place.folder))
-    return outcome, line, finished_export(folder) if outcome == RIGHT else None
+    return outcome, line, finished.export(folder) if outcome == RIGHT else None
 
 
 def _serve(place, folder):

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .finished import left, tree
 from .forked import Died, deep_rnn, in_processes
 from .judged import CRASH, LEFT, LINE, LOST, RIGHT, WRONG, Tally, judge
-from .kills import left, tree
 from .workplace import any_file
 
 # Room on the disk as a share of what the command writes.
