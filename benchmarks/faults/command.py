@@ -39,8 +39,9 @@ class Plan:
 
 def arguments(words):
     """The options."""
-    parser = argparse.ArgumentParser("python -m benchmarks faults", description=__package__)
-    parser.description = "What comes of faults: docs/reliability.md."
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks faults", description="What comes of faults: docs/reliability.md."
+    )
     parser.add_argument("--only", default="", metavar="SECTION,...", help=", ".join(SECTIONS))
     parser.add_argument("--out", type=Path, help="JSON to write [benchmarks/faults.json]")
     parser.add_argument("--seed", type=int, default=0)
@@ -60,20 +61,14 @@ def main(words):
     from .workplace import Workplace
 
     given = arguments(words)
-    cores = len(os.sched_getaffinity(0))
-    plan = Plan(given.quick, given.seed, cores)
+    plan = Plan(given.quick, given.seed, width=len(os.sched_getaffinity(0)))
     path = given.out or Path("benchmarks", "quick-faults.json" if given.quick else "faults.json")
     command = " ".join(["python -m benchmarks faults", *words])
     run = {**machine(), "command": command, "seed": given.seed, "versions": _versions()}
     tallies, start = [], time.monotonic()
-    import_all()
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        # What commands keep outside of what they are told to write.
-        for variable in ("TMPDIR", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
-            folder = Path(scratch, variable.lower())
-            folder.mkdir()
-            os.environ[variable] = str(folder)
-        tempfile.tempdir = None  # which is that of TMPDIR when it is asked for again
+        _keep_within(scratch)
+        import_all()
         place = Workplace(Path(scratch, "place"))
         for section in given.only:
             began = time.monotonic()
@@ -81,14 +76,22 @@ def main(words):
                 tallies.append(tally)
                 print(tally, *(f"    {line}" for line in tally.bad), sep="\n", flush=True)
             print(f"{section}: {time.monotonic() - began:.0f} s", flush=True)
-        tempfile.tempdir = None
-    run["minutes"] = round((time.monotonic() - start) / 60, 1)
-    write(path, {"run": run, "results": [tally.to_json() for tally in tallies]})
+            run["minutes"] = round((time.monotonic() - start) / 60, 1)
+            write(path, {"run": run, "results": [tally.to_json() for tally in tallies]})
     print(f"Everything is in {path}.")
     if not given.quick and given.only == list(SECTIONS):
         page.write(path)
     if not all(tally.good for tally in tallies):
         raise SystemExit("Not everything has ended well: see above.")
+
+
+def _keep_within(scratch):
+    """Lets commands keep below a folder what they keep outside of what they are told to write."""
+    for variable in ("TMPDIR", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
+        folder = Path(scratch, variable.lower())
+        folder.mkdir()
+        os.environ[variable] = str(folder)
+    tempfile.tempdir = None  # found anew, now by TMPDIR
 
 
 def _versions():

@@ -37,6 +37,7 @@ def import_all():
     """Imports what the commands import, as they do."""
     from keras_deep_rnn.utils.backend import start_backend
 
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # which alone exports and serves
     # Set before TensorFlow is there: small matrices gain nothing from threads or from XLA.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("KERAS_DEEP_RNN_XLA", "0")
