@@ -192,9 +192,14 @@ def line(entry):
     return f"{entry['section']} {case}, ms: {'  '.join(shown)}"
 
 
-def arguments():
+def arguments(words):
     """The command line."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks",
+        description=__doc__.split(":")[0],
+        epilog="accelerator as the first word is --only accelerator; faults is a command of its "
+        "own, with its own --help.",
+    )
     parser.add_argument("--out", type=Path, help="JSON to write [benchmarks/results.json]")
     parser.add_argument("--rounds", type=int, default=7, help="of three timed steps each")
     parser.add_argument("--only", default="", metavar="SECTION,...", help="only these sections")
@@ -203,12 +208,23 @@ def arguments():
     parser.add_argument("--compile-all", action="store_true", help="torch.compile everywhere")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--resume", action="store_true", help="keep what is in the JSON already")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main():
     """Measures what is asked for, then writes the report if that is all."""
-    given = arguments()
+    words = sys.argv[1:]
+    if words[:1] == ["faults"]:
+        from .faults.command import main as faults
+
+        return faults(words[1:])
+    if words[:1] == ["accelerator"]:
+        words = ["--only", *words]
+    measure_all(arguments(words))
+
+
+def measure_all(given):
+    """Measures what the options ask for."""
     path = given.out or Path("benchmarks", "quick.json" if given.quick else "results.json")
     results = {"runs": [], "results": []}
     if given.resume and path.is_file():

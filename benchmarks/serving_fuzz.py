@@ -17,18 +17,19 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+from .faults.draws import INTEGERS, WRONG_NUMBERS, broken_bytes, broken_json
 from .served_process import ServedProcess
 
 METHOD = "/tensorflow.serving.PredictionService/Predict"
 # With these a server says what was wrong with a request; all others would be a failure of its own.
 CLEAR = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
 CLEAR_HTTP = {400, 404}
+RIGHT, WRONG = "right answer", "wrong answer"
+NO_ANSWER, UNCLEAR = "no answer that can be read", " without a clear line"
+GOOD = "good requests between"
 TOLERANCE = 1e-5
 # Between two looks at whether the server still answers a good request.
 ROUND = 50
-INTEGERS = (-1, 0, 1, 3, 100, 10**6, 2**31 - 1, -(2**31))
-WRONG_NUMBERS = (*INTEGERS, float("nan"), float("inf"), 1e38, 0.5)
-WRONG_VALUES = (None, True, "x", [], {}, [[]], 1e400, 10**30, -0.0, *WRONG_NUMBERS)
 
 
 class Fuzz:
@@ -60,10 +61,12 @@ class Fuzz:
         """Sends `count` broken requests, by turns over gRPC and REST."""
         for i in range(count):
             signature, inputs = copy.deepcopy(self._random.choice(self._good))
+            side, send = ("grpc", self._over_grpc) if i % 2 == 0 else ("rest", self._over_rest)
             try:
-                (self._over_grpc if i % 2 == 0 else self._over_rest)(signature, inputs)
+                send(signature, inputs)
             except Exception as error:  # an answer to what cannot even be read here, or none
-                self.failures.append(f"request {i}: {type(error).__name__}: {error}")
+                self.outcomes[side, NO_ANSWER] += 1
+                self.failures.append(f"{side}: request {i}: {type(error).__name__}: {error}")
             if (i + 1) % ROUND == 0 or i + 1 == count:
                 self._check_good()
 
@@ -153,12 +156,12 @@ class Fuzz:
             and np.allclose(outputs[name], expected[name], TOLERANCE, TOLERANCE)
             for name in names
         )
-        self.outcomes[side, "right answer" if right else "wrong answer"] += 1
+        self.outcomes[side, RIGHT if right else WRONG] += 1
         if not right:
             self.failures.append(f"{side}: a wrong answer to {signature} {inputs}")
 
     def _refused(self, side, code, clear, line):
-        self.outcomes[side, f"{code}"] += 1
+        self.outcomes[side, f"{code}" if clear else f"{code}{UNCLEAR}"] += 1
         if not clear:
             self.failures.append(f"{side}: {code}: {line}")
 
@@ -170,10 +173,11 @@ class Fuzz:
             body = {"inputs": {name: array.tolist() for name, array in inputs.items()}}
             self._judge_rest(json.dumps({"signature_name": signature, **body}).encode())
         news = self.outcomes - before
-        good = news["grpc", "right answer"] + news["rest", "right answer"]
+        good = news["grpc", RIGHT] + news["rest", RIGHT]
         self.outcomes = before
-        self.outcomes["good requests between", "right answer"] += good
+        self.outcomes[GOOD, RIGHT] += good
         if good != 2 * len(self._good):
+            self.outcomes[GOOD, NO_ANSWER] += 2 * len(self._good) - good
             self.failures.append(f"a good request was not answered: {dict(news)}")
 
 
@@ -184,30 +188,6 @@ def proto_of(name, signature, inputs):
     for key, array in inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
     return request
-
-
-def broken_bytes(draw, data):
-    """`data` with some of its bytes changed, lost, doubled or moved."""
-    data = bytearray(data)
-    for _ in range(draw.choice((1, 1, 2, 5, 20))):
-        if not data:
-            break
-        start = draw.randrange(len(data))
-        end = min(len(data), start + draw.choice((1, 1, 2, 4, 16)))
-        kind = draw.randrange(6)
-        if kind == 0:
-            data[start] ^= 1 << draw.randrange(8)
-        elif kind == 1:
-            data[start:end] = draw.randbytes(end - start)
-        elif kind == 2:
-            del data[start:end]
-        elif kind == 3:
-            data[start:start] = data[start:end]
-        elif kind == 4:
-            data[start:start] = draw.randbytes(end - start)
-        elif draw.random() < 0.2:
-            del data[start:]
-    return bytes(data)
 
 
 def broken_proto(draw, request):
@@ -251,31 +231,6 @@ def _set_a_number(draw, tensor):
     if array.size and (array.dtype.kind == "f" or (array.dtype.kind == "i" and number in INTEGERS)):
         array.flat[draw.randrange(array.size)] = number
         tensor.CopyFrom(tf.make_tensor_proto(array))
-
-
-def broken_json(draw, body):
-    """An object of JSON in which some values or names are not what they should be."""
-    for _ in range(draw.choice((1, 1, 2, 3))):
-        place = body
-        while True:
-            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-            if not keys:
-                break
-            key = draw.choice(keys)
-            if isinstance(place[key], (dict, list)) and draw.random() < 0.8:
-                place = place[key]
-                continue
-            kind = draw.randrange(4)
-            if kind == 0:
-                del place[key]
-            elif kind == 1 and isinstance(place, list):
-                place.insert(key, copy.deepcopy(place[key]))
-            elif kind == 1:
-                place[draw.choice(("", "y", "instances", "inputs", "signature_name"))] = place[key]
-            else:
-                place[key] = draw.choice(WRONG_VALUES)
-            break
-    return body
 
 
 def main():

@@ -43,10 +43,11 @@ class Load:
     Args:
         inputs: Array (streams, steps, keys).
         expected: What the model gives for them, (streams, steps, keys).
+        seconds: Time after which no more steps are begun; None for all steps.
     """
 
-    def __init__(self, inputs, expected):
-        self.inputs, self.expected = inputs, expected
+    def __init__(self, inputs, expected, seconds=None):
+        self.inputs, self.expected, self.limit = inputs, expected, seconds
         self.counts = {"right": 0, "wrong": 0, "crossed": 0, "lost": 0}
         self.seconds, self.errors = [], []
         self.answers, self.over = 0, False
@@ -55,6 +56,7 @@ class Load:
     def run(self, client):
         """All streams at a time, one thread for each; the seconds that they took together."""
         streams = [client.stream() for _ in self.inputs]
+        self._end = time.perf_counter() + (float("inf") if self.limit is None else self.limit)
         threads = [
             threading.Thread(target=self._follow, args=(i, stream))
             for i, stream in enumerate(streams)
@@ -68,9 +70,12 @@ class Load:
         return time.perf_counter() - start
 
     def _follow(self, i, stream):
-        verdicts, seconds = [], []
+        verdicts, seconds, steps = [], [], len(self.inputs[i])
         for t, x_t in enumerate(self.inputs[i]):
             start = time.perf_counter()
+            if start > self._end:
+                steps = t
+                break
             try:
                 y_t = stream.step(x_t[None])["y_t"][0]
             except Exception as error:
@@ -84,7 +89,7 @@ class Load:
             self.seconds += seconds
             for verdict in verdicts:
                 self.counts[verdict] += 1
-            self.counts["lost"] += len(self.inputs[i]) - len(verdicts)
+            self.counts["lost"] += steps - len(verdicts)
 
     def _verdict(self, i, t, y_t):
         distances = np.abs(self.expected[:, t] - y_t).max(-1) if y_t.shape == (KEYS,) else [np.inf]
@@ -104,17 +109,21 @@ def kill_and_restart(server, load, kills):
         server.start()
 
 
-def main():
-    """Exports a network, serves it, runs the streams and writes what came of it as JSON."""
+def arguments(words=None):
+    """The options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving_load", description=__doc__)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--seconds", type=float, help="end after these, before all steps")
     parser.add_argument("--units", type=int, nargs="+", default=[128, 128], help="of each level")
     parser.add_argument("--transport", choices=["grpc", "rest"], default="grpc")
     parser.add_argument("--kills", type=int, default=0, help="times to SIGKILL and restart")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds of a client's call")
-    options = parser.parse_args()
+    return parser.parse_args(words)
 
+
+def run(options):
+    """Exports a network, serves it and runs the streams: {what: number}, and the server's log."""
     from keras_deep_rnn.export import export_saved_model
     from keras_deep_rnn.export.client.client import Client
 
@@ -124,7 +133,7 @@ def main():
     # Beginnings differ, so that no two streams have the same answer at any step.
     inputs[:, 0] = np.random.default_rng(1).normal(size=(options.streams, KEYS))
     expected = np.concatenate([model(part).numpy() for part in np.array_split(inputs, 10)])
-    load = Load(inputs, expected)
+    load = Load(inputs, expected, options.seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "load")
         export_saved_model(model, path, probabilities="sigmoid")
@@ -132,9 +141,15 @@ def main():
         with ServedProcess(path) as server:
             address = server.address if options.transport == "grpc" else server.rest_address
             found = measured(load, server, address, options, Client)
+            log = server.stop()
         served = children_seconds() - before
     found["CPU ms an answer, server with its start"] = round(1000 * served / len(load.seconds), 2)
-    print(json.dumps(found, indent=1))
+    return found, log
+
+
+def main():
+    """Writes what came of the streams as JSON."""
+    print(json.dumps(run(arguments())[0], indent=1))
 
 
 def children_seconds():

@@ -32,6 +32,14 @@ def forgotten_programs():
         sys.modules["jax"].clear_caches()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def prepared_data(tmp_path_factory):
+    """No test reads or writes prepared data and parsed MIDI files in the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("prepared")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def checking_processes():
     """What starts a check of an export in a process that is there already."""

@@ -54,6 +54,15 @@ def test_another_loss_is_noticed(monkeypatch):
     assert list(other_losses(made, {"mode": "train"})) == ["tensorflow/naive"]
 
 
+def test_accelerator_is_a_word_for_its_section(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    main, given = importlib.import_module("benchmarks.__main__"), []
+    monkeypatch.setattr(main, "measure_all", given.append)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "accelerator", "--rounds", "2"])
+    main.main()
+    assert (given[0].only, given[0].rounds) == ("accelerator", 2)
+
+
 def test_every_sample_is_written(path):
     (run_facts,) = json.loads(path.read_text())["runs"]
     assert run_facts["cores"] >= 1

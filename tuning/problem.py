@@ -1,6 +1,7 @@
 """The learning problem of a search: a data set of the package, or your own data."""
 
 import os
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -8,7 +9,7 @@ import keras
 
 from .. import data
 from ..training.config import NETWORK_ARGUMENTS, Settings, network_arguments
-from ..training.models import recurrent_layer
+from ..training.models import recurrent_layer, seeded
 from ..training.results import PRIMARY
 from ..training.setup import batches, check_lengths, prepare
 from ..utils.errors import NOTHING, ArgumentError, Words, argument_is
@@ -163,17 +164,19 @@ class OwnProblem:
             for name in NETWORK_ARGUMENTS
             if name not in _OF_DATA_SETS and getattr(settings, name) is not None
         }
-        keras.utils.set_random_seed(settings.seed)
+        keras.utils.set_random_seed(settings.seed)  # for code of the output layer's own
+        seeds = random.Random(settings.seed)
         x = keras.Input(self.input_shape, name="x")
-        y = recurrent_layer(
+        recurrent = recurrent_layer(
             settings.network,
             **arguments,
             return_sequences=self.return_sequences,
             name="recurrent",
-        )(x)
+        )
+        y = seeded(recurrent, seeds)(x)
         if settings.output_dropout:
             y = keras.layers.Dropout(settings.output_dropout, seed=settings.seed)(y)
-        model = keras.Model(x, _clone(self.output)(y), name=settings.network)
+        model = keras.Model(x, seeded(self.output, seeds)(y), name=settings.network)
         optimizer = keras.optimizers.AdamW(
             cast(float, settings.learning_rate),
             weight_decay=settings.weight_decay,

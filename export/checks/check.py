@@ -10,6 +10,7 @@ from typing import Any
 
 from ...utils.errors import UserError
 from ..model.record import encoded, hashes, read_record
+from ..model.version import check_loadable
 from ..model.warmup import WARMUP, read_warmup
 from . import check_graph
 from .check_suite import Failed, Runner, Suite
@@ -61,6 +62,7 @@ def check_export(path: str | os.PathLike[str]) -> Checked:
     True
     """
     path = Path(path)
+    check_loadable(path)
     record = read_record(path)
     found = {"files": _check_files(path, record)}
     graph = check_graph.read_graph(path)

@@ -14,7 +14,7 @@ from ..checks.check import check_export
 from ..checks.check_suite import decoded
 from ..model.record import write_record
 from ..model.signatures import Options, ServingSignatures
-from ..model.version import Version
+from ..model.version import Version, check_loadable
 from ..model.warmup import write_warmup
 from .deployment import write_deployment
 from .format import Format
@@ -82,6 +82,7 @@ def export_saved_model(
     >>> folder.name, (folder / "saved_model.pb").is_file()
     ('1', True)
     """
+    check_loadable(path)
     return SavedModel().export(
         model,
         path,

@@ -14,6 +14,20 @@ from ...utils.validation import optional, positive_integer
 
 # What may stand in a URL, in a path and in TF Serving's configuration as it is.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+# TensorFlow looks for the files of the weights by a pattern that begins with the path.
+PATTERN = frozenset("*?[\\")
+
+
+def check_loadable(path: str | os.PathLike[str]) -> None:
+    """Checks that TensorFlow can load a model at `path`: it takes some characters for a pattern.
+
+    Raises:
+        UserError: The absolute path has one of these characters.
+    """
+    path = str(Path(path).expanduser().absolute())
+    if set(path) & PATTERN:
+        expected = f"a path without {' '.join(sorted(PATTERN))}, which TensorFlow cannot load from"
+        raise ArgumentError("path", expected, path)
 
 
 class Version:

@@ -13,6 +13,7 @@ from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
+from ..model.version import check_loadable
 from ..model.warmup import WARMUP, read_warmup
 
 # Computed in the calling thread, since a hand-over to another takes as long as a step. TensorFlow
@@ -63,6 +64,7 @@ class ServedModel:
 
         self._tf, v1 = tf, tf.compat.v1
         folder = pathlib.Path(folder).absolute()  # a link has its own number
+        check_loadable(folder)
         check_operations(read_graph(folder))
         numbered = folder.name.isdecimal()
         if name is None and (folder / RECORD).is_file():

@@ -50,7 +50,7 @@ def progress(steps: Iterable[int], what: str) -> Iterator[int]:
 
     console = Console(stderr=True)
     bar = rich.Progress(
-        rich.TextColumn("{task.description}"),
+        rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(24),
         rich.MofNCompleteColumn(),
         rich.TextColumn("batches"),

@@ -7,7 +7,18 @@ import typer
 
 from ..utils.text import with_tilde
 from .console import say, show_json, show_table
-from .options import DATA_DIR, JSON, MANUAL_DIR, Command, argument, data_sets, flag, path
+from .options import (
+    DATA_DIR,
+    JSON,
+    MANUAL_DIR,
+    SKIP_UNREADABLE,
+    SUSTAIN_PEDAL,
+    Command,
+    argument,
+    data_sets,
+    flag,
+    path,
+)
 
 data_app = typer.Typer(help="Data sets: what each is, how large, where it lies.")
 
@@ -50,22 +61,41 @@ def _lines(described: dict[str, Any]) -> list[str]:
     epilog="Example: deep-rnn data prepare jsb_chorales --manual-dir ~/Downloads",
 )
 def prepare(
-    name: Annotated[str, argument("Name of a data set.", data_sets)],
+    name: Annotated[str, argument("Name of a data set, or path of your own.", data_sets)],
     manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
     data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
+    skip_unreadable: Annotated[bool, flag("--skip-unreadable", SKIP_UNREADABLE)] = False,
+    sustain_pedal: Annotated[bool, flag("--sustain-pedal", SUSTAIN_PEDAL)] = False,
     as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
-    """Makes a data set ready, so that training starts at once."""
+    """Makes a data set ready, so that training starts at once, and says what is in it."""
     from .. import data
 
-    dataset = data.load(name, manual_dir=manual_dir, data_dir=data_dir)
+    dataset = data.load(
+        name,
+        manual_dir=manual_dir,
+        data_dir=data_dir,
+        skip_unreadable=skip_unreadable,
+        sustain_pedal=sustain_pedal,
+    )
     sizes = {
         split: {"sequences": len(sequences), "steps": sum(map(len, sequences))}
         for split, sequences in dataset.splits.items()
     }
     if as_json:
-        names = ("name", "kind", "description", "step", "version", "checksum", "citation")
+        names = (
+            "name",
+            "kind",
+            "description",
+            "step",
+            "version",
+            "checksum",
+            "citation",
+            "remarks",
+        )
         show_json({**{name: getattr(dataset, name) for name in names}, "splits": sizes})
         return
     rows = [[split, *(f"{size:,}" for size in counts.values())] for split, counts in sizes.items()]
     show_table(dataset.description, ["split", "sequences", f"{dataset.step}s"], rows)
+    for line in dataset.remarks:
+        say(line)

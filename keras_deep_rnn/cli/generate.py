@@ -22,10 +22,12 @@ def generate(
         ),
     ] = None,
     length: Annotated[
-        int | None, whole("Frames, characters or words to draw.", default="64, 500 or 100")
+        int | None,
+        whole("Frames, characters or words to draw, at most 100000.", default="64, 500 or 100"),
     ] = None,
     temperature: Annotated[
-        float, real("Divides the logits: below 1, likely events become more likely.")
+        float,
+        real("Divides the logits: below 1, likely events become more likely; 0: the likeliest."),
     ] = 1.0,
     seed: Annotated[int, whole("Seed of the draws.")] = 0,
     primer: Annotated[

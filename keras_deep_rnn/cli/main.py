@@ -1,5 +1,7 @@
 """The command line `deep-rnn`. Each command imports what it needs, so that --help is quick."""
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -54,14 +56,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: List of strings; None takes those of the process.
     """
+    _escape_what_a_console_cannot_show()
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="deep-rnn", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         _fail(str(error), 2)
     except DivergedError as error:
         _fail(str(error), 1)
+    except BrokenPipeError:  # whoever reads the output, such as head, has enough
+        _drop_output()
+        sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and error.strerror:  # of the system, such as a full disk
+            _drop_output()
+            what = "" if error.filename is None else f"{str(error.filename)!r}: "
+            _fail(f"{what}{error.strerror}.", 2)
         format_message = getattr(error, "format_message", None)
         if format_message is None:
             raise
@@ -70,6 +81,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         how = "--resume continues a training or a search, the same command continues experiments."
         _fail(f"interrupted; {how}", code)
     sys.exit(code or 0)
+
+
+def _escape_what_a_console_cannot_show() -> None:
+    """Shows a character that the encoding of the console lacks by its code, such as \\u266b."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Gives up what stdout could not write, which Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> NoReturn:

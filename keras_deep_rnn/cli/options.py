@@ -14,12 +14,17 @@ from typing import Any, TypeVar
 import typer
 import typer.core
 
-from ..training.config import RENAMED
+from ..training.config import RENAMED, Settings
 from ..utils.errors import ArgumentError, UserError
+from ..utils.fields import fields_of
 from ..utils.text import as_option
 
 MANUAL_DIR = "Folder of manually downloaded files."
 DATA_DIR = "Folder of prepared data; default: that of TensorFlow Datasets."
+SKIP_UNREADABLE, SUSTAIN_PEDAL = (
+    fields_of(Settings)[name].help for name in ("skip_unreadable", "sustain_pedal")
+)
+MOVED_DATA = "Where the data of the run is now."
 A_RUN = "Folder of a finished run."
 JSON = "Print JSON and nothing else on stdout, for scripts."
 

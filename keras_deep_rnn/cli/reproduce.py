@@ -42,6 +42,9 @@ def reproduce(
     recipe: Annotated[str | None, text("paper or modern.", default="both")] = None,
     seed: Annotated[tuple | None, sizes("Seeds.", default="the experiment's own")] = None,
     jobs: Annotated[int, whole("Trainings at a time.")] = 1,
+    cluster: Annotated[
+        str | None, text("Ray cluster to run on: HOST:PORT, or auto.", default="this machine")
+    ] = None,
     manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
     data_dir: Annotated[Path | None, path(DATA_DIR)] = None,
     runs: Annotated[Path, path("Folder of the run folders.")] = Path("runs/reproduce"),
@@ -67,6 +70,7 @@ def reproduce(
             results=results,
             seeds=seed,
             jobs=jobs,
+            cluster=cluster,
             folders={"manual_dir": manual_dir, "data_dir": data_dir},
             overwrite=overwrite,
             measure_only=measure_only,

@@ -73,7 +73,8 @@ def _default_folder(settings: Settings, overwrite: bool) -> Path:
 
     It is made at once, so that trainings that begin together do not take the same.
     """
-    data = user_path(settings.data).resolve().stem
+    path = user_path(settings.data).resolve()
+    data = (path.name if path.is_dir() else path.stem) or "data"  # the root has no name
     name, number = f"{data}-{settings.network}", 1
     while True:
         folder = Path("runs", name if number == 1 else f"{name}-{number}")

@@ -2,16 +2,15 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..utils.backend import start_backend
 from ..utils.errors import ArgumentError, Words, argument_is
 from .console import say, show_json, show_table
-from .options import JSON, Command, argument, flag, path, real, text, whole
+from .options import JSON, Command, argument, flag, path, text, whole
 
 if TYPE_CHECKING:
     from ..tuning.job.job import Job
@@ -22,7 +21,7 @@ tune_app = typer.Typer(help="Searches for the network: which variant, how deep, 
 
 A_JOB = "Job file (.toml)."
 A_SEARCH = "Job file, or the project folder of its search."
-RESUME = "Continue the search in the project folder."
+RESUME = "Continue the search in the project folder, if there is one."
 OVERWRITE = "Replace the search in the project folder."
 # Exit code of a search that failures have ended, or that nothing came out of.
 FAILED = 3
@@ -31,70 +30,36 @@ FAILED = 3
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune run job.toml --workers 2")
 def run(
     job: Annotated[str, argument(A_JOB)],
-    workers: Annotated[int | None, whole("Processes on this machine.", default="the job's")] = None,
+    workers: Annotated[
+        int | None, whole("Trials at a time.", default="the job's; all that fit on a cluster")
+    ] = None,
+    cluster: Annotated[
+        str | None, text("Ray cluster to run on: HOST:PORT, or auto.", default="this machine")
+    ] = None,
     resume: Annotated[bool, flag("--resume", RESUME)] = False,
     overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
 ) -> None:
-    """Searches on this machine, with worker processes on cores or GPUs of their own."""
+    """Searches on this machine, each trial on cores or a GPU of its own, or on a cluster."""
     if workers is not None and workers < 1:
         raise ArgumentError("workers", "a positive integer", Words(workers))
-    _lead(job, workers=workers, resume=resume, overwrite=overwrite)
-
-
-@tune_app.command(cls=Command, epilog="Example: deep-rnn tune chief job.toml --bind 0.0.0.0:8571")
-def chief(
-    job: Annotated[str, argument(A_JOB)],
-    bind: Annotated[
-        str, text("HOST:PORT to listen at; beyond this machine only in a network you trust.")
-    ] = "127.0.0.1:8571",
-    resume: Annotated[bool, flag("--resume", RESUME)] = False,
-    overwrite: Annotated[bool, flag("--overwrite", OVERWRITE)] = False,
-    lease: Annotated[float, real("Seconds after which a silent worker is given up.")] = 30.0,
-) -> None:
-    """Leads a search whose workers run elsewhere and share its project folder."""
-    _check_positive("lease", lease)
-    with argument_is("address", "bind"):
-        _lead(job, workers=0, address=bind, resume=resume, overwrite=overwrite, lease=lease)
-
-
-@tune_app.command(
-    cls=Command, epilog="Example: deep-rnn tune worker --connect node1:8571 --id worker-3"
-)
-def worker(
-    connect: Annotated[str, text("HOST:PORT of the chief.")],
-    id: Annotated[
-        str, text("Name of this worker, the same when it comes back after an interruption.")
-    ],
-    project: Annotated[
-        Path | None, path("Folder of the search, seen from here.", default="as the chief sees it")
-    ] = None,
-    connect_timeout: Annotated[
-        float, real("Seconds for which a chief that does not answer is waited for.")
-    ] = 300.0,
-    cores: Annotated[str | None, text("Cores to run on, such as 0,1.", default="all")] = None,
-    parent: Annotated[
-        int | None, whole("Process with which this one ends.", default="none")
-    ] = None,
-) -> None:
-    """Trains trials of a search, one after the other, until the chief has no more."""
-    _check_positive("connect_timeout", connect_timeout)
-    if cores is not None:
-        _pin(cores)
     start_backend()
-    from ..tuning.search.worker import Worker, die_with
+    from ..tuning.job.job import Job
+    from ..tuning.run_search import run_search
 
-    if parent is not None:
-        die_with(parent)
-    with argument_is("address", "connect"):
-        reason = Worker(
-            connect,
-            id,
-            restart=_restart,
-            connect_timeout=connect_timeout,
-            project=project,
-            log=say,
-        ).run()
-    say(reason)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
+    found = run_search(
+        Job.read(job),
+        workers=workers,
+        cluster=cluster,
+        resume=resume,
+        overwrite=overwrite,
+        log=say,
+    )
+    _, search, trials = _search(job)
+    _show(search, trials)
+    say(f"Search {found.over}")
+    if found.failed:
+        raise typer.Exit(FAILED)
 
 
 @tune_app.command(cls=Command, epilog="Example: deep-rnn tune status job.toml")
@@ -166,20 +131,6 @@ def schema(
     say(f"Wrote {out}")
 
 
-def _lead(job: str, **arguments: Any) -> None:
-    start_backend()
-    from ..tuning.job.job import Job
-    from ..tuning.run_search import run_search
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job
-    found = run_search(Job.read(job), **arguments, log=say)
-    _, search, trials = _search(job)
-    _show(search, trials)
-    say(f"Search {found.over}")
-    if found.failed:
-        raise typer.Exit(FAILED)
-
-
 def _search(job: str) -> "tuple[Project, Job, list[Trial]]":
     """The `Project`, `Job` and trials of a search, by its job file or by its folder."""
     from ..tuning.job.job import Job
@@ -201,26 +152,3 @@ def _show(search: "Job", trials: "list[Trial]", *, as_json: bool = False) -> Non
     show_table(title, columns, rows, drop=("seed", "seconds", "epochs", "parameters"))
     for note in notes:
         say(note)
-
-
-def _check_positive(name: str, seconds: float) -> None:
-    if not seconds > 0:
-        raise ArgumentError(name, "a number above 0", Words(f"{seconds:g}"))
-
-
-def _pin(cores: str) -> None:
-    """Keeps this process on some cores; backends start a thread for each core that they see."""
-    try:
-        os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
-    except AttributeError:
-        raise ArgumentError("cores", "left out: this system cannot pin processes") from None
-    except (ValueError, OSError):
-        raise ArgumentError(
-            "cores", "numbers of cores of this machine, such as 0,1", cores
-        ) from None
-
-
-def _restart() -> NoReturn:
-    """Begins this process anew, with the memory of a fresh one."""
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "keras_deep_rnn", *sys.argv[1:]])

@@ -28,6 +28,7 @@ class Dataset:
         citation: Source to cite, or "".
         vocabulary: For text, the token of each integer; else None.
         quarter_length: For music, the length of a time step in quarter notes if it is known.
+        remarks: Lines that say how the splits were made, and what was passed over.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     citation: str = ""
     vocabulary: tuple[str, ...] | None = None
     quarter_length: float | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def features(self) -> int:

@@ -5,6 +5,7 @@ import errno
 import importlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from ..utils.errors import ArgumentError, UserError, first_line, missing_extra
 from ..utils.files import user_path
 from ..utils.former_names import former_names
+from ..utils.lock import locked
 from ..utils.types import PathLike
+from ..utils.validation import flag
 from . import catalogue, files
 from .dataset import Dataset
 
@@ -23,6 +26,8 @@ def load(
     *,
     manual_dir: PathLike | None = None,
     data_dir: PathLike | None = None,
+    skip_unreadable: bool = False,
+    sustain_pedal: bool = False,
     progress: bool = True,
 ) -> Dataset:
     """Loads a data set, which the first call prepares.
@@ -32,8 +37,11 @@ def load(
             a `.npz` or `.mat` file of piano-rolls, a UTF-8 `.txt` file.
         manual_dir: Folder of manually downloaded files, which may be in its direct sub-folders.
             None: they are downloaded. Ignored for your own data.
-        data_dir: Folder of prepared data; None is the environment variable TFDS_DATA_DIR, else
-            the default of TensorFlow Datasets.
+        data_dir: Folder of prepared data and of parsed MIDI files; None is the environment
+            variable TFDS_DATA_DIR, else the default of TensorFlow Datasets.
+        skip_unreadable: Whether to go on without MIDI files that cannot be read, which
+            `Dataset.remarks` names. Ignored for other data, as is `sustain_pedal`.
+        sustain_pedal: Whether notes of MIDI files sound on while the sustain pedal is down.
         progress: Whether to show progress bars on stderr.
 
     Returns:
@@ -58,7 +66,13 @@ def load(
     if path.exists():
         from . import local_files
 
-        return local_files.load(path, progress=progress)
+        return local_files.load(
+            path,
+            data_dir=data_dir,
+            skip_unreadable=flag("skip_unreadable", skip_unreadable),
+            sustain_pedal=flag("sustain_pedal", sustain_pedal),
+            progress=progress,
+        )
     if {"/", os.sep} & set(name) or path.suffix:
         raise ArgumentError("name", "a data set or an existing path", name)
     raise catalogue.unknown(name)
@@ -76,16 +90,22 @@ def _prepared(
     builders = importlib.import_module(".builders.builders", __package__)
     try:
         builder = builders.make(entry, data_dir)
-        if not (Path(builder.data_dir) / "dataset_info.json").exists():
+        if not _is_prepared(builder):
             if manual_dir is not None and entry.files and not manual:
                 raise UserError(files.missing_message(entry, f"not in {manual_dir}"))
             config = tfds.download.DownloadConfig(
                 manual_dir=None if manual_dir is None else user_path(manual_dir),
                 try_download_gcs=False,
             )
-            builder.progress = progress
-            with _quiet(tfds):
-                builder.download_and_prepare(download_config=config)
+            with contextlib.suppress(FileExistsError):  # a file is no folder, says the lock
+                data_dir.mkdir(parents=True)
+            with locked(data_dir / f".{entry.name}.lock", entry.name, wait=_wait):
+                # Whoever had the lock before has prepared it.
+                builder = builders.make(entry, data_dir)
+                if not _is_prepared(builder):
+                    builder.progress = progress
+                    with _quiet(tfds):
+                        builder.download_and_prepare(download_config=config)
     except (OSError, RuntimeError) as error:  # the writer of ArrayRecord raises RuntimeError
         reason = os.strerror(errno.ENOSPC)
         if reason not in str(error):
@@ -99,6 +119,15 @@ def _prepared(
             f"The prepared data in {builder.data_dir} is corrupt ({type(error).__name__}): delete "
             "this folder to prepare it again."
         ) from error
+
+
+def _is_prepared(builder: Any) -> bool:
+    return (Path(builder.data_dir) / "dataset_info.json").exists()
+
+
+def _wait(in_use: str) -> None:
+    """Says on stderr, beside the progress bars, why nothing seems to happen."""
+    print(f"{in_use.removesuffix('.')}, which prepares it: waiting for it.", file=sys.stderr)
 
 
 def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
@@ -119,6 +148,7 @@ def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
         citation=entry.citation,
         vocabulary=None if vocabulary is None else tuple(vocabulary),
         quarter_length=entry.quarter_length,
+        remarks=(f"Splits: those of {entry.name}, always the same.",),
     )
 
 

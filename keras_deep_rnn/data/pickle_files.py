@@ -222,10 +222,10 @@ def _global(module: str, name: str) -> Callable[..., Any]:
 def _unsupported(opcode: bytes) -> str:
     if not opcode:
         return "it ends too early"
-    names = {known.code.encode("latin1"): known.name for known in pickletools.opcodes}
-    if opcode not in names:
+    known = {op.code: op for op in pickletools.opcodes}.get(opcode.decode("latin1"))
+    if known is None:
         return f"it has the unknown opcode {opcode!r}"
-    return f"it needs {names[opcode]}, but only lists, tuples, dicts, strings and numbers are read"
+    return f"it needs {known.name}, but only lists, tuples, dicts, strings and numbers are read"
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..training.config import Settings
+from ..training.config import LOAD_OPTIONS, Settings
 from ..training.models import build_network, table_1_size
 from ..training.results import PRIMARY
 from ..training.run_folder import METRICS, Run
@@ -31,7 +31,7 @@ Curve: TypeAlias = list[dict[str, float]]
 
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
 # Settings that do not belong to the experiment: paths of the machine, and those of a single run.
-OMITTED_SETTINGS = ("manual_dir", "data_dir", "tensorboard", "seed")
+OMITTED_SETTINGS = (*LOAD_OPTIONS, "tensorboard", "seed")
 
 
 def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record | None:

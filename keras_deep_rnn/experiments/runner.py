@@ -1,29 +1,26 @@
 """Trains the missing runs of experiments and writes their records."""
 
 import dataclasses
-import json
-import os
-import queue
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 import numpy as np
 
-from ..recurrence import available_cores
 from ..training.run_folder import METRICS, Run
-from ..utils.errors import UserError
+from ..utils.errors import DivergedError, UserError
+from ..utils.executor import Executor, WorkerLost
+from ..utils.local_executor import LocalExecutor
+from ..utils.ray_executor import RayExecutor
 from ..utils.text import duration
 from ..utils.types import Log, PathLike
 from ..utils.validation import positive_integer
 from . import records
 from .experiment import Experiment
+from .worker import run_one
 
-# Seconds from the termination of a training to its kill.
-GRACE_PERIOD = 10
+# Seconds between two looks at the lines of the trainings.
+PAUSE = 1.0
 
 
 @dataclasses.dataclass
@@ -37,18 +34,44 @@ class Job:
     all_epochs: int = 0
     seconds: float = 0.0  # per epoch
     error: str | None = None
+    _read: int = 0  # bytes of the lines
 
     def __str__(self) -> str:
         return f"{self.experiment.name} seed {self.seed}"
 
     @property
+    def lines(self) -> Path:
+        """File of the lines that its training logs."""
+        return self.run.path.with_suffix(".log")
+
+    @property
+    def arguments(self) -> tuple[Experiment, int, str, str]:
+        """The first arguments of `run_one`; other processes may have another working folder."""
+        run, lines = self.run.path.absolute(), self.lines.absolute()
+        return self.experiment, self.seed, str(run), str(lines)
+
+    def start(self) -> None:
+        """Notes where the lines of an earlier training end."""
+        self._read = self.lines.stat().st_size if self.lines.exists() else 0
+
+    def news(self) -> list[str]:
+        """The lines that were logged since the last call; notes how far the training is."""
+        if not self.lines.exists():
+            return []
+        with open(self.lines, encoding="utf-8") as file:
+            file.seek(self._read)
+            new = file.read()
+            self._read = file.tell()
+        rows = self.run.history() if new else []
+        if rows:
+            self.epochs, self.all_epochs = len(rows), cast(int, self.run.settings().epochs)
+            self.seconds = float(np.median([row["seconds"] for row in rows]))
+        return new.splitlines()
+
+    @property
     def seconds_left(self) -> float | None:
         """Upper bound of the remaining seconds; None before the first epoch has ended."""
         return self.seconds * (self.all_epochs - self.epochs) if self.all_epochs else None
-
-
-# Messages of the processes of jobs; None at the end of one.
-Messages: TypeAlias = queue.SimpleQueue[tuple[Job, dict[str, Any] | None]]
 
 
 def folder_of(runs: PathLike, experiment: Experiment, seed: int) -> Run:
@@ -63,6 +86,7 @@ def reproduce(
     results: PathLike,
     seeds: Sequence[int] | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
     folders: dict[str, Any] | None = None,
     overwrite: bool = False,
     measure_only: bool = False,
@@ -76,6 +100,7 @@ def reproduce(
         results: Folder of the records.
         seeds: Seeds to run; None for those of the experiments.
         jobs: Number of concurrent trainings, each a process with its share of the cores.
+        cluster: Address of a Ray cluster whose machines share the folders; None: this machine.
         folders: `manual_dir` and `data_dir` of the settings, or None for either.
         overwrite: Whether to retrain finished and unfinished runs.
         measure_only: Whether to evaluate the best weights so far of unfinished runs, without any
@@ -102,10 +127,17 @@ def reproduce(
         "folders": {name: str(value) for name, value in (folders or {}).items() if value},
         "overwrite": overwrite,
         "measure_only": measure_only,
-        "parent": os.getpid(),
     }
-    for job in _run_jobs(pending, jobs, options, log):
-        records.write(results, job.experiment, runs)
+    if pending:
+        if cluster is None:
+            executor = LocalExecutor(jobs, Path(runs, "logs"), tasks=1)
+        else:
+            executor = RayExecutor(cluster, most=jobs, tasks=1)
+        try:
+            for job in _run_jobs(pending, executor, options, log):
+                records.write(results, job.experiment, runs)
+        finally:
+            executor.stop()
     written = [records.write(results, experiment, runs) for experiment in experiments]
     failed = [job for job in pending if job.error]
     if failed:
@@ -115,38 +147,34 @@ def reproduce(
     return [record for record in written if record is not None]
 
 
-def _run_jobs(pending: list[Job], jobs: int, options: dict[str, Any], log: Log) -> Iterator[Job]:
+def _run_jobs(
+    pending: list[Job], executor: Executor, options: dict[str, Any], log: Log
+) -> Iterator[Job]:
     """Runs jobs, some at a time, and yields each when it has ended."""
-    waiting, running, done = list(pending), {}, []
-    messages, cores = queue.SimpleQueue(), _cores(jobs)
-    try:
-        while waiting or running:
-            while waiting and cores:
-                job, own = waiting.pop(0), cores.pop(0)
-                running[id(job)] = (job, own, _start(job, own, options, messages))
-            job, message = messages.get()
-            if message is None:
-                _, own, process = running.pop(id(job))
-                cores.append(own)
-                if process.wait() and not job.error:
-                    job.error = f"ended with {process.returncode}, see {_log_file(job)}"
-                done.append(job)
-                log(f"{job}: {job.error or 'finished'}")
-                yield job
-            elif "line" in message:
-                left = time_left([job for job, *_ in running.values()], waiting, done, jobs)
+    waiting, running, done = list(pending), dict[Any, Job](), list[Job]()
+    while waiting or running:
+        slots = executor.slots()
+        while waiting and len(running) < slots:
+            job = waiting.pop(0)
+            job.start()
+            running[executor.submit(run_one, *job.arguments, options)] = job
+        results = executor.ended(PAUSE)
+        for job in running.values():
+            for line in job.news():
+                left = time_left(list(running.values()), waiting, done, max(1, slots))
                 part = f"{len(done) + 1}/{len(pending)}"
-                log(f"[{part}] {job} | {message['line']} | all: about {duration(left)} left")
-            else:
-                vars(job).update(message)
-    finally:
-        for _, _, process in running.values():
-            process.terminate()
-        for _, _, process in running.values():
+                log(f"[{part}] {job} | {line} | all: about {duration(left)} left")
+        for task, result in results.items():
+            job = running.pop(task)
             try:
-                process.wait(GRACE_PERIOD)
-            except subprocess.TimeoutExpired:
-                process.kill()
+                result()
+            except (UserError, DivergedError) as error:
+                job.error = str(error)
+            except WorkerLost as loss:
+                job.error = f"its process {loss}"
+            done.append(job)
+            log(f"{job}: {job.error or 'finished'}")
+            yield job
 
 
 def time_left(
@@ -172,44 +200,3 @@ def time_left(
         return 60 * job.experiment.minutes * ratio if known is None else known
 
     return max([sum(map(left, (*running, *waiting))) / jobs, *map(left, running)])
-
-
-def _cores(jobs: int) -> list[list[int]]:
-    """Cores of each concurrent training; an empty list stands for all."""
-    if jobs == 1 or not hasattr(os, "sched_getaffinity"):
-        return [[] for _ in range(jobs)]
-    cores = sorted(os.sched_getaffinity(0))
-    return [cores[i::jobs] or [cores[i % available_cores()]] for i in range(jobs)]
-
-
-def _log_file(job: Job) -> Path:
-    return job.run.path.with_suffix(".log")
-
-
-def _start(
-    job: Job, cores: list[int], options: dict[str, Any], messages: Messages
-) -> subprocess.Popen[str]:
-    """Starts the process of a job, and a thread that puts its messages into the queue."""
-    cell = {name: getattr(job.experiment, name) for name in ("task", "network", "recipe")}
-    content = {**cell, "seed": job.seed, "run": str(job.run.path), "cores": cores, **options}
-    job.run.path.parent.mkdir(parents=True, exist_ok=True)
-    with open(_log_file(job), "a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker", json.dumps(content)],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-
-    lines = process.stdout
-    assert lines is not None  # a pipe
-
-    def listen() -> None:
-        with lines:
-            for line in lines:
-                if line.startswith("{"):
-                    messages.put((job, json.loads(line)))
-        messages.put((job, None))
-
-    threading.Thread(target=listen, daemon=True).start()
-    return process

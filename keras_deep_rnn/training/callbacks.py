@@ -10,8 +10,9 @@ import collections
 import contextlib
 import json
 import math
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class History(keras.callbacks.CSVLogger):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch + 1, logs)
+        os.fsync(self.csv_file.fileno())  # on the disk before the backup that counts on the row
 
     def close(self) -> None:
         """Closes the file, if it is open."""
@@ -207,27 +209,27 @@ class Backup(keras.callbacks.Callback):
     Args:
         path: The `.npz` file, which is written whole or not at all.
         stopping: The `EarlyStopping` of the run, before this one in the list of callbacks.
+        facts: Returns further entries of the state, at the end of each epoch.
     """
 
-    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stopping: keras.callbacks.EarlyStopping,
+        facts: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
         super().__init__()
         self.path = path
         self.stopping = stopping
-
-    def state(self) -> dict[str, Any]:
-        """What is known: "epochs" finished, whether training "stopped" early, and the rest."""
-        if not self.path.exists():
-            return {"epochs": 0, "stopped": False}
-        with self._content() as backup:
-            return json.loads(str(backup["state"]))
+        self.facts = facts
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.path.exists():
             return
-        for name, value in self.state().items():
+        for name, value in backup_state(self.path).items():
             if name in STOPPING:
                 setattr(self.stopping, name, value)
-        with self._content() as backup:
+        with _content(self.path) as backup:
             for name, variable in self._variables().items():
                 variable.assign(backup[name])
             count = sum(name.startswith("best_") for name in backup.files)
@@ -239,7 +241,7 @@ class Backup(keras.callbacks.Callback):
             return
         state = {name: getattr(self.stopping, name) for name in STOPPING}
         state["best"] = float(state["best"])
-        state.update(epochs=epoch + 1, stopped=self.model.stop_training)
+        state.update(self.facts(), epochs=epoch + 1, stopped=self.model.stop_training)
         arrays = {
             name: keras.ops.convert_to_numpy(variable.value)
             for name, variable in self._variables().items()
@@ -248,19 +250,32 @@ class Backup(keras.callbacks.Callback):
         with replacing(self.path) as partial:
             np.savez(partial, state=json.dumps(state), **arrays)
 
-    @contextlib.contextmanager
-    def _content(self) -> Iterator[Any]:
-        try:
-            with open_zip(self.path, stored=True), np.load(self.path) as backup:
-                yield backup
-        except Exception as error:  # a damaged file fails in zip, NumPy, JSON or Keras
-            raise UserError(
-                f"{str(self.path)!r} is damaged or another run's: start anew with --overwrite."
-            ) from error
-
     def _variables(self) -> dict[str, keras.Variable]:
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         parts = {"model": self.model.variables, "optimizer": optimizer.variables}
         return {f"{part}_{i}": v for part, found in parts.items() for i, v in enumerate(found)}
+
+
+def backup_state(path: Path) -> dict[str, Any]:
+    """State of a backup: "epochs" finished, whether training "stopped" early, and the rest.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    if not path.exists():
+        return {"epochs": 0, "stopped": False}
+    with _content(path) as backup:
+        return json.loads(str(backup["state"]))
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[Any]:
+    try:
+        with open_zip(path, stored=True), np.load(path) as backup:
+            yield backup
+    except Exception as error:  # a damaged file fails in zip, NumPy, JSON or Keras
+        raise UserError(
+            f"{str(path)!r} is damaged or another run's: start anew with --overwrite."
+        ) from error

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..data import Dataset
 
 # Defaults for each kind of data, and for single data sets, chosen on their validation splits.
-# `bptt_steps` 0 trains on whole pieces.
+# `bptt_steps` 0 trains on whole pieces; for music without an entry of its own see `_recipe`.
 _MUSIC = {
     "epochs": 200,
     "batch_size": 16,
@@ -60,6 +60,7 @@ RECIPES = {
     "characters": _TEXT,
     "words": {**_TEXT, "bptt_steps": 50, "recurrent_dropout": 0.3, "output_dropout": 0.5},
     "bach_chorales": {**_MUSIC, "epochs": 120, "patience": 25},
+    "jsb_chorales": _MUSIC,
     "nottingham": {
         **_MUSIC,
         "epochs": 60,
@@ -71,6 +72,10 @@ RECIPES = {
     "musedata": {**_MUSIC, "epochs": 60, "patience": 10, "bptt_steps": 200},
     "piano_midi": {**_MUSIC, "bptt_steps": 200},
 }
+
+# Music with a training piece of more frames is trained in chunks of `LONG_PIECE_STEPS`, as are the
+# data sets above with such pieces: whole, it would give few updates an epoch and take gigabytes.
+LONG_PIECE, LONG_PIECE_STEPS = 500, 200
 
 # Groups of settings, as the help shows them.
 RUN, NETWORK, REGULARIZATION, OPTIMIZATION = "Run", "Network", "Regularization", "Optimization"
@@ -85,6 +90,9 @@ RENAMED = {
     "recurrent_start": "recurrent_initializer",
     "recurrent_gain": "gain",
 }
+
+# Settings that are arguments of `data.load`.
+LOAD_OPTIONS = ("manual_dir", "data_dir", "skip_unreadable", "sustain_pedal")
 
 Network: TypeAlias = Literal[NETWORKS]  # pyright: ignore[reportInvalidTypeForm] -- a tuple of names
 
@@ -143,6 +151,12 @@ class Settings:
         RUN,
         "Folder of prepared data; that of TensorFlow Datasets if left out.",
         searched=False,
+    )
+    skip_unreadable: Flag = _setting(
+        False, RUN, "Go on without MIDI files that cannot be read.", searched=False
+    )
+    sustain_pedal: Flag = _setting(
+        False, RUN, "Hold notes of MIDI files while the sustain pedal is down.", searched=False
     )
     seed: Seed = _setting(
         1, RUN, "Seed of weights, dropout and order of the data.", searched=False, argument=True
@@ -232,7 +246,9 @@ class Settings:
         None, OPTIMIZATION, "Sequences, or rows of a text, in a batch."
     )
     bptt_steps: Count | None = _setting(
-        None, OPTIMIZATION, "Truncated BPTT length in steps; 0 disables truncation."
+        None,
+        OPTIMIZATION,
+        "Truncated BPTT length in steps; 0 disables truncation, the default for short pieces.",
     )
     patience: PositiveInt | None = _setting(
         None, OPTIMIZATION, "Early stopping: epochs without a better validation result."
@@ -254,7 +270,7 @@ class Settings:
             ArgumentError: The network does not have one of the sizes, or `bptt_steps` is 0 for a
                 text.
         """
-        recipe = RECIPES.get(dataset.name, RECIPES[dataset.kind])
+        recipe = _recipe(dataset)
         if self.units is None:
             recipe = {**recipe, **default_sizes(dataset.name, dataset.kind, self.network)}
         defaults = {name: value for name, value in recipe.items() if getattr(self, name) is None}
@@ -272,6 +288,21 @@ class Settings:
 NETWORK_ARGUMENTS = tuple(
     name for name, field in fields_of(Settings).items() if field.extra["argument"]
 )
+
+
+def load_options(settings: object) -> dict[str, Any]:
+    """The `LOAD_OPTIONS` of a `Settings`, or of what has the same."""
+    return {name: getattr(settings, name) for name in LOAD_OPTIONS}
+
+
+def _recipe(dataset: "Dataset") -> dict[str, Any]:
+    """Defaults for a data set: its own, or those of its kind."""
+    if dataset.name in RECIPES:
+        return RECIPES[dataset.name]
+    recipe = RECIPES[dataset.kind]
+    if dataset.kind == "piano_roll" and max(map(len, dataset.splits["train"])) > LONG_PIECE:
+        return {**recipe, "bptt_steps": LONG_PIECE_STEPS}
+    return recipe
 
 
 def renamed(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Time steps of a batch when a text is evaluated; the state is carried to the next.
 CHUNK = 500
+# Frames of a batch when music is evaluated, padding included, unless one piece has more.
+FRAMES = 20_000
 
 
 def evaluate(
@@ -32,7 +34,8 @@ def evaluate(
         model: The network; for text a stateful one with a batch size of 1.
         dataset: The `Dataset`.
         split: "train", "validation" or "test".
-        batch_size: Pieces of music in a batch; it does not change the results.
+        batch_size: Largest number of pieces of music in a batch, which has fewer of long pieces;
+            it does not change the results.
         progress: Wraps the numbers of the batches, for example to show a progress bar.
 
     Returns:
@@ -41,7 +44,8 @@ def evaluate(
     """
     kind, sequences = dataset.kind, dataset.splits[split]
     if kind == "piano_roll":
-        batches = PieceBatches(sequences, batch_size, kind=kind)
+        rows = max(1, FRAMES // max(map(len, sequences)))
+        batches = PieceBatches(sequences, min(batch_size, rows), kind=kind)
         metrics = [
             FrameNLL("frame", name="frame_nll"),
             FrameNLL("sequence", name="sequence_nll"),

@@ -1,8 +1,9 @@
 """Builds the Keras models of the networks in `networks.py`."""
 
 import math
+import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -12,6 +13,8 @@ from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, Weight
 from ..utils.errors import ArgumentError
 from ..utils.validation import CHECKS, number, one_of, positive_integer, rate
 from .networks import sizes_of
+
+Layer = TypeVar("Layer", bound=keras.layers.Layer)
 
 # Layer class of each network, and the arguments that its name fixes.
 LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
@@ -134,7 +137,8 @@ def build_network(
         stateful: Whether to carry the states from batch to batch. The model then has a second input
             `reset`, (B, 1), which is 1 for each row that starts a new sequence.
         batch_size: B, required for `stateful`.
-        seed: Seed of dropout and noise; that of the weights is `keras.utils.set_random_seed`.
+        seed: Seed of the weights, of dropout and of noise. None: those of the weights are drawn,
+            which `keras.utils.set_random_seed` fixes.
         dtype: Dtype policy of the layers.
         **options: `input_units`, `transition_units`, `output_units` (default: one layer of
             `units`), `levels` (2), `depth` of rhn, dt_gru and dt_lstm (2), `input_to`, `skip`,
@@ -202,6 +206,9 @@ def build_network(
     if weight_noise:
         recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
         output = WeightNoise(output, weight_noise, seed=_next_seed(seed), name="noisy_output")
+    if seed is not None:
+        seeds = random.Random(seed)
+        recurrent, output = seeded(recurrent, seeds), seeded(output, seeds)
 
     inputs = {}
     if kind == "piano_roll":
@@ -224,6 +231,36 @@ def build_network(
         )
     logits = keras.layers.Activation("linear", dtype="float32", name="logits")(output(y))
     return keras.Model(inputs, logits, name=network)
+
+
+def seeded(layer: Layer, seeds: random.Random) -> Layer:
+    """A copy of a layer that is not built, in which everything random has a seed.
+
+    Keras draws seeds that are not given from the random numbers of Python, which other threads of
+    a process use too.
+
+    Args:
+        layer: Layer with a `get_config`.
+        seeds: Where its seeds come from.
+
+    Example:
+
+    >>> layer = seeded(keras.layers.Dense(2), random.Random(1))
+    >>> layer.kernel_initializer.seed is None
+    False
+    """
+
+    def filled(config: Any) -> Any:
+        if isinstance(config, (list, tuple)):
+            return type(config)(map(filled, config))
+        if not isinstance(config, dict):
+            return config
+        config = {name: filled(value) for name, value in config.items()}
+        if "seed" in config and config["seed"] is None:
+            config["seed"] = seeds.randint(1, 10**9)
+        return config
+
+    return type(layer).from_config(filled(layer.get_config()))
 
 
 def _activation(activation: Any) -> Any:

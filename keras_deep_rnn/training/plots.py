@@ -100,26 +100,23 @@ def piano_roll(
     for pitch in range(low, high + 1):
         if pitch % 12 in BLACK_KEYS:
             axes.axhspan(pitch - 0.5, pitch + 0.5, color="#f2f2f2", lw=0, zorder=0)
+    rows: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for key, start, stop in found:
         # A gap after each note shows where the next one begins.
-        axes.barh(
-            LOWEST_PITCH + key,
-            (stop - start - 0.12) / frames_in_quarter,
-            left=start / frames_in_quarter,
-            height=0.8,
-            color=GREY if start < primer else BLUE,
-            zorder=2,
-        )
+        bar = (start / frames_in_quarter, (stop - start - 0.12) / frames_in_quarter)
+        rows.setdefault((key, GREY if start < primer else BLUE), []).append(bar)
+    for (key, color), row in rows.items():
+        axes.broken_barh(row, (LOWEST_PITCH + key - 0.4, 0.8), color=color, lw=0, zorder=2)
     quarters = len(frames) / frames_in_quarter
-    bars = np.arange(0, quarters + 1, beats)
-    axes.set_xticks(bars, minor=True)
-    every = beats * max(1, round(len(bars) / (width * 1.2)))
-    axes.set_xticks(np.arange(0, quarters + 1, every))
+    bars = quarters / beats
+    for per_inch, minor in ((1.2, False), (20, True)):
+        every = beats * max(1, round(bars / (width * per_inch)))
+        axes.set_xticks(np.arange(0, quarters + 1, every), minor=minor)
     octaves = [pitch for pitch in range(low, high + 1) if pitch % 12 == 0]
     axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
     axes.grid(axis="x", which="both", color="#e0e0e0", zorder=1)
     axes.set(xlim=(0, quarters), ylim=(low - 0.5, high + 0.5), xlabel="quarter notes")
-    axes.set_title(title, loc="left", color=INK)
+    axes.set_title(title, loc="left", color=INK, parse_math=False)  # a name may hold a $
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(which="both", length=0)
     save(figure, path)

@@ -7,15 +7,20 @@
     learning_curve.png   loss and validation result over the epochs
     backup.npz           checkpoint of an unfinished training, for --resume
     tensorboard/         logs for TensorBoard, with --tensorboard
+    .lock                while a process writes the run
 
-Files are written atomically, so a killed run leaves none half-written.
+Files are written atomically, so a killed run leaves none half-written. config.json and metrics.json
+hold a checksum of their content, metrics.json and backup.npz one of history.csv: a file that was
+changed later is refused. Runs of earlier versions have no checksums and are read all the same.
 """
 
 import contextlib
 import csv
+import datetime
+import hashlib
+import json
 import platform
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,23 +31,26 @@ from ..data.dataset import KINDS
 from ..utils.errors import ArgumentError, UserError, Words, first_line, within
 from ..utils.files import (
     PARTIAL,
+    cannot_write,
     read_json,
     remove,
     replacing,
     user_path,
-    write_errors,
     write_json,
 )
 from ..utils.keras_files import load_model, verify_weights
+from ..utils.lock import locked
 from ..utils.types import PathLike
 from ..utils.validation import Check, number, one_of, optional
-from .config import Settings
+from .callbacks import backup_state
+from .config import NETWORK_ARGUMENTS, Settings, renamed
 
 if TYPE_CHECKING:
     from ..data import Dataset
 
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
+LOCK = ".lock"
 CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
 
 
@@ -96,6 +104,10 @@ SECTIONS = {
 }
 # Former names of sections.
 RENAMED = {"floors": "baselines"}
+# Settings that say where the data is; they may change.
+PLACES = ("data", "manual_dir", "data_dir")
+# Key of the checksum of a file's other content; in metrics.json also of history.csv.
+CHECKSUM, HISTORY_CHECKSUM = "checksum", "history_checksum"
 
 
 class Run:
@@ -119,32 +131,57 @@ class Run:
     def exists(self) -> bool:
         """Whether there is a run in the folder."""
         try:
-            return bool(self.config)
+            return bool(self._read(CONFIG, ""))
         except UserError:
             return False
 
-    def check_free(self, overwrite: bool) -> None:
-        """Refuses a folder that is in use or cannot be written.
+    @contextlib.contextmanager
+    def owned(self, *, make: bool = False, read_only: bool = False) -> Iterator[None]:
+        """Locks the folder, so that one process at a time writes the run; see `locked`.
+
+        Args:
+            make: Whether to make the folder. If nothing is in it at the end, it is removed.
+            read_only: Whether to go on without a lock in a folder that cannot be written.
 
         Raises:
-            UserError: There is a run or another file in the folder, or it cannot be written.
+            UserError: Another process has locked the folder, or it cannot be written.
         """
-        if self.exists() and not overwrite:
+        with contextlib.ExitStack() as stack:
+            try:
+                if make:
+                    self._check_folder()
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    stack.callback(self._remove_empty)
+                if make or self.path.is_dir():  # what reads the run says that it is not there
+                    stack.enter_context(locked(self / LOCK, repr(str(self.path))))
+            except OSError as error:
+                if not read_only:
+                    raise cannot_write(self.path, error) from error
+            yield
+
+    def _check_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise ArgumentError("out", "a new folder or a run's", str(self.path))
+
+    def _remove_empty(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def check_free(self, overwrite: bool) -> None:
+        """Refuses a folder that holds something; only within `owned`.
+
+        Raises:
+            UserError: There is a run or another file in the folder.
+        """
+        if self.exists():
+            if overwrite:
+                return
             mend = "pass --resume to continue it or --overwrite to replace it."
             hint = f"; {str(self.path)!r} holds a run: {mend}"
             raise ArgumentError("out", "a new folder", hint=hint)
-        if not self.exists() and self.path.exists():
-            if not self.path.is_dir() or any(path.name != PARTIAL for path in self.path.iterdir()):
-                raise ArgumentError(
-                    "out",
-                    "a new folder or a run's",
-                    str(self.path),
-                    ", which holds something else.",
-                )
-        with write_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
+        if any(path.name not in (PARTIAL, LOCK) for path in self.path.iterdir()):
+            hint = ", which holds something else."
+            raise ArgumentError("out", "a new folder or a run's", str(self.path), hint)
 
     def clear(self) -> None:
         """Deletes the files of the run, and no others."""
@@ -155,8 +192,8 @@ class Run:
         self, settings: Settings, network: dict[str, Any], dataset: "Dataset", command: str | None
     ) -> None:
         """Writes config.json."""
-        write_json(
-            self / CONFIG,
+        self.write(
+            CONFIG,
             {
                 "settings": settings.to_json(),
                 "network": {"network": settings.network, **network},
@@ -172,20 +209,96 @@ class Run:
                 },
                 "versions": versions(),
                 "command": command,
+                "resumes": [],
             },
         )
 
+    def add_resume(self, command: str | None, places: Mapping[str, Any]) -> None:
+        """Adds a resume to config.json: its command, time and versions, and where the data is now.
+
+        Args:
+            command: Command line.
+            places: {name: value} of the settings in `PLACES` that have changed.
+        """
+        config = self.config
+        now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+        resume = {"command": command, "time": now, "versions": versions()}
+        resumes = [*config.get("resumes", []), resume]
+        settings = {**config["settings"], **places}
+        self.write(CONFIG, {**config, "settings": settings, "resumes": resumes})
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes config.json or metrics.json, with the checksum of its content."""
+        write_json(self / name, with_checksum(content))
+
     @property
     def config(self) -> dict[str, Any]:
-        """Content of config.json."""
-        return self._json(CONFIG, "a run folder with config.json")
+        """Content of config.json.
+
+        Raises:
+            UserError: There is no run, or the file was changed after it was written.
+        """
+        config = self._read(CONFIG, "a run folder with config.json")
+        if not _is_unchanged(config):
+            edits = ""
+            with contextlib.suppress(UserError):  # a damaged backup
+                edits = self._edits(config["settings"])
+            raise self._changed(CONFIG, edits)
+        settings, network = (renamed(config[part]) for part in ("settings", "network"))
+        for name in ("network", *NETWORK_ARGUMENTS):
+            if name in settings and name in network and settings[name] != network[name]:
+                raise UserError(
+                    f"Cannot use {str(self / CONFIG)!r}: network.{name} is {network[name]!r}, "
+                    f"settings.{name} is {settings[name]!r}."
+                )
+        return config
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Content of metrics.json."""
-        return self._json(METRICS, "the folder of a finished run with metrics.json")
+        """Content of metrics.json.
 
-    def _json(self, name: str, expected: str) -> dict[str, Any]:
+        Raises:
+            UserError: The run is not finished, or this file or history.csv was changed after it
+                was written.
+        """
+        metrics = self._read(METRICS, "the folder of a finished run with metrics.json")
+        if not _is_unchanged(metrics):
+            raise self._changed(METRICS)
+        if metrics.get(HISTORY_CHECKSUM, self.history_checksum()) != self.history_checksum():
+            raise self._changed(HISTORY)
+        return metrics
+
+    def check_resumable(self) -> None:
+        """Checks that a resumed training would be the one that has begun.
+
+        Raises:
+            UserError: Settings were edited, or Keras runs on another backend.
+        """
+        config = self.config
+        edits = self._edits(config["settings"])
+        if edits:
+            raise self._changed(CONFIG, edits)
+        backend = keras.backend.backend()
+        began = config.get("versions", {}).get("backend", backend)
+        if backend != began:
+            raise ArgumentError("KERAS_BACKEND", f"{began!r} to resume {str(self.path)!r}", backend)
+
+    def _edits(self, settings: Mapping[str, Any]) -> str:
+        """Describes the settings that are not those of the backup; an empty string if none."""
+        trained = backup_state(self / BACKUP).get("settings", settings)
+        return "; ".join(
+            f"`{name}` was {trained.get(name)!r}, is {settings.get(name)!r}"
+            for name in {**trained, **settings}
+            if name not in PLACES and trained.get(name) != settings.get(name)
+        )
+
+    def _changed(self, name: str, edits: str = "") -> UserError:
+        return UserError(
+            f"{str(self / name)!r} is damaged or was edited{edits and f' ({edits})'}: restore it, "
+            "or start anew with --overwrite."
+        )
+
+    def _read(self, name: str, expected: str) -> dict[str, Any]:
         try:
             content: Any = read_json(self / name)
         except FileNotFoundError:
@@ -275,12 +388,21 @@ class Run:
                 complete.append({name: float(value) for name, value in row.items()})
         return complete
 
-    def truncate_history(self, epochs: int) -> None:
-        """Truncates history.csv to the first `epochs` epochs, one row each.
+    def history_checksum(self) -> str | None:
+        """Checksum of the numbers in history.csv; None if it cannot be read."""
+        try:
+            return checksum(self.history())
+        except (ValueError, csv.Error):
+            return None
+
+    def truncate_history(self) -> None:
+        """Truncates history.csv to the epochs of the backup, one row each.
 
         Raises:
-            UserError: Rows are missing.
+            UserError: Rows are missing, or have other numbers.
         """
+        backup = backup_state(self / BACKUP)
+        epochs = backup["epochs"]
         if epochs == 0:
             remove(self / HISTORY)
             return
@@ -295,10 +417,34 @@ class Run:
                 f"{str(self / HISTORY)!r} is damaged, it must have a row for each of {epochs} "
                 "epochs: start anew with --overwrite."
             )
+        if backup.get(HISTORY_CHECKSUM, checksum(rows)) != checksum(rows):
+            raise self._changed(HISTORY)
         with replacing(self / HISTORY) as partial, open(partial, "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
+
+
+def checksum(content: Any) -> str:
+    """Hexadecimal sha256 of a JSON value, whatever the order of its keys.
+
+    Example:
+
+    >>> checksum({"units": 8, "levels": 2}) == checksum({"levels": 2, "units": 8})
+    True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file with its checksum, which does not count itself."""
+    counted = {name: value for name, value in content.items() if name != CHECKSUM}
+    return {**counted, CHECKSUM: checksum(counted)}
+
+
+def _is_unchanged(content: Mapping[str, Any]) -> bool:
+    """Whether a file has the content that it was written with; True if it has no checksum."""
+    return CHECKSUM not in content or with_checksum(content)[CHECKSUM] == content[CHECKSUM]
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,6 @@ import numpy as np
 from ..data import midi_files, midi_writer
 from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing, user_path
-from ..utils.limits import MAX_STEPS
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
@@ -18,6 +17,7 @@ from .evaluate import StepwiseModel
 from .run_folder import Run
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
+MAX_LENGTH = 100_000
 # A MIDI file stores the microseconds of a quarter note in 24 bits: at most 16.8 seconds.
 MIN_TEMPO, MAX_TEMPO = 4, 1000
 
@@ -41,8 +41,9 @@ def generate(
         run: Folder of a finished run.
         out: File to write; None: music.mid or text.txt in the run folder. Music is plotted too, to
             a .png file beside it.
-        length: Frames or tokens to sample; None: `LENGTH`.
-        temperature: Divisor of the logits; below 1 likely notes or tokens become more frequent.
+        length: Frames or tokens to sample, at most `MAX_LENGTH`; None: `LENGTH`.
+        temperature: Divisor of the logits; below 1 likely notes or tokens become more frequent,
+            0 takes the likeliest.
         seed: Non-negative integer; the same seed gives the same sample.
         primer: Beginning to continue. Music: a MIDI file, or None for silence. Text: a text, or
             None for the end of a line, or for the first token of a vocabulary without it.
@@ -72,16 +73,15 @@ def generate(
         raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
     sampling = {"temperature": temperature, "seed": seed}
     length = LENGTH[kind] if length is None else length
-    if positive_integer("length", length) > MAX_STEPS:
-        raise ArgumentError("length", f"at most {MAX_STEPS:,}", length)
+    _check(length, temperature)
     model = source.model(batch_size=1)
     if kind != "piano_roll":
         begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
         tokens = sample_tokens(model, length, primer=begin, **sampling)
         text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
-        log(text)
         with replacing(out) as partial:
             partial.write_text(text, encoding="utf-8")
+        log(text)
         return [out]
     # A time step of unknown length is taken for an eighth note.
     quarter_length = facts["quarter_length"] or 0.5
@@ -116,7 +116,8 @@ def sample_music(
         model: Stateful network with a batch size of 1.
         length: Number of frames to sample.
         primer: Piano-roll (P, 88) that the piece begins with; None for silence.
-        temperature: Divisor of the logits; below 1 likely notes become more frequent.
+        temperature: Divisor of the logits; below 1 likely notes become more frequent. 0 takes the
+            keys that are more likely than not.
         seed: Non-negative integer; the same seed gives the same piece.
 
     Returns:
@@ -125,8 +126,7 @@ def sample_music(
     Raises:
         ValueError: An argument is out of range.
     """
-    positive_integer("length", length)
-    number("temperature", temperature, above=0)
+    _check(length, temperature)
     random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     keys = model.output_shape[-1]
     frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
@@ -134,7 +134,7 @@ def sample_music(
         stepwise.step(frame.astype("float32"))
     for _ in range(length):
         logits = stepwise.step(frames[-1].astype("float32")).astype("float64")
-        probability = _sigmoid(logits / temperature)
+        probability = _probability(logits, temperature)
         frames.append((random.random(keys) < probability).astype("uint8"))
     return np.stack(frames[1:])
 
@@ -153,7 +153,8 @@ def sample_tokens(
         model: Stateful network with a batch size of 1.
         length: Number of tokens to sample.
         primer: Tokens (P,) that the text continues, at least one.
-        temperature: Divisor of the logits; below 1 likely tokens become more frequent.
+        temperature: Divisor of the logits; below 1 likely tokens become more frequent. 0 takes the
+            likeliest.
         seed: Non-negative integer; the same seed gives the same text.
 
     Returns:
@@ -162,8 +163,7 @@ def sample_tokens(
     Raises:
         ValueError: An argument is out of range.
     """
-    positive_integer("length", length)
-    number("temperature", temperature, above=0)
+    _check(length, temperature)
     random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     tokens = [int(token) for token in primer]
     if not tokens:
@@ -171,9 +171,11 @@ def sample_tokens(
     for token in tokens[:-1]:
         stepwise.step(np.array(token, "int32"))
     for _ in range(length):
-        logits = stepwise.step(np.array(tokens[-1], "int32")).astype("float64") / temperature
-        # The argmax of logits plus Gumbel noise is a sample of their softmax.
-        tokens.append(int(np.argmax(logits + random.gumbel(size=logits.shape))))
+        logits = stepwise.step(np.array(tokens[-1], "int32")).astype("float64")
+        # The argmax of logits / temperature plus Gumbel noise is a sample of their softmax. Both
+        # are scaled so that neither a tiny temperature nor a huge one overflows.
+        noise = random.gumbel(size=logits.shape) * min(1.0, temperature)
+        tokens.append(int(np.argmax(logits / max(1.0, temperature) + noise)))
     return np.array(tokens, "int32")
 
 
@@ -216,9 +218,19 @@ def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
     positive_integer("primer_length", length)
     if not user_path(path).is_file():
         raise ArgumentError("primer", "a MIDI file", str(path))
-    (roll,) = midi_files.read([path], progress=False)
-    return roll[:: max(1, round(quarter_length / midi_files.QUARTER_LENGTH))][:length]
+    every = max(1, round(quarter_length / midi_files.QUARTER_LENGTH))
+    return midi_files.read(path)[::every][:length]
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))
+def _check(length: int, temperature: float) -> None:
+    if positive_integer("length", length) > MAX_LENGTH:
+        raise ArgumentError("length", f"at most {MAX_LENGTH:,}", length)
+    number("temperature", temperature, least=0)
+
+
+def _probability(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Probability of each key."""
+    if temperature == 0:
+        return (logits > 0).astype("float64")
+    with np.errstate(over="ignore"):  # of a tiny temperature: 0 or 1
+        return 0.5 * (1 + np.tanh(0.5 * logits / temperature))

@@ -91,7 +91,6 @@ def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Mod
     """Builds the network to train, a stateful one for truncated backpropagation through time."""
     if settings.output_bias is not None:
         number("output_bias", settings.output_bias)
-    keras.utils.set_random_seed(settings.seed)
     options = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
     return build_network(settings.network, **network, **options)
 

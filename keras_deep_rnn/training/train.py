@@ -4,27 +4,36 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from .. import data
-from ..utils.errors import ArgumentError, DivergedError, Words, argument_is
-from ..utils.files import PARTIAL, remove, replacing, user_path, write_errors, write_json
+from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
+from ..utils.files import PARTIAL, remove, replacing, user_path, write_errors
 from ..utils.former_names import former_names
 from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
-from .callbacks import Backup, EpochState, History, Progress
-from .config import Settings, network_arguments
+from .callbacks import Backup, EpochState, History, Progress, backup_state
+from .config import Settings, load_options, network_arguments
 from .results import PRIMARY, definitions
-from .run_folder import BACKUP, CURVE, HISTORY, METRICS, MODEL, TENSORBOARD, Run, versions
+from .run_folder import (
+    BACKUP,
+    CURVE,
+    HISTORY,
+    HISTORY_CHECKSUM,
+    METRICS,
+    MODEL,
+    PLACES,
+    TENSORBOARD,
+    Run,
+    versions,
+    with_checksum,
+)
 from .setup import Prepared, check_lengths, prepare
-
-# Settings that are folders of data; a resumed run may have others.
-DATA_FOLDERS = ("manual_dir", "data_dir")
 
 
 def train(
@@ -56,21 +65,17 @@ def train(
     """
     run = Run(out)
     plots.require()
-    run.check_free(overwrite)
-    settings = dataclasses.replace(settings, **_with_absolute_paths(vars(settings)))
-    try:
+    with run.owned(make=True):
+        run.check_free(overwrite)
+        settings = dataclasses.replace(settings, **_with_absolute_paths(vars(settings)))
         dataset = _load(settings)
         check_lengths(dataset)
         settings = settings.complete(dataset)
         network = network_arguments(settings, dataset)
         prepared = prepare(settings, dataset, network)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            run.path.rmdir()
-        raise
-    run.clear()
-    run.write_config(settings, network, dataset, command)
-    return fit_and_evaluate(run, settings, dataset, prepared, log=log, progress=progress)
+        run.clear()
+        run.write_config(settings, network, dataset, command)
+        return fit_and_evaluate(run, settings, dataset, prepared, log=log, progress=progress)
 
 
 def resume(
@@ -86,8 +91,9 @@ def resume(
 
     Args:
         out: Folder of the run.
-        requested: Settings that the run must have: {name: value}.
-        command: Ignored: the run records the command that started it.
+        requested: Settings that the run must have: {name: value}. `data`, `manual_dir` and
+            `data_dir` may be others, where the same data is now.
+        command: Command line, which config.json records beside that of the start.
         evaluate_only: Whether to evaluate the best weights so far without further training; the run
             can be resumed after its metrics.json is deleted.
         log: As for `train`.
@@ -97,29 +103,37 @@ def resume(
         The content of metrics.json; for a finished run that of its file.
 
     Raises:
-        UserError: There is no run, or it has other settings or other data.
+        UserError: There is no run, another process has it, or it has other settings, other data
+            or another backend.
         DivergedError: The loss became infinite or not a number.
     """
     run = Run(out)
-    with argument_is("run", "out"):
-        settings = run.settings()
-    requested = _with_absolute_paths(requested or {})
-    folders = {name: requested.pop(name) for name in DATA_FOLDERS if name in requested}
-    for name, value in requested.items():
-        stored = getattr(settings, name)
-        if stored != value:
-            raise ArgumentError(name, f"{stored!r} to resume {str(run.path)!r}", value)
-    if (run / METRICS).is_file():
-        log(f"{run.path} is already finished.")
-        return run.metrics
-    dataset = _same_data(run, folders)
-    prepared = prepare(settings, dataset, network_arguments(settings, dataset))
-    options = {}
-    if evaluate_only:
-        if not (run / BACKUP).is_file():
+    with run.owned():
+        with argument_is("run", "out"):
+            settings = run.settings()
+        requested = _with_absolute_paths(requested or {})
+        places = {name: requested.pop(name) for name in PLACES if name in requested}
+        for name, value in requested.items():
+            stored = getattr(settings, name)
+            if stored != value:
+                raise ArgumentError(name, f"{stored!r} to resume {str(run.path)!r}", value)
+        if (run / METRICS).is_file():
+            if places.get("data", settings.data) != settings.data:
+                _same_data(run, places)
+            log(f"{run.path} is already finished.")
+            return run.metrics
+        run.check_resumable()
+        if evaluate_only and not (run / BACKUP).is_file():
             raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
-        options = {"until": len(run.history()), "keep_backup": True}
-    return fit_and_evaluate(run, settings, dataset, prepared, **options, log=log, progress=progress)
+        dataset = _same_data(run, places)
+        prepared = prepare(settings, dataset, network_arguments(settings, dataset))
+        run.add_resume(command, places)
+        options = {}
+        if evaluate_only:
+            options = {"until": len(run.history()), "keep_backup": True}
+        return fit_and_evaluate(
+            run, settings, dataset, prepared, **options, log=log, progress=progress
+        )
 
 
 @former_names(data_path="manual_dir")
@@ -127,10 +141,12 @@ def evaluate_run(
     path: PathLike,
     split: str,
     *,
+    data: PathLike | None = None,
     manual_dir: PathLike | None = None,
     data_dir: PathLike | None = None,
     dynamic: bool = False,
     streaming: bool = False,
+    show: Callable[[dict[str, Any]], object] = lambda metrics: None,
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
@@ -139,11 +155,13 @@ def evaluate_run(
     Args:
         path: Folder of the run.
         split: "train", "validation" or "test".
+        data: Where the data is now, if it has moved; None: as in the training.
         manual_dir: As for `data.load`; None: as in the training.
         data_dir: As for `data.load`; None: as in the training.
         dynamic: Whether to report dynamic evaluation too, in which the weights are updated on the
             text of the split; see `dynamic_evaluation.py`.
         streaming: Whether to evaluate one time step at a time too; see `StepwiseModel`.
+        show: Called with the result before it is written, which may fail.
         log: As for `train`.
         progress: As for `train`.
 
@@ -151,35 +169,41 @@ def evaluate_run(
         The content of metrics.json.
 
     Raises:
-        UserError: The run is not finished, its data is missing or has changed, the split is
-            unknown, or the data is music and `dynamic` is True.
+        UserError: The run is not finished, another process has it, its data is missing or has
+            changed, the split is unknown, the data is music and `dynamic` is True, or metrics.json
+            cannot be written.
     """
     one_of(("train", "validation", "test"))("split", split)
     run = Run(path)
-    metrics = run.metrics
-    folders = {"manual_dir": manual_dir, "data_dir": data_dir}
-    given = {name: os.fspath(folder) for name, folder in folders.items() if folder is not None}
-    dataset = _same_data(run, given)
-    model = _model_to_evaluate(run, dataset.kind)
-    metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
-    metrics["baselines"][split] = evaluation.baselines(dataset, split)
-    if dynamic:
-        from . import dynamic_evaluation
+    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
+    given = {name: os.fspath(place) for name, place in places.items() if place is not None}
+    with run.owned(read_only=True):
+        metrics = run.metrics
+        dataset = _same_data(run, given)
+        model = _model_to_evaluate(run, dataset.kind)
+        metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
+        metrics["baselines"][split] = evaluation.baselines(dataset, split)
+        if dynamic:
+            from . import dynamic_evaluation
 
-        results = dynamic_evaluation.evaluate(run, dataset, split, log=log, progress=progress)
-        metrics["dynamic"] = {**metrics.get("dynamic", {}), **results}
-    if streaming:
-        stepwise = evaluation.StepwiseModel(run.model(batch_size=1))
-        results = evaluation.evaluate(stepwise, dataset, split, batch_size=1, progress=progress)
-        metrics["streaming"] = {**metrics.get("streaming", {}), split: results}
-    write_json(run / METRICS, metrics)
-    return metrics
+            results = dynamic_evaluation.evaluate(run, dataset, split, log=log, progress=progress)
+            metrics["dynamic"] = {**metrics.get("dynamic", {}), **results}
+        if streaming:
+            stepwise = evaluation.StepwiseModel(run.model(batch_size=1))
+            results = evaluation.evaluate(stepwise, dataset, split, batch_size=1, progress=progress)
+            metrics["streaming"] = {**metrics.get("streaming", {}), split: results}
+        metrics = with_checksum(metrics)
+        try:
+            show(metrics)
+        finally:
+            run.write(METRICS, metrics)
+        return metrics
 
 
 def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the paths in settings absolute: a run may be resumed from another working folder."""
     absolute = dict(settings)
-    for name in ("data", *DATA_FOLDERS):
+    for name in PLACES:
         value = settings.get(name)
         # A folder may have the name of a data set; `data.load` prefers the data set.
         if not value or (name == "data" and str(value) in data.names()):
@@ -192,16 +216,25 @@ def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(settings: Settings) -> data.Dataset:
     with argument_is("name", "data"):
-        return data.load(settings.data, manual_dir=settings.manual_dir, data_dir=settings.data_dir)
+        return data.load(settings.data, **load_options(settings))
 
 
-def _same_data(run: Run, folders: dict[str, Any]) -> data.Dataset:
-    """Loads the data of a run, from other folders if there are any, and checks that it is the same.
+def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
+    """Loads the data of a run, from other places if there are any, and checks that it is the same.
 
     Raises:
         UserError: The data is missing or has changed.
     """
-    dataset = _load(dataclasses.replace(run.settings(), **folders))
+    settings = run.settings()
+    try:
+        dataset = _load(dataclasses.replace(settings, **places))
+    except ArgumentError as error:
+        if error.argument != "data" or "data" in places or os.path.exists(settings.data):
+            raise
+        raise UserError(
+            f"The data of {str(run.path)!r} is no longer at {settings.data!r}: pass where it is "
+            "now as `data` (--data)."
+        ) from error
     checksum = run.config["data"]["checksum"]
     if dataset.checksum != checksum:
         raise ArgumentError(
@@ -250,10 +283,9 @@ def fit_and_evaluate(
         mode="min",
         restore_best_weights=True,
     )
-    backup = Backup(run / BACKUP, stopping)
     remove(run / PARTIAL)
-    state = backup.state()
-    run.truncate_history(state["epochs"])
+    state = backup_state(run / BACKUP)
+    run.truncate_history()
     history = History(run / HISTORY)
     shown = Progress(stopping, len(training) + len(validation), log, progress)
     callbacks = [
@@ -262,20 +294,31 @@ def fit_and_evaluate(
         stopping,
         shown,
         history,
-        backup,
+        Backup(
+            run / BACKUP,
+            stopping,
+            lambda: {
+                "settings": settings.to_json(),
+                HISTORY_CHECKSUM: run.history_checksum(),
+            },
+        ),
     ]
     if settings.tensorboard:
         callbacks.insert(-1, keras.callbacks.TensorBoard(run / TENSORBOARD))
+    for line in dataset.remarks:
+        log(line)
+    steps = settings.bptt_steps
     log(
         f"{settings.network}, {model.count_params():,} weights, {training.frames:,} "
         f"{dataset.step}s an epoch in {len(training)} batches"
+        + (f" of chunks of {steps} (--bptt-steps)" if steps else "")
     )
     log(
         f"val: {PRIMARY[dataset.kind]} of the validation split (batches: {len(validation)}); "
         f"patience: {settings.patience} epochs"
     )
     # Keras ends the callbacks only after a complete training.
-    with contextlib.closing(history), contextlib.closing(shown), write_errors(run / HISTORY):
+    with write_errors(run.path), contextlib.closing(history), contextlib.closing(shown):
         model.fit(
             training,
             validation_data=validation,
@@ -350,7 +393,9 @@ def _write_metrics(
         "data": {name: config["data"][name] for name in ("name", "kind", "version", "checksum")},
         "versions": versions(),
         "command": config["command"],
+        HISTORY_CHECKSUM: run.history_checksum(),
     }
+    metrics = with_checksum(metrics)
     plots.learning_curve(history, dataset.kind, run / CURVE)
-    write_json(run / METRICS, metrics)
+    run.write(METRICS, metrics)
     return metrics

@@ -13,10 +13,11 @@ from .errors import UserError, first_line
 from .imports import around_import
 
 # What TensorFlow's libraries log as they are loaded, before they look at TF_CPP_MIN_LOG_LEVEL, and
-# LiteRT's, which do not look at it.
+# those of LiteRT and Ray, which do not look at it.
 _LOG = re.compile(
     r"WARNING: All log messages before absl|To enable the following instructions: "
     r"|INFO: Created TensorFlow Lite "
+    r"|\[\d{4}-\d\d-\d\d [\d:,]+ [IWE] \d+ \d+\] "
     r"|[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "
 )
 
@@ -46,6 +47,25 @@ def start_backend() -> None:
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax", "torch"):
         raise UserError(f"KERAS_BACKEND must be tensorflow, jax or torch, got {backend}.")
+
+
+@functools.cache
+def use_threads(count: int) -> None:
+    """Imports the backend and lets it use that many threads, however many cores it sees."""
+    # Of JAX, which reads it once.
+    os.environ["NPROC"] = str(count)
+    start_backend()
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(count)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+        tf.config.threading.set_intra_op_parallelism_threads(count)
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Atomic writes of files and folders, bounded reads, paths; all with one-line errors."""
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -18,6 +19,10 @@ from .types import PathLike
 
 # Folder of temporary files, beside the files that they become; nothing reads it.
 PARTIAL = ".partial"
+# Reasons for which a file cannot be written at any moment, as the system words them.
+_REASONS = tuple(
+    os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+)
 
 
 @contextlib.contextmanager
@@ -25,7 +30,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """Writes a file or folder atomically: to a temporary path, which then replaces `path`.
 
     The temporary path has the same name, in its own folder under `.partial` beside `path`. If the
-    block fails or the process is killed, `path` is unchanged.
+    block fails or the process is killed, `path` is unchanged. What replaces it is on the disk
+    before, so that a machine that loses its power has either.
 
     Args:
         path: File or folder to write. A folder must not exist yet.
@@ -53,7 +59,10 @@ def replacing(path: PathLike) -> Iterator[Path]:
             _make(folder)
             remove(partial)
             yield partial
+            _sync(partial)
             os.replace(partial, path)
+            with contextlib.suppress(OSError):  # some file systems cannot sync folders
+                _sync_one(path.parent, os.O_RDONLY)
     finally:
         remove(folder)
         with contextlib.suppress(OSError):
@@ -71,16 +80,39 @@ def _make(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
 
 
+def _sync(path: Path) -> None:
+    """Writes a file, or all files of a folder, from memory to the disk."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _sync(inner)
+    else:
+        _sync_one(path, os.O_RDWR)
+
+
+def _sync_one(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def write_errors(path: PathLike) -> Iterator[None]:
-    """Raises failed writes, of the system or of HDF5, as a one-line `UserError`."""
+    """Raises failed writes, of the system, HDF5 or TensorFlow, as a one-line `UserError`."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        reason = _reason(error)
-        if reason is None:
+    except UserError:
+        raise
+    except Exception as error:  # TensorFlow has a class of its own
+        if _reason(error) is None:
             raise
-        raise UserError(f"Cannot write {str(path)!r}: {reason}.") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: PathLike, error: Exception) -> UserError:
+    """The one-line error of a failed write."""
+    return UserError(f"Cannot write {str(path)!r}: {_reason(error) or error}.")
 
 
 def _reason(error: Exception) -> str | None:
@@ -88,11 +120,11 @@ def _reason(error: Exception) -> str | None:
     number = getattr(error, "errno", None)
     if number:
         return os.strerror(number)
-    # HDF5 wraps the system's error in several lines.
+    # HDF5 and TensorFlow wrap the system's error in several lines.
     text = " ".join(str(error).split())
     if "error message = '" in text:
         return text.split("error message = '")[1].split("'")[0]
-    return None
+    return next((reason for reason in _REASONS if reason in text), None)
 
 
 def remove(path: Path) -> None:

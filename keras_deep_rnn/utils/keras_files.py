@@ -78,7 +78,7 @@ def _array_bytes(file: h5py.File) -> int:
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
+            sizes.append(cast(Any, item).nbytes)
 
     file.visititems(visit)
     return sum(sizes)

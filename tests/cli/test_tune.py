@@ -10,9 +10,7 @@ import sys
 import pytest
 
 from keras_deep_rnn.cli import main as cli
-from keras_deep_rnn.cli import tune
 from keras_deep_rnn.tuning.job.job import Job
-from keras_deep_rnn.tuning.search.chief import LEASE
 from keras_deep_rnn.tuning.search.project import Project
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, Trial
 
@@ -109,11 +107,3 @@ def test_status_reads_files_alone(job):
     assert (result.returncode, result.stderr) == (0, "")
     assert "0001*" in result.stdout
     assert result.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_lease_in_the_help_is_the_chiefs():
-    from typer.main import get_command
-
-    command = get_command(tune.tune_app).commands["chief"]
-    (lease,) = [parameter for parameter in command.params if parameter.name == "lease"]
-    assert lease.default == LEASE

@@ -370,6 +370,46 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
     assert not list((tmp_path / "p" / "nottingham").iterdir())
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_of_many_that_prepare_at_once_one_does(fails, small, tmp_path, monkeypatch, capfd):
+    """The others wait and take what it has made; where it fails, the next one prepares."""
+    from keras_deep_rnn.data.builders import builders
+
+    original, begun, loaded, failed = builders.Nottingham._make, [], [], []
+
+    def make(self, dl_manager):
+        begun.append(self)
+        time.sleep(0.3)  # while the others come
+        if fails and len(begun) == 1:
+            raise RuntimeError("killed")
+        return original(self, dl_manager)
+
+    def load():
+        try:
+            loaded.append(
+                data.load(
+                    "nottingham", manual_dir=small[0], data_dir=tmp_path / "p", progress=False
+                )
+            )
+        except UserError as error:
+            failed.append(str(error))
+
+    monkeypatch.setattr(builders.Nottingham, "_make", make)
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(begun), len(loaded), len(failed)) == ((2, 3, 1) if fails else (1, 4, 0))
+    for dataset in loaded:
+        assert_same(dataset, small[1])
+    assert {path.name for path in (tmp_path / "p").iterdir()} == {"downloads", "nottingham"}
+    waiting = f"nottingham is in use by process {os.getpid()} on "
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith(waiting)]
+    assert len(lines) == 3
+    assert all(line.endswith(", which prepares it: waiting for it.") for line in lines)
+
+
 def test_a_failure_without_a_message(small, tmp_path, monkeypatch):
     from keras_deep_rnn.data.builders import builders
 

@@ -1,6 +1,6 @@
-"""The user's own data: MIDI files, piano-rolls, text."""
+"""The user's own data: piano-rolls and text; for MIDI files see `test_midi_folder.py`."""
 
-import sys
+import os
 
 import numpy as np
 import pytest
@@ -11,114 +11,9 @@ from keras_deep_rnn import data
 from keras_deep_rnn.data import text_files
 from keras_deep_rnn.utils.errors import UserError
 
-pretty_midi = pytest.importorskip("pretty_midi")
-
-
-def write_midi(path, notes, tempo=90.0, drums=()):
-    """notes and drums: (pitch, begin, end) in quarter notes."""
-    midi = pretty_midi.PrettyMIDI(initial_tempo=tempo, resolution=480)
-    for is_drum, some in ((False, notes), (True, drums)):
-        track = pretty_midi.Instrument(program=0, is_drum=is_drum)
-        for pitch, begin, end in some:
-            seconds = 60 / tempo
-            track.notes.append(pretty_midi.Note(80, pitch, begin * seconds, end * seconds))
-        midi.instruments.append(track)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    midi.write(str(path))
-
 
 def all_rolls(dataset):
     return [roll for rolls in dataset.splits.values() for roll in rolls]
-
-
-@pytest.mark.parametrize("tempo", [50.0, 90.0, 143.0])
-def test_midi_frames_are_sixteenths_at_any_tempo(tmp_path, tempo):
-    notes = [(60, 1, 2), (64, 1.26, 1.74), (67, 2, 2.01), (20, 0, 1), (110, 3, 9)]
-    for folder in ("train", "valid", "test"):
-        write_midi(tmp_path / folder / "a.mid", notes, tempo, drums=[(40, 0, 1)])
-    dataset = data.load(tmp_path, progress=False)
-    assert dataset.quarter_length == 0.25
-    (roll,) = dataset.splits["train"]
-    sounding = [(np.flatnonzero(frame) + 21).tolist() for frame in roll]
-    assert sounding == [[60], [60, 64], [60, 64], [60], [67]]
-
-
-def test_midi_folder_without_splits_is_split(tmp_path):
-    for i in range(20):
-        write_midi(tmp_path / "deep" / f"{i}.midi", [(60 + i, 0, 1 + i)])
-    write_midi(tmp_path / "copy.MID", [(60 + 3, 0, 4)])  # the piece of 3.midi again
-    dataset = data.load(str(tmp_path), progress=False)
-    assert sorted(map(len, all_rolls(dataset))) == sorted([*range(4, 84, 4), 16])
-    assert {
-        split: len({r.tobytes() for r in rolls}) for split, rolls in dataset.splits.items()
-    } == {
-        "train": 16,
-        "validation": 2,
-        "test": 2,
-    }
-    contents = [{roll.tobytes() for roll in rolls} for rolls in dataset.splits.values()]
-    assert not contents[0] & contents[1] | contents[0] & contents[2] | contents[1] & contents[2]
-    again = data.load(str(tmp_path), progress=False)
-    assert again.checksum == dataset.checksum
-
-
-def test_a_changed_file_is_read_again(tmp_path):
-    for i in range(4):
-        write_midi(tmp_path / f"{i}.mid", [(60 + i, 0, 1 + i)])
-    before = data.load(tmp_path, progress=False)
-    write_midi(tmp_path / "0.mid", [(60, 0, 9)])
-    after = data.load(tmp_path, progress=False)
-    assert before.checksum != after.checksum
-    assert max(map(len, all_rolls(after))) == 36
-
-
-def test_bad_midi_folders(tmp_path):
-    with pytest.raises(UserError, match=r"must hold MIDI files \(\.mid or \.midi\), got none"):
-        data.load(tmp_path)
-    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
-    with pytest.raises(UserError, match="at least 3 different pieces, got 1"):
-        data.load(tmp_path, progress=False)
-    with pytest.raises(UserError, match="must be a folder of MIDI files"):
-        data.load(tmp_path / "a.mid")
-    write_midi(tmp_path / "drums.mid", [], drums=[(40, 0, 1)])
-    with pytest.raises(UserError, match=r"drums\.mid must hold notes on the 88 keys, got none"):
-        data.load(tmp_path, progress=False)
-    whole = (tmp_path / "a.mid").read_bytes()
-    for damaged in (b"", b"MThd", whole[: len(whole) // 2], b"RIFF" + whole):
-        (tmp_path / "drums.mid").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"Cannot read .*drums\.mid as a MIDI file") as error:
-            data.load(tmp_path, progress=False)
-        assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("hidden", ["tqdm", "pretty_midi"])
-def test_midi_without_its_extra(tmp_path, monkeypatch, hidden):
-    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
-    monkeypatch.setitem(sys.modules, hidden, None)
-    line = f"`{hidden}` is not installed: pip install 'keras-deep-rnn[music]'"
-    with pytest.raises(UserError) as error:
-        data.load(tmp_path)
-    assert str(error.value) == line
-
-
-def test_a_midi_error_of_many_lines(tmp_path, monkeypatch):
-    def fail(path):
-        raise OSError("first\nsecond")
-
-    write_midi(tmp_path / "a.mid", [(60, 0, 1)])
-    monkeypatch.setattr(pretty_midi, "PrettyMIDI", fail)
-    with pytest.raises(UserError, match=r"Cannot read .*a\.mid as a MIDI file: first\.$"):
-        data.load(tmp_path, progress=False)
-
-
-def test_midi_folder_with_half_a_split(tmp_path):
-    write_midi(tmp_path / "train" / "a.mid", [(60, 0, 1)])
-    write_midi(tmp_path / "test" / "a.mid", [(60, 0, 1)])
-    with pytest.raises(UserError, match="pieces for every split, got none for validation"):
-        data.load(tmp_path, progress=False)
-    write_midi(tmp_path / "trainings" / "a.mid", [(60, 0, 1)])
-    with pytest.raises(UserError, match=r"some that are not, such as trainings/a\.mid"):
-        data.load(tmp_path, progress=False)
 
 
 @pytest.fixture
@@ -136,9 +31,33 @@ def test_npz_with_splits(tmp_path, rolls):
     np.testing.assert_array_equal(dataset.splits["test"][0], rolls[3])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X_train", "X_valid", "X_test"),
+        ("Xtrain", "Xval", "Xtest"),
+        ("train_x", "dev_x", "test_x"),
+        ("TRAIN", "VALIDATION", "TEST"),
+        ("training/3", "val/1", "testing/2"),
+        ("rolls_train", "rolls_dev", "rolls_test"),
+    ],
+)
+def test_arrays_named_after_splits_stay_in_them(tmp_path, rolls, names):
+    arrays = dict(zip(names, rolls, strict=False))
+    np.savez(tmp_path / "a.npz", **dict(reversed(arrays.items())))
+    dataset = data.load(tmp_path / "a.npz")
+    for split, roll in zip(("train", "validation", "test"), rolls, strict=False):
+        (found,) = dataset.splits[split]
+        np.testing.assert_array_equal(found, roll)
+    numbers = "1 + 1 + 1 pieces (train + validation + test)"
+    assert dataset.remarks == (f"Splits: as the arrays are named, {numbers}.",)
+
+
 def test_npz_without_splits(tmp_path, rolls):
     np.savez(tmp_path / "a.npz", *rolls)
     dataset = data.load(tmp_path / "a.npz")
+    numbers = "3 + 1 + 1 pieces (train + validation + test)"
+    assert dataset.remarks == (f"Splits: by checksum, as no arrays are named so, {numbers}.",)
     assert sorted(map(len, all_rolls(dataset))) == [5, 6, 7, 8, 9]
     assert all_rolls(dataset)[0].dtype == np.uint8
 
@@ -169,6 +88,7 @@ def test_mat_and_its_damages(tmp_path, rolls):
     variables = {"traindata": cells, "validdata": one, "testdata": one}
     scipy.io.savemat(path, variables, do_compression=True)
     dataset = data.load(path)
+    assert dataset.remarks == ("Splits: those of the file.",)
     for found, roll in zip(dataset.splits["train"], rolls[:2], strict=True):
         np.testing.assert_array_equal(found, roll)
     np.testing.assert_array_equal(dataset.splits["test"][0], rolls[2])
@@ -192,6 +112,8 @@ def test_text(tmp_path):
     text = "".join(f"Größe {i}\r\n" for i in range(100))
     path.write_bytes(text.encode())
     dataset = data.load(path)
+    how = "Splits: the last twentieth is test, the one before it validation."
+    assert dataset.remarks == (how,)
     text = text.replace("\r\n", "\n")
     decoded = ["".join(dataset.vocabulary[i] for i in part[0]) for part in dataset.splits.values()]
     assert "".join(decoded) == text
@@ -249,6 +171,13 @@ def test_bad_text(tmp_path):
         data.load(path)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="at least 40 characters of text, got 0"):
+        data.load(path)
+
+
+def test_a_path_that_is_not_utf_8(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.txt")
+    path.write_bytes(b"text" * 20)
+    with pytest.raises(UserError, match=r"`name` must be a path whose name is UTF-8, got '.*udcff"):
         data.load(path)
 
 

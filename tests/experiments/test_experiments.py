@@ -2,10 +2,9 @@
 
 import contextlib
 import dataclasses
-import functools
 import io
 import json
-import os
+import multiprocessing
 import pathlib
 import re
 import shutil
@@ -16,6 +15,7 @@ import time
 
 import numpy as np
 import pytest
+from here import Here
 
 from keras_deep_rnn.cli import main as cli
 from keras_deep_rnn.data.catalogue import names
@@ -25,7 +25,6 @@ from keras_deep_rnn.experiments import (
     records,
     results_page,
     runner,
-    worker,
 )
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.training.config import network_arguments
@@ -147,8 +146,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(base):
     """What came of the experiment `do_rnn`, whose runs and results are in `base` now."""
-    with pytest.MonkeyPatch.context() as patched:
-        return reproducing(base, patched)("do_rnn", jobs=2)
+    return reproducing(base)("do_rnn", jobs=2)
 
 
 @pytest.fixture
@@ -173,61 +171,28 @@ def chosen(small, *networks):
     ]
 
 
-def reproducing(small, monkeypatch):
-    """Runs experiments whose files lie elsewhere, in processes that know where."""
-    code = (
-        "import sys\n"
-        "from keras_deep_rnn.experiments import experiment, worker\n"
-        f"worker.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
-        "worker.main()\n"
-    )
-    original = subprocess.Popen
-
-    def start(command, **options):
-        return original([command[0], "-c", code, command[-1]], **options)
-
-    monkeypatch.setattr(runner.subprocess, "Popen", start)
+def reproducing(small):
+    """Runs experiments whose files lie elsewhere."""
 
     def run(*networks, **options):
         lines = []
-        places = {"runs": small / "runs", "results": small / "results", "log": lines.append}
-        found = runner.reproduce(chosen(small, *networks), **{**places, **options})
+        folders = {"runs": small / "runs", "results": small / "results", "log": lines.append}
+        found = runner.reproduce(chosen(small, *networks), **{**folders, **options})
         return found, lines
 
     return run
 
 
 @pytest.fixture
-def reproduce(small, monkeypatch):
+def reproduce(small):
     """See `reproducing`."""
-    return reproducing(small, monkeypatch)
-
-
-class Here:
-    """Does in this process, and at once, what the process of a job does."""
-
-    def __init__(self, command, **options):
-        job = {**json.loads(command[-1]), "parent": os.getppid()}
-        assert not job["cores"]
-        self.returncode, output = 0, io.StringIO()
-        with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(output):
-            patched.setattr(sys, "argv", ["worker", json.dumps(job)])
-            try:
-                worker.main()
-            except SystemExit as end:
-                self.returncode = end.code
-        self.stdout = io.StringIO(output.getvalue())
-
-    def wait(self, timeout=None):
-        return self.returncode
+    return reproducing(small)
 
 
 @pytest.fixture
-def reproduce_here(reproduce, small, monkeypatch):
-    """The same without the processes."""
-    load = functools.partial(experiment.load, folder=small / "experiments")
-    monkeypatch.setattr(worker, "load", load)
-    monkeypatch.setattr(runner.subprocess, "Popen", Here)
+def reproduce_here(reproduce, monkeypatch):
+    """The same without processes."""
+    monkeypatch.setattr(runner, "LocalExecutor", lambda *_, **__: Here())
     return reproduce
 
 
@@ -338,7 +303,7 @@ def test_a_run_that_diverged_at_once_leaves_no_record(small):
     assert records.write(small / "results", found, small / "runs") is None
 
 
-def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
+def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce_here, small):
     (found,) = chosen(small, "rnn")
     run = runner.folder_of(small / "runs", found, 1)
     cut_after_one_epoch(run, found)
@@ -346,22 +311,15 @@ def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce, small):
     config["data"]["checksum"] = "another"
     (run / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"1 of 2 runs failed; .*rnn-modern seed 1: `data` must be"):
-        reproduce("rnn", "do_rnn", seeds=[1])
+        reproduce_here("rnn", "do_rnn", seeds=[1])
     record = records.read(small / "results", "jsb_chorales/do_rnn-modern")
     assert [run["complete"] for run in record["runs"]] == [True]
 
 
-def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monkeypatch):
+def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2\n", "epochs = 40\n"))
-    started, lines = [], []
-    original = runner.subprocess.Popen
-
-    def start(*arguments, **options):
-        started.append(original(*arguments, **options))
-        return started[-1]
-
-    monkeypatch.setattr(runner.subprocess, "Popen", start)
+    lines = []
 
     def interrupt(line):
         lines.append(line)
@@ -370,7 +328,7 @@ def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small, monk
 
     with pytest.raises(KeyboardInterrupt):
         reproduce("rnn", seeds=[1], log=interrupt)
-    assert started[0].returncode is not None
+    assert not multiprocessing.active_children()
     run = Run(small / "runs" / "jsb_chorales" / "rnn-modern" / "seed-1")
     assert not (run / "metrics.json").exists()
     (record,), lines = reproduce("rnn", seeds=[1])
@@ -560,36 +518,21 @@ def test_estimate_of_the_time_left():
     assert runner.time_left(running, [], [], jobs=2) == 180
 
 
-def test_children_end_with_the_command(small, tmp_path):
-    """A kill of the command that reproduces ends what it has started."""
+def test_its_processes_end_with_a_killed_command(small, tmp_path):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 100000"))
-    child = (
-        "from keras_deep_rnn.experiments import experiment, worker\n"
-        f"worker.load = lambda *names: experiment.load(*names, {str(small / 'experiments')!r})\n"
-        "worker.main()\n"
-    )
     code = (
-        "import subprocess, sys\n"
+        "import multiprocessing\n"
         "from keras_deep_rnn.experiments import experiment, runner\n"
-        "popen = subprocess.Popen\n"
-        "def start(command, **options):\n"
-        f"    process = popen([command[0], '-c', {child!r}, command[-1]], **options)\n"
-        "    print(process.pid, flush=True)\n"
-        "    return process\n"
-        "runner.subprocess.Popen = start\n"
+        "def log(line):\n"
+        "    print([child.pid for child in multiprocessing.active_children()], line, flush=True)\n"
         f"folder = {str(small / 'experiments')!r}\n"
         "found = experiment.load('jsb_chorales', 'rnn', 'modern', folder)\n"
         f"runner.reproduce([found], runs={str(small / 'runs')!r}, results={str(tmp_path)!r},\n"
-        "    log=lambda line: print(line, flush=True))\n"
+        "    log=log)\n"
     )
     command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    pid = None
-    for line in command.stdout:
-        if line.strip().isdigit():
-            pid = int(line)
-        if "epoch" in line and "/100000" in line:
-            break
+    (pid,) = next(re.findall(r"^\[(\d+)\]", line) for line in command.stdout if "/100000" in line)
     command.send_signal(signal.SIGKILL)
     command.wait()
     command.stdout.close()

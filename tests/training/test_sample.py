@@ -52,10 +52,8 @@ def test_the_network_hears_the_primer_and_its_own_frames(music):
     primer = roll((40, 0, 3), (44, 1, 4))
     drawn = sample_music(music, 5, primer=primer, seed=3)
     np.testing.assert_array_equal(drawn[:4], primer)
-    whole = build_network("dots_rnn", units=8, kind="piano_roll", features=88)
-    whole.set_weights(music.get_weights())
-    x = np.concatenate([np.zeros((1, 88)), drawn[:-1]])[None].astype("float32")
-    probability = 1 / (1 + np.exp(-np.asarray(whole.predict_on_batch({"x": x}), "float64")[0]))
+    x = np.concatenate([np.zeros((1, 88)), drawn[:-1]]).astype("float32")
+    probability = 1 / (1 + np.exp(-logits_of("dots_rnn", music, x, kind="piano_roll", features=88)))
     random = np.random.default_rng(3)
     expected = [random.random(88) < probability[t] for t in range(4, 9)]
     np.testing.assert_array_equal(drawn[4:], expected)
@@ -74,10 +72,7 @@ def test_text_is_drawn_from_the_softmax(text):
     assert tokens[0] == 2
     assert set(tokens) <= set(range(5))
     np.testing.assert_array_equal(tokens, sample_tokens(text, 400, primer=[2], seed=1))
-    x = tokens[None, :-1].astype("int32")
-    whole = build_network("rnn", units=8, kind="characters", features=5)
-    whole.set_weights(text.get_weights())
-    logits = np.asarray(whole.predict_on_batch({"x": x}), "float64")[0]
+    logits = logits_of("rnn", text, tokens[:-1].astype("int32"), kind="characters", features=5)
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     counts = np.bincount(tokens[1:], minlength=5)
     expected = probability.sum(axis=0)
@@ -87,11 +82,46 @@ def test_text_is_drawn_from_the_softmax(text):
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [({"length": 0}, "`length`"), ({"temperature": 0.0}, "`temperature`")],
+    [
+        ({"length": 0}, "`length` must be a positive integer, got 0"),
+        ({"length": 10**9}, "`length` must be at most 100,000, got 1000000000"),
+        ({"temperature": -0.1}, "`temperature` must be a finite number of at least 0, got -0.1"),
+        ({"temperature": float("nan")}, "`temperature` must be a finite number"),
+    ],
 )
-def test_bad_arguments(music, more, words):
+def test_bad_arguments(music, text, more, words):
     with pytest.raises(UserError, match=words):
         sample_music(music, **{"length": 1, **more})
+    with pytest.raises(UserError, match=words):
+        sample_tokens(text, **{"length": 1, "primer": [0], **more})
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, 1e-320, 5e-324])
+def test_the_likeliest(text, temperature):
+    """What the network gives for the whole sequence at once says which it is, for any seed."""
+    tokens = sample_tokens(text, 20, primer=[2], temperature=temperature, seed=7)
+    logits = logits_of("rnn", text, tokens[:-1].astype("int32"), kind="characters", features=5)
+    np.testing.assert_array_equal(tokens[1:], logits.argmax(axis=1))
+    music = {"kind": "piano_roll", "features": 88, "output_bias": 0.01}  # no logit is 0
+    model = network("dots_rnn", **music)
+    frames = sample_music(model, 20, temperature=temperature, seed=7)
+    x = np.concatenate([np.zeros((1, 88)), frames[:-1]]).astype("float32")
+    np.testing.assert_array_equal(frames, logits_of("dots_rnn", model, x, **music) > 0)
+    assert 0.2 < frames.mean() < 0.8
+
+
+def logits_of(name, stateful, x, **more):
+    """Logits (T, V) of a network without state, for a whole sequence (T, ...)."""
+    whole = build_network(name, units=8, **more)
+    whole.set_weights(stateful.get_weights())
+    return np.asarray(whole.predict_on_batch({"x": x[None]}), "float64")[0]
+
+
+@pytest.mark.parametrize("temperature", [1e308, 1.7e308])
+def test_a_huge_temperature_is_uniform(music, text, temperature):
+    tokens = sample_tokens(text, 500, primer=[2], temperature=temperature)
+    assert (np.abs(np.bincount(tokens, minlength=5) - 100) < 40).all()
+    assert sample_music(music, 20, temperature=temperature).mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_text_round_trip():

@@ -8,51 +8,21 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from made_up_runs import TINY, Killed, dataset, edit, settings, train_until
 
 from keras_deep_rnn import data
 from keras_deep_rnn.data import Dataset
 from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training
-from keras_deep_rnn.training.callbacks import Backup, seed_states
+from keras_deep_rnn.training.callbacks import seed_states
 from keras_deep_rnn.training.config import Settings, network_arguments
 from keras_deep_rnn.training.evaluate import evaluate
 from keras_deep_rnn.training.metrics import frame_nll, token_nll
 from keras_deep_rnn.training.models import build_network
 from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
+from keras_deep_rnn.training.setup import batches
 from keras_deep_rnn.utils.errors import DivergedError, UserError
-
-TINY = {"units": 6, "transition_units": (5,), "output_units": (4,), "batch_size": 3}
-TEXT = "the quick brown fox jumps over the lazy dog\n"
-
-
-def music():
-    """Pieces in which a key is held for some frames."""
-    random = np.random.default_rng(0)
-    return {
-        split: [
-            np.repeat(random.random((length, 88)) < 0.05, 3, axis=0)[1:].astype("uint8")
-            for length in lengths
-        ]
-        for split, lengths in (("train", (3, 2, 3, 2, 3)), ("validation", (3, 2)), ("test", (2, 3)))
-    }
-
-
-def dataset(kind):
-    facts = {"step": "step", "version": "1", "checksum": "abc", "description": "made up"}
-    if kind == "piano_roll":
-        return Dataset(kind, kind, music(), quarter_length=1.0, **facts)
-    vocabulary = tuple(sorted(set(TEXT)))
-    if kind == "words":
-        vocabulary = ("<eos>", *sorted(set(TEXT.split())))
-        tokens = [vocabulary.index(word) for word in TEXT.replace("\n", " <eos>").split()]
-    else:
-        tokens = [vocabulary.index(character) for character in TEXT]
-    splits = {
-        split: [np.array(tokens * times, "int32")]
-        for split, times in (("train", 3), ("validation", 1), ("test", 2))
-    }
-    return Dataset(kind, kind, splits, vocabulary=vocabulary, **facts)
 
 
 @pytest.fixture(autouse=True)
@@ -67,35 +37,12 @@ def quiet():
     return {"log": lines.append, "lines": lines}
 
 
-def settings(kind="piano_roll", **more):
-    return Settings(kind, **{**TINY, "epochs": 3, "recurrent_dropout": 0.3, **more})
-
-
 def results(metrics):
     return {
         (split, name): number
         for split, numbers in metrics["splits"].items()
         for name, number in numbers.items()
     }
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the package catches it."""
-
-
-def train_until(monkeypatch, epoch, chosen, out):
-    """Trains, and stops dead in an epoch between its row of history.csv and its backup."""
-    original = Backup.on_epoch_end
-
-    def killing(self, number, logs=None):
-        if number == epoch:
-            raise Killed
-        original(self, number, logs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Backup, "on_epoch_end", killing)
-        with pytest.raises(Killed):
-            training.train(chosen, out, log=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -255,17 +202,14 @@ def copied(finished, tmp_path):
     ("section", "change", "reason"),
     [
         ("settings", {"colour": "red"}, "`colour` must be left out: Settings has no such setting"),
-        ("settings", {"dropout": 2}, "`dropout` must be a number"),
-        ("network", {"units": "many"}, "`units` must be a positive integer"),
+        ("settings", {"momentum": 2}, "`momentum` must be a number"),
+        ("network", {"units": "many"}, "network.units is 'many', settings.units is 5"),
         ("network", {"colour": "red"}, "colour"),
         ("data", {"kind": None}, "data.kind is missing"),
     ],
 )
 def test_config_that_cannot_be_used_is_one_line(section, change, reason, copied, quiet):
-    config = json.loads((copied / "config.json").read_text())
-    config[section].update(change)
-    config[section] = {name: value for name, value in config[section].items() if value is not None}
-    (copied / "config.json").write_text(json.dumps(config))
+    edit(copied, "config.json", {section: change})
     with pytest.raises(UserError, match=f"Cannot use .*config.json': .*{reason}") as error:
         training.evaluate_run(copied, "test")
     assert "\n" not in str(error.value)
@@ -311,13 +255,18 @@ def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
     requested = {"data": "pieces.npz"}
     assert training.resume("run", requested=requested, log=quiet["log"]) == metrics
     (tmp_path / "others.npz").touch()
-    with pytest.raises(UserError, match="`data` must be .*others.npz"):
+    assert training.resume("run", requested={"data": "others.npz"}, log=quiet["log"]) == metrics
+    other = dataclasses.replace(dataset("piano_roll"), checksum="other")
+    monkeypatch.setattr(data, "load", lambda name, **options: other)
+    assert training.resume("run", requested=requested, log=quiet["log"]) == metrics
+    with pytest.raises(UserError, match="`data` must be .* checksum abc, got other"):
         training.resume("run", requested={"data": "others.npz"}, log=quiet["log"])
 
 
 def test_a_mistake_leaves_no_folder(tmp_path, quiet):
+    chosen = settings(network="rnn")
     with pytest.raises(UserError, match="`transition_units"):
-        training.train(settings(transition_units=(0,)), tmp_path / "run", log=quiet["log"])
+        training.train(chosen, tmp_path / "run", log=quiet["log"])
     assert not (tmp_path / "run").exists()
 
 
@@ -360,11 +309,20 @@ def test_resume_from_a_damaged_file_is_one_line(name, content, cut, tmp_path, qu
         training.resume(tmp_path / "run", log=quiet["log"])
 
 
+def without_settings(backup):
+    """Makes a backup one of an earlier version."""
+    with np.load(backup) as content:
+        arrays = dict(content)
+    state = json.loads(str(arrays["state"]))
+    del state["settings"], state["history_checksum"]
+    np.savez(backup, **{**arrays, "state": json.dumps(state)})
+
+
 def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
     shutil.copytree(cut, tmp_path / "run")
-    config = json.loads((cut / "config.json").read_text())
-    config["settings"]["units"] += 1
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    units = {"units": settings().units + 1}
+    edit(tmp_path / "run", "config.json", {"settings": units, "network": units})
+    without_settings(tmp_path / "run" / "backup.npz")
     with pytest.raises(UserError, match="backup.npz' is damaged or another run's"):
         training.resume(tmp_path / "run", log=quiet["log"])
 
@@ -410,6 +368,51 @@ def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, 
 def test_settings_are_checked(more, words):
     with pytest.raises(UserError, match=words):
         settings(**more)
+
+
+def long_music(lengths, name="own"):
+    random = np.random.default_rng(1)
+    pieces = [(random.random((length, 88)) < 0.05).astype("uint8") for length in lengths]
+    splits = {"train": pieces, "validation": [pieces[0]] * 2, "test": [pieces[-1]]}
+    facts = {"step": "frame", "version": "1", "checksum": "abc", "description": "long"}
+    return Dataset(name, "piano_roll", splits, **facts)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "more", "steps", "updates"),
+    [
+        ([500] * 10, {}, 0, 1),
+        ([2000] * 10, {}, 200, 10),
+        ([501, *[100] * 31], {}, 200, 3),
+        ([2000] * 10, {"bptt_steps": 0}, 0, 1),
+        ([2000] * 10, {"bptt_steps": 100}, 100, 20),
+    ],
+)
+def test_long_pieces_are_trained_in_chunks_by_default(lengths, more, steps, updates):
+    dataset = long_music(lengths)
+    complete = Settings("own", **more).complete(dataset)
+    assert complete.bptt_steps == steps
+    assert len(batches(complete, dataset, "train")) == updates
+
+
+def test_data_sets_with_a_name_have_their_own_chunks():
+    assert Settings("bach_chorales").complete(long_music([900], "bach_chorales")).bptt_steps == 0
+    assert Settings("musedata").complete(long_music([300], "musedata")).bptt_steps == 200
+
+
+def test_the_log_says_how_the_data_was_split_and_cut(tmp_path, monkeypatch, quiet):
+    found = dataclasses.replace(long_music([501, 30, 30]), remarks=("Splits: made up.",))
+    asked = []
+    monkeypatch.setattr(data, "load", lambda name, **options: asked.append(options) or found)
+    flags = {"skip_unreadable": True, "sustain_pedal": True}
+    chosen = settings("own", epochs=1, **flags)
+    training.train(chosen, tmp_path / "run", log=quiet["log"])
+    assert asked == [{"manual_dir": None, "data_dir": None, **flags}]
+    split, sizes, *_ = quiet["lines"]
+    assert split == "Splits: made up."
+    assert sizes.endswith("561 frames an epoch in 3 batches of chunks of 200 (--bptt-steps)")
+    with pytest.raises(UserError, match="`sustain_pedal` must be True to resume"):
+        training.resume(tmp_path / "run", requested={"sustain_pedal": False})
 
 
 def test_text_cannot_be_trained_whole():
@@ -468,6 +471,21 @@ def test_music_is_measured_in_four_definitions():
     found = evaluate(model, roll, "test", batch_size=3)
     assert found.pop("count") == sum(map(len, roll.splits["test"]))
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_batch_of_long_pieces_is_small_and_measured_the_same(monkeypatch):
+    roll, shapes = long_music([90, 50, 70]), []
+    model = build_network("rnn", kind="piano_roll", features=88, units=4)
+    whole = evaluate(model, roll, "train", batch_size=3)
+    predict = model.predict_on_batch
+    monkeypatch.setattr(
+        model, "predict_on_batch", lambda x: shapes.append(x["x"].shape[:2]) or predict(x)
+    )
+    for frames, rows in ((1000, 3), (200, 2), (50, 1)):
+        monkeypatch.setattr("keras_deep_rnn.training.evaluate.FRAMES", frames)
+        shapes.clear()
+        assert evaluate(model, roll, "train", batch_size=3) == pytest.approx(whole, rel=1e-5)
+        assert {batch for batch, _ in shapes} == {rows}
 
 
 def test_table_counts_what_it_says():

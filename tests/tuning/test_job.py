@@ -29,6 +29,8 @@ WHOLE = """
 data = "bach_chorales"
 manual_dir = "../downloads"
 data_dir = "/prepared"
+skip_unreadable = true
+sustain_pedal = true
 tuner = "bayesian"
 objective = "sequence_nll"
 trials = 40
@@ -37,6 +39,8 @@ max_minutes = 1.5
 seed = 3
 budget = 75_000
 workers = 2
+cpus_per_trial = 3
+gpus_per_trial = 0.5
 retries = 1
 initial_points = 10
 project = "searches/bach"
@@ -97,6 +101,8 @@ def test_every_key(tmp_path):
         "data": "bach_chorales",
         "manual_dir": str(tmp_path.parent / "downloads"),
         "data_dir": "/prepared",
+        "skip_unreadable": True,
+        "sustain_pedal": True,
         "tuner": "bayesian",
         "objective": "sequence_nll",
         "trials": 40,
@@ -105,6 +111,8 @@ def test_every_key(tmp_path):
         "seed": 3,
         "budget": 75_000,
         "workers": 2,
+        "cpus_per_trial": 3,
+        "gpus_per_trial": 0.5,
         "retries": 1,
         "initial_points": 10,
         "project": str(tmp_path / "searches" / "bach"),
@@ -214,7 +222,9 @@ def test_prepare_completes_the_job(tmp_path, loaded):
     with pytest.raises(UserError, match="`epochs` must be known for the size"):
         job.size()
     complete, hyper = job.prepare()
-    assert loaded == [("bach_chorales", {"manual_dir": str(tmp_path), "data_dir": None})]
+    options = {"manual_dir": str(tmp_path), "data_dir": None}
+    flags = {"skip_unreadable": False, "sustain_pedal": False}
+    assert loaded == [("bach_chorales", {**options, **flags})]
     assert complete == dataclasses.replace(job, objective="frame_nll", epochs=120)
     assert complete.size() > 100
     assert hyper.dataset.kind == "piano_roll"
@@ -321,6 +331,8 @@ def test_size_of_other_tuners(tmp_path):
         ('project = "searches/bach"', "", ""),
         ('manual_dir = "../downloads"', "", ""),
         ('data_dir = "/prepared"', 'data_dir = "/elsewhere"', ""),
+        ("skip_unreadable = true", "", "`skip_unreadable` was True, is False"),
+        ("sustain_pedal = true", "", "`sustain_pedal` was True, is False"),
         ("seed = 3", "", "`seed` was 3, is 1"),
         ("budget = 75_000", "budget = 7_000", "`budget` was 75000, is 7000"),
         ("epochs = 60", "epochs = 61", "`epochs` was 60, is 61"),

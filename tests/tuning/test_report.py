@@ -181,7 +181,7 @@ def test_best(tmp_path):
 
 
 def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
-    job = job_of(data="/old/tunes", manual_dir="/old")
+    job = job_of(data="/old/tunes", manual_dir="/old", sustain_pedal=True)
     trials = trials_of(job, 1)
     folder = tmp_path / trials[0].folder
     folder.mkdir(parents=True)
@@ -201,6 +201,8 @@ def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
     assert content["versions"] == made_by
     told = settings_of_command(content["command"])
     assert (told["data"], told["manual_dir"]) == ("/new/my tunes", "/new")
+    assert told["sustain_pedal"] is True
+    assert "--skip-unreadable" not in content["command"]
     # What is the same is left alone, as another process may be writing it.
     before = (tmp_path / "best.json").stat().st_ino
     write_best(tmp_path, moved, trials)

@@ -1,20 +1,19 @@
 """Whole searches in processes of their own, killed in the middle and gone on with."""
 
+import contextlib
+import dataclasses
 import errno
-import functools
 import json
 import os
 import pathlib
-import re
+import random
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
-import psutil
 import pytest
 
 from keras_deep_rnn.training import train as training
@@ -27,10 +26,7 @@ from keras_deep_rnn.utils.errors import UserError
 pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import run_search as search_module
 from keras_deep_rnn.tuning.run_search import run_search
-from keras_deep_rnn.tuning.search import worker as worker_module
-from keras_deep_rnn.tuning.search.attempt import run_attempt
-from keras_deep_rnn.tuning.search.chief import Chief
-from keras_deep_rnn.tuning.search.wire import Server
+from keras_deep_rnn.tuning.search.attempt import run_attempt, run_trial
 
 COMMAND = str(pathlib.Path(sys.executable).with_name("deep-rnn"))
 JOB = """
@@ -110,18 +106,29 @@ def in_the_middle(project, *, of=1):
     running = [trial for trial in trials if trial.status == RUNNING]
     ended = [trial for trial in trials if trial.status in ENDED]
     return len(ended) == of and any(
-        (project / trial.folder / "backup.npz").exists() for trial in running
+        (project / trial.folder / "backup.npz").exists() for trial in running if trial.folder
     )
 
 
 def workers_of(project):
-    """Processes of workers of a search."""
+    """Ids of the processes that write into the logs of a search."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "worker" in command and str(project.path) in command:
-            found.append(process)
+    for output in pathlib.Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            if str(project / "logs") in os.readlink(output):
+                found.append(int(output.parts[2]))
     return found
+
+
+def listening(pid):
+    """Addresses at which a process listens on a network."""
+    held = set()
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(descriptor))
+    lines = pathlib.Path("/proc/net/tcp").read_text() + pathlib.Path("/proc/net/tcp6").read_text()
+    sockets = [line.split() for line in lines.splitlines() if ":" in line.split()[0]]
+    return [s[1] for s in sockets if s[3] == "0A" and f"socket:[{s[9]}]" in held]
 
 
 def check_whole(project, count=3):
@@ -143,6 +150,7 @@ def results(trials):
     return [(trial.values, trial.settings["seed"], trial.score) for trial in trials]
 
 
+@pytest.mark.process
 def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     """The same seed gives the same trials and scores, with an interruption and without."""
     quiet = job_file(tmp_path, name="quiet", epochs=15)
@@ -163,8 +171,8 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     assert max(trial.attempt for trial in trials) == 1
 
     # A finished search has nothing left to do, and another job is refused.
-    chief = run_search(Job.read(job), resume=True, log=lambda line: None)
-    assert (chief.over, results(project.trials())) == ("finished", results(expected))
+    search = run_search(Job.read(job), resume=True, log=lambda line: None)
+    assert (search.over, results(project.trials())) == ("finished", results(expected))
     job_file(tmp_path, epochs=16)
     with pytest.raises(UserError, match="`epochs` was 15, is 16"):
         run_search(Job.read(job), resume=True)
@@ -180,13 +188,15 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     assert score == pytest.approx(best_of(trials).score, rel=1e-6)
 
 
+@pytest.mark.process
 def test_interrupted(tmp_path):
     job, project = job_file(tmp_path, epochs=200, workers=2), Project(tmp_path / "job")
     search = Started(tmp_path, "run", job)
     wait_for(lambda: in_the_middle(project, of=0))
-    workers_of(project)[0].kill()  # another one takes its place
+    os.kill(workers_of(project)[0], signal.SIGKILL)  # another one takes its place
     wait_for(lambda: max((len(project.attempts(t.id)) for t in project.trials()), default=0) == 2)
-    assert len(workers_of(project)) == 2
+    wait_for(lambda: len(workers_of(project)) == 2)
+    assert not any(listening(pid) for pid in [search.process.pid, *workers_of(project)])
     search.interrupt()
     code, output = search.end(30)
     assert code == 130
@@ -197,45 +207,7 @@ def test_interrupted(tmp_path):
     assert not workers_of(project)
 
 
-def test_chief_and_workers_are_killed(tmp_path):
-    """A worker that never returns, one that returns under its id, and the chief itself."""
-    job, project = job_file(tmp_path, epochs=40), Project(tmp_path / "job")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-
-    def chief(*more):
-        return Started(tmp_path, "chief", job, "--bind", address, "--lease", 4, *more)
-
-    def worker(id, timeout=60):
-        join = ("--connect", address, "--connect-timeout", timeout, "--id", id)
-        return Started(tmp_path, "worker", *join)
-
-    lead, first = chief(), worker("first")
-    wait_for(lambda: in_the_middle(project, of=0))
-    first.kill()
-    wait_for(lambda: "worker first was silent for 4 seconds" in lead.output.read_text())
-    second = worker("second")
-    wait_for(lambda: in_the_middle(project, of=1))
-    assert project.trials()[0].worker == "second"
-    second.kill()
-    second = worker("second")
-    wait_for(lambda: in_the_middle(project, of=2))
-    lead.kill()
-    lead = chief("--resume")
-    code, output = lead.end()
-    assert code == 0, output
-    code, output = second.end()
-    assert code == 0, output
-    trials = check_whole(project)
-    # The trial that ran while there was no chief was not begun again.
-    assert [trial.attempt for trial in trials] == [1, 1, 0]
-    code, output = worker("late", timeout=1).end()
-    assert code == 2
-    assert "no answer from" in output
-    assert results(project.trials()) == results(trials)
-
-
+@pytest.mark.process
 def test_every_trial_fails(tmp_path):
     settings = 'activation = "glu"'  # halves the width of what it is given
     began = time.monotonic()
@@ -270,90 +242,57 @@ def test_a_trial_goes_on_from_one_that_stopped_early(tmp_path):
     assert result("0002", until=8, continues="trials/0001/0") == first == whole
 
 
-def test_an_address_in_use_is_told_before_anything_is_replaced(search):
-    _, server, project = search
-    with pytest.raises(UserError, match="`address` must be free to listen at"):
-        run_search(project.job(), workers=0, address=server.address, overwrite=True)
-    assert project.exists()
-
-
 def test_the_error_that_ended_a_search(tmp_path, monkeypatch):
     def write_report(*_):
         raise UserError("Cannot write 'report': No space left on device.")
 
+    def run(self, executor):
+        raise UserError("Cannot write 'state'.")
+
     job = Job.read(job_file(tmp_path))
     monkeypatch.setattr(search_module, "write_report", write_report)
-    monkeypatch.setattr(Chief, "poll", lambda self: self._fail(UserError("Cannot write 'state'.")))
+    monkeypatch.setattr(search_module.Search, "run", run)
     with pytest.raises(UserError, match="Cannot write 'state'"):
-        run_search(job, workers=0, log=lambda line: None)
+        run_search(job, log=lambda line: None)
 
 
 @pytest.fixture
-def search(tmp_path):
-    """A chief in this process, behind a server."""
+def begun(tmp_path):
+    """The arguments of `run_trial` for the first trial of a search."""
     job, hyper = Job.read(job_file(tmp_path)).prepare()
     project = Project(job.project)
     with project.lead():
         project.begin(job)
-        chief = Chief(job, hyper, project, log=lambda line: None)
-        server = Server(
-            "127.0.0.1:0", chief.handlers, token=project.token(), open_methods=("hello",)
-        )
-        yield chief, server, project
-        server.stop()
+    values = {**hyper.space.defaults(), "network": "rnn", "units": 4}
+    trial = Trial("0000", values, {"data": job.data, **hyper.settings_of(values), "seed": 7}, 0)
+    return job.get_config(), dataclasses.asdict(trial), str(project.path)
 
 
-class Restarted(BaseException):
-    pass
+def test_an_attempt_has_a_folder_of_its_own(begun):
+    first, second = run_trial(*begun), run_trial(*begun)
+    assert [first["folder"], second["folder"]] == ["trials/0000/0", "trials/0000/1"]
+    assert first["score"] == second["score"]
+    assert first["worker"].endswith(f":{os.getpid()}")
 
 
-def restart():
-    raise Restarted
+def test_random_numbers_of_other_threads_change_nothing(begun, monkeypatch):
+    """Keras draws seeds that are not given from the random numbers of Python."""
+    first = run_trial(*begun)
+    monkeypatch.setattr(random, "randint", random.SystemRandom().randint)
+    assert run_trial(*begun)["score"] == first["score"]
 
 
-def worker(server, **more):
-    said = []
-    more = {"restart": restart, "log": said.append, "connect_timeout": 5.0, **more}
-    return worker_module.Worker(server.address, "here", **more), said
-
-
-def test_a_worker_that_grows_begins_anew(search, monkeypatch):
-    chief, server, _ = search
-    monkeypatch.setattr(worker_module, "GROWTH", -1)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(Restarted):
-        worker(server)[0].run()
-    assert [trial.status for trial in chief.trials.values()] == [COMPLETED]
-
-
-def test_a_worker_that_cannot_write_ends_the_search(search, monkeypatch):
-    chief, server, _ = search
-    line = "Cannot write .*backup.npz': No space left on device"
-
+def test_a_worker_that_cannot_write_is_no_failure_of_the_trial(begun, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(np, "savez", full)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(UserError, match=line):
-        worker(server)[0].run()
-    assert re.search(line, chief.over)
-    assert [trial.status for trial in chief.trials.values()] == [RUNNING]
+    with pytest.raises(UserError, match="Cannot write .*backup.npz': No space left on device"):
+        run_trial(*begun)
 
 
-def test_a_folder_that_is_not_shared_is_refused(search, tmp_path, monkeypatch):
-    sees = functools.partialmethod(Project.sees, patience=0.5)
-    monkeypatch.setattr(Project, "sees", sees)
-    _, server, project = search
-    with pytest.raises(UserError, match=r"must be shared by the chief .* and its workers; here: "):
-        worker(server, project=tmp_path / "elsewhere")
-    # A copy has the token, but what is written into it the chief does not see.
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "token").write_text((project / "token").read_text())
-    with pytest.raises(UserError, match="the chief cannot find the file of here in it"):
-        worker(server, project=tmp_path / "copy")
-
-
-def test_nobody_answers():
-    with pytest.raises(UserError, match="no answer from 127.0.0.1:9 for 1 seconds"):
-        worker_module.Worker("127.0.0.1:9", "a", restart=restart, connect_timeout=1.0)
+def test_a_folder_that_is_not_shared_is_refused(begun, tmp_path):
+    config, trial, _ = begun
+    with pytest.raises(UserError, match=r"`project` must be shared by all machines: .*:\d+ has no"):
+        run_trial(config, trial, str(tmp_path / "elsewhere"))
+    assert not (tmp_path / "elsewhere").exists()

@@ -132,9 +132,36 @@ def test_folders_appear_whole_too(tmp_path):
             RuntimeError("Unable to close\nfile (errno = 28,\n error message = 'No space left')"),
             "No space left",
         ),
+        (
+            NotImplementedError("a/b; No space left on device\n\tCould not"),
+            "No space left on device",
+        ),
     ],
 )
 def test_write_errors_are_one_line(error, reason):
     with pytest.raises(UserError) as caught, write_errors("runs/a"):
         raise error
     assert str(caught.value) == f"Cannot write 'runs/a': {reason}."
+
+
+def test_a_write_error_keeps_the_name_of_its_file():
+    with pytest.raises(UserError) as caught, write_errors("runs/a"), write_errors("runs/a/b"):
+        raise OSError(errno.ENOSPC, "full")
+    assert str(caught.value) == "Cannot write 'runs/a/b': No space left on device."
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_replaces_a_file_is_on_the_disk_before(folder, tmp_path, monkeypatch):
+    """By the order of the calls: a machine that loses its power has the old or the new one."""
+    calls, sync, replace = [], os.fsync, os.replace
+
+    def name(descriptor):
+        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(name(fd)), sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    with replacing(tmp_path / "new") as partial:
+        if folder:
+            partial.mkdir()
+        (partial / "inner" if folder else partial).write_text("whole")
+    assert calls == ["inner" if folder else "new", "replace", tmp_path.name]

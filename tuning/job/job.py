@@ -14,6 +14,8 @@ from ...utils.errors import NOTHING, ArgumentError, Words, argument_is, nearest
 from ...utils.fields import (
     CONFIG,
     Count,
+    Flag,
+    NonNegative,
     Positive,
     PositiveInt,
     Seed,
@@ -40,7 +42,10 @@ Factor: TypeAlias = Annotated[int, Field(ge=2, lt=2**63, description="an integer
 # {setting: the only tuner that it applies to}.
 _OF_TUNER = {"initial_points": "bayesian", "factor": "hyperband"}
 # Settings that a resumed search must not change, because earlier trials depend on them.
-_FIXED = ("tuner", "objective", "epochs", "seed", "budget", "initial_points", "factor")
+_FIXED = (
+    "skip_unreadable", "sustain_pedal", "tuner", "objective", "epochs", "seed", "budget",
+    "initial_points", "factor",
+)  # fmt: skip
 
 
 @with_argument_errors
@@ -77,6 +82,13 @@ class Job:
         default=None, description="Folder of manually downloaded files."
     )
     data_dir: Text | None = Field(default=None, description="Folder of prepared data sets.")
+    skip_unreadable: Flag = Field(
+        default=False, description="Whether to go on without MIDI files that cannot be read."
+    )
+    sustain_pedal: Flag = Field(
+        default=False,
+        description="Whether notes of MIDI files sound on while the sustain pedal is down.",
+    )
     tuner: Literal["random", "bayesian", "hyperband"] = Field(
         default="random", description="Search algorithm."
     )
@@ -101,6 +113,11 @@ class Job:
     workers: PositiveInt | None = Field(
         default=None, description="Worker processes; by default one per available core."
     )
+    cpus_per_trial: PositiveInt | None = Field(
+        default=None,
+        description="Cores of each trial; by default an equal share, on a cluster 1.",
+    )
+    gpus_per_trial: NonNegative = Field(default=0.0, description="GPUs of each trial on a cluster.")
     retries: Count = Field(
         default=0, description="Retries of a failed trial, each with another seed."
     )
@@ -126,7 +143,8 @@ class Job:
             if getattr(self, name) is not None and self.tuner != tuner:
                 raise ArgumentError(name, f"left out: it applies to tuner = {tuner!r}", self.tuner)
         searched = sum(hyperparameter.kind != "fixed" for hyperparameter in self.space)
-        defaults = {"workers": _cores(), "initial_points": max(5, searched), "factor": 3}
+        workers = max(1, _cores() // (self.cpus_per_trial or 1))
+        defaults = {"workers": workers, "initial_points": max(5, searched), "factor": 3}
         for name, value in defaults.items():
             if getattr(self, name) is None and _OF_TUNER.get(name, self.tuner) == self.tuner:
                 object.__setattr__(self, name, value)  # the dataclass is frozen
@@ -196,7 +214,8 @@ class Job:
     def difference(self, other: "Job") -> str:
         """Describes the changes with which a search cannot be resumed; an empty string if none.
 
-        Paths, `trials`, `workers`, `retries` and `max_minutes` may change.
+        Paths, `trials`, `workers`, `retries`, `max_minutes`, and the cores and GPUs of a trial may
+        change.
 
         Args:
             other: `Job`. Both jobs are complete; see `prepare`.
@@ -224,7 +243,6 @@ class Job:
             UserError: The data does not exist, the objective is not a metric of the data, or a
                 network of the space is invalid.
         """
-        from ...data import load
         from ...training.config import Settings
         from ...training.results import PRIMARY, definitions
 
@@ -237,8 +255,7 @@ class Job:
                 self.data,
                 nearest(Path(self.data).name, names),
             )
-        with argument_is("name", "data"):
-            dataset = load(self.data, manual_dir=self.manual_dir, data_dir=self.data_dir)
+        dataset = self._load()
         objective = PRIMARY[dataset.kind] if self.objective is None else self.objective
         one_of(tuple(definitions(dataset.kind)))("objective", objective)
         epochs = self.epochs or Settings(dataset.name).complete(dataset).epochs
@@ -247,11 +264,18 @@ class Job:
         check_networks(hyper)
         return job, hyper
 
+    def _load(self) -> "Dataset":
+        from ...data import load
+        from ...training.config import load_options
+
+        with argument_is("name", "data"):
+            return load(self.data, **load_options(self))
+
     def hypermodel(self, dataset: "Dataset | None" = None) -> "HyperDeepRNN":
         """The `HyperDeepRNN` of the job.
 
         Args:
-            dataset: The `Dataset` of the job, if it is loaded.
+            dataset: The `Dataset` of the job; None: it is loaded.
         """
         from ..keras_tuner import HyperDeepRNN
 
@@ -259,13 +283,11 @@ class Job:
         for name, value in self.settings.items():
             settings[name] = tuple(value) if isinstance(value, list) else value
         return HyperDeepRNN(
-            self.data if dataset is None else dataset,
+            self._load() if dataset is None else dataset,
             self.space,
             budget=self.budget,
             seed=self.seed,
             settings=settings,
-            manual_dir=self.manual_dir,
-            data_dir=self.data_dir,
         )
 
 

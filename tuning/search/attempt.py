@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import json
+import os
 import re
 import shutil
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from ...training.callbacks import Backup
-from ...training.config import Settings, network_arguments
+import keras
+
+from ...training.config import Settings, load_options, network_arguments
 from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
 from ...training.setup import prepare
 from ...training.train import fit_and_evaluate
-from ...utils.errors import DivergedError, UserError, first_line
+from ...utils.errors import ArgumentError, DivergedError, UserError, first_line
 from ...utils.files import remove, write_errors
+from ..job.job import Job
+from .project import JOB, Project
 from .summary import train_command
+from .trial import Trial
 
 if TYPE_CHECKING:
     from ...data import Dataset
-    from ..job.job import Job
-    from .project import Project
-    from .trial import Trial
 
 SPLIT = "validation"
+
+
+def run_trial(config: dict[str, Any], content: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Runs a new attempt of a trial in whichever process an executor has chosen.
+
+    Args:
+        config: Result of `Job.get_config`.
+        content: Attributes of the `Trial`.
+        folder: Project folder.
+
+    Returns:
+        Result of `run_attempt`, with the attributes of `Trial` that tell where it ran.
+
+    Raises:
+        UserError: This machine does not see the project folder, or cannot write to it.
+    """
+    where = f"{socket.gethostname()}:{os.getpid()}"
+    project, trial = Project(folder), Trial(**content)
+    if not (project / JOB).is_file():
+        raise ArgumentError("project", "shared by all machines", hint=f": {where} has no {folder}.")
+    job, dataset = _prepared(json.dumps(config))
+    trial.attempt = project.make_attempt(trial.id)
+    trial.folder = str(project.attempt_folder(trial.id, trial.attempt))
+    values = job.space.summary(trial.values)
+    print(f"trial {trial.id}, attempt {trial.attempt}: {values}", flush=True)
+    try:
+        outcome = run_attempt(trial, job, project, dataset)
+    finally:
+        keras.utils.clear_session()
+        gc.collect()
+    return {**outcome, "attempt": trial.attempt, "folder": trial.folder, "worker": where}
+
+
+@functools.lru_cache(maxsize=1)
+def _prepared(config: str) -> tuple[Job, Dataset]:
+    """The job and its data, which a process keeps for its next trials."""
+    from ...data import load
+
+    job = Job.from_config(json.loads(config))
+    return job, load(job.data, **load_options(job), progress=False)
 
 
 def run_attempt(
@@ -136,7 +182,7 @@ def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bo
             if (source / name).is_file():
                 shutil.copy2(source / name, run / name)
         if not (run / METRICS).is_file():
-            run.truncate_history(Backup(run / BACKUP, None).state()["epochs"])
+            run.truncate_history()
         return True
     except (OSError, UserError):  # files of a killed process may be incomplete
         for name in names:

@@ -3,16 +3,14 @@
     job.json              the job
     state.json            all trials, and the state of the sampler
     state.backup.json     the previous state
-    token                 the secret that authenticates workers
-    lock                  held by the process that leads the search
-    workers/              proof of each worker that it shares this folder
-    logs/                 output of the workers
+    lock                  while a process leads the search
+    logs/                 output of the worker processes
     trials/ID/ATTEMPT/    run folders of `deep-rnn train`
     report/               tables and charts
     best.json             the best trial so far
 
-Only the leading process writes job.json, the states and the token; others may read them at any
-time. These files are written atomically and synced to the disk.
+Only the leading process writes job.json and the states; others may read them at any time. These
+files are written atomically and synced to the disk.
 """
 
 from __future__ import annotations
@@ -21,25 +19,24 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...utils.errors import ArgumentError, UserError, Words, missing_extra
+from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.files import PARTIAL, remove, user_path, write_errors
+from ...utils.lock import locked
 from . import state as saved
 from .state import BACKUP, STATE, unreadable, write_to_disk
-from .trial import Trial
+from .trial import RUNNING, Trial
 
 if TYPE_CHECKING:
     from ..job.job import Job
 
-JOB, TOKEN, LOCK = "job.json", "token", "lock"
-WORKERS, LOGS, TRIALS, REPORT, BEST = "workers", "logs", "trials", "report", "best.json"
+JOB, LOCK = "job.json", "lock"
+LOGS, TRIALS, REPORT, BEST = "logs", "trials", "report", "best.json"
 # Deleted by --overwrite, in this order: the states go before the trials that they refer to.
-_REPLACED = (BACKUP, STATE, BEST, REPORT, TRIALS, WORKERS, LOGS)
+_REPLACED = (BACKUP, STATE, BEST, REPORT, TRIALS, LOGS)
 # Files of a process that was killed before it wrote job.json.
 _BEFORE_JOB = {LOCK, PARTIAL}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -75,19 +72,16 @@ class Project:
         """Checks that a search can be started, resumed or overwritten here, without writing.
 
         Args:
-            resume: Whether to resume the search in the folder.
+            resume: Whether to resume the search in the folder, if there is one.
             overwrite: Whether to replace it.
 
         Raises:
-            UserError: The folder holds a search and neither is set, no search to resume, or other
-                files.
+            UserError: The folder holds a search and neither is set, or other files.
         """
         where = repr(str(self.path))
         if resume and overwrite:
             raise UserError("--resume and --overwrite cannot be combined.")
         self._check_place()
-        if resume and not self.exists():
-            raise ArgumentError("project", "a search to resume", Words(where), verb="hold")
         if self.exists() and not resume and not overwrite:
             mend = "pass --resume to resume it or --overwrite to replace it."
             hint = f"; {where} holds a search: {mend}"
@@ -114,30 +108,16 @@ class Project:
     def lead(self) -> Iterator[None]:
         """Locks the folder against other leading processes.
 
-        The system (`flock`) releases the lock when the process ends, also if it is killed.
-
         Raises:
-            UserError: Another process leads the search, or the folder holds other files or cannot
-                be written.
+            UserError: Another process leads the search; see `locked`. Or the folder holds other
+                files or cannot be written.
         """
-        try:
-            import filelock
-        except ImportError:
-            raise missing_extra("filelock", "tuning") from None
         self._check_place()
-        with write_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self / LOCK, thread_local=False)
-        try:
-            with write_errors(self / LOCK):
-                lock.acquire(timeout=0)
-        except filelock.Timeout:
-            line = f"Another process leads the search in {str(self.path)!r}."
-            raise UserError(line) from None
-        try:
+        with contextlib.ExitStack() as lock:
+            with write_errors(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.enter_context(locked(self / LOCK, repr(str(self.path))))
             yield
-        finally:
-            lock.release()
 
     def begin(self, job: Job, *, resume: bool = False, overwrite: bool = False) -> None:
         """Prepares the folder for a search; only within `lead`.
@@ -154,6 +134,7 @@ class Project:
         from ...training.run_folder import versions  # Keras, whose import takes seconds
 
         self.check(resume=resume, overwrite=overwrite)
+        resume = resume and self.exists()
         difference = self.job().difference(job) if resume else None
         if difference:
             expected = f"the one that began the search in {str(self.path)!r}"
@@ -163,9 +144,7 @@ class Project:
                 remove(self / name)
             content = {"job": job.get_config(), "versions": versions()}
             write_to_disk(self / JOB, json.dumps(content, indent=2, allow_nan=False) + "\n")
-            if not (resume and self._has_token()):
-                write_to_disk(self / TOKEN, secrets.token_hex(32) + "\n", mode=0o600)
-            for name in (WORKERS, LOGS, TRIALS):
+            for name in (LOGS, TRIALS):
                 (self / name).mkdir(exist_ok=True)
 
     def _job_config(self) -> dict[str, Any]:
@@ -193,28 +172,6 @@ class Project:
 
         return Job.from_config(self._job_config())
 
-    def token(self) -> str:
-        """The secret that authenticates workers.
-
-        Raises:
-            UserError: The file does not exist, cannot be read, or is damaged.
-        """
-        try:
-            text = (self / TOKEN).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise unreadable(self / TOKEN, error) from None
-        except ValueError:
-            text = ""
-        if not re.fullmatch("[0-9a-f]{64}", text):
-            raise UserError(f"{str(self / TOKEN)!r} is damaged: --resume creates a new one.")
-        return text
-
-    def _has_token(self) -> bool:
-        try:
-            return bool(self.token())
-        except UserError:
-            return False
-
     def save(self, state: dict[str, Any]) -> None:
         """See `state.save`; `trials` is a list of dicts of `Trial`. Only within `lead`."""
         saved.save(self.path, state)
@@ -229,9 +186,16 @@ class Project:
         if state is None:
             return []
         try:
-            return [Trial(**trial) for trial in state["trials"]]
+            trials = [Trial(**trial) for trial in state["trials"]]
         except (KeyError, TypeError):
             raise UserError(f"{str(self / STATE)!r} was written by another version.") from None
+        for trial in trials:
+            if trial.status == RUNNING:  # its worker tells its folder at the end
+                trial.folder = next(map(self._relative, self.attempts(trial.id)[-1:]), trial.folder)
+        return trials
+
+    def _relative(self, folder: Path) -> str:
+        return str(folder.relative_to(self.path))
 
     def attempt_folder(self, trial_id: str, attempt: int) -> Path:
         """The run folder of an attempt, relative to this folder.
@@ -249,61 +213,20 @@ class Project:
         found = [path for path in folder.glob("*") if path.name.isdecimal()]
         return sorted(found, key=lambda path: int(path.name))
 
-    def next_attempt(self, trial_id: str) -> int:
-        """The number of the next attempt of a trial, from 0."""
-        return max((int(path.name) for path in self.attempts(trial_id)), default=-1) + 1
-
-    def show_shared(self, worker_id: str, nonce: str) -> None:
-        """Writes the proof that a worker shares this folder; see `sees`.
-
-        Args:
-            worker_id: Id of the worker.
-            nonce: Random string, which the worker sends to the chief, too.
+    def make_attempt(self, trial_id: str) -> int:
+        """Makes the folder of the next attempt of a trial, and returns the attempt's number.
 
         Raises:
-            UserError: The id is invalid, or the folder cannot be written.
+            UserError: The folder cannot be made.
         """
-        path = self._shown(worker_id)
-        with write_errors(path.parent):
-            path.parent.mkdir(exist_ok=True)
-        write_to_disk(path, json.dumps({"nonce": nonce}) + "\n")
-
-    def sees(self, worker_id: str, nonce: str, patience: float = 10.0) -> bool:
-        """Whether a worker has written the nonce into this folder, and so shares it.
-
-        Args:
-            worker_id: Id of the worker.
-            nonce: The string that the worker has sent.
-            patience: Timeout in seconds; files of other machines may appear late.
-        """
-        path = self._shown(worker_id)
-        end = time.monotonic() + patience
         while True:
-            with contextlib.suppress(OSError, ValueError, RecursionError):
-                os.listdir(path.parent)  # makes NFS refresh its cache
-                if json.loads(path.read_text(encoding="utf-8")) == {"nonce": nonce}:
-                    return True
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.2)
-
-    def _shown(self, worker_id: str) -> Path:
-        return self / WORKERS / f"{check_worker_id(worker_id)}.json"
-
-
-def check_worker_id(id: str) -> str:
-    """Checks the id of a worker, which is part of file names.
-
-    Raises:
-        ArgumentError: The id is invalid.
-
-    Example:
-
-    >>> check_worker_id("../gpu")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    keras_deep_rnn.utils.errors.ArgumentError: `id` must be 1 to 64 letters, digits, ...
-    """
-    return _checked("id", id)
+            last = max((int(path.name) for path in self.attempts(trial_id)), default=-1)
+            folder = self / self.attempt_folder(trial_id, last + 1)
+            # Made by one process alone, so that a lost worker that goes on has another folder.
+            with write_errors(folder), contextlib.suppress(FileExistsError):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
+                return last + 1
 
 
 def _checked(argument: str, name: str) -> str:

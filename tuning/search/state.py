@@ -3,7 +3,6 @@
 One process writes; others may read at any time. `save` returns after the state is on the disk.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -73,7 +72,7 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
-    """Writes a file atomically, and syncs it to the disk.
+    """Writes a file atomically, with permissions.
 
     Args:
         path: `Path` of the file.
@@ -87,15 +86,6 @@ def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    # The directory entry must be on the disk, too; some file systems cannot sync folders.
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ...training.config import load_options
 from ...training.results import COLUMNS
 from ...utils.errors import UserError
 from ...utils.files import finite, write_json
@@ -66,9 +67,7 @@ def write_best(folder: str | os.PathLike[str], job: Job, trials: Sequence[Trial]
 
 def command_of(job: Job, trial: Trial) -> str:
     """The command line that trains a trial again, on the data where the job has it now."""
-    config = job.get_config()
-    places = {name: config.get(name) for name in ("manual_dir", "data_dir")}
-    return train_command({**trial.settings, "data": job.data, **places})
+    return train_command({**trial.settings, "data": job.data, **load_options(job)})
 
 
 def train_command(settings: Mapping[str, Any]) -> str:

@@ -25,10 +25,10 @@ class Trial:
             None.
         retries: Number of restarts with another seed after a failure.
         losses: Number of workers lost while they ran it.
-        attempt: Number of the last attempt; every start is an attempt.
-        worker: Id of the worker of that attempt.
+        attempt: Number of the attempt that gave the result; every start is an attempt.
+        worker: Machine and process id of that attempt.
         folder: Run folder of that attempt, relative to the project folder.
-        started: Start of that attempt, in ISO 8601.
+        started: Start of the last attempt, in ISO 8601.
         ended: End of the trial, in ISO 8601.
         seconds: Duration of the attempt that gave the result.
         score: Objective on the validation split, or None.

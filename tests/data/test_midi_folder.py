@@ -1,0 +1,279 @@
+"""Folders of MIDI files as they are found: unpacked, half broken, with a run inside."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from midi_bytes import END, control, melody, midi, off, on
+
+from keras_deep_rnn import data
+from keras_deep_rnn.data import midi_files
+from keras_deep_rnn.data.midi_cache import MidiCache
+from keras_deep_rnn.data.midi_writer import write_midi
+from keras_deep_rnn.utils.errors import UserError
+
+
+def add(folder, *names, first=60):
+    """Writes files whose pieces all differ."""
+    for i, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(melody(*range(first, first + i + 1)))
+
+
+@pytest.fixture
+def songs(tmp_path):
+    add(tmp_path / "songs", *(f"{i}.mid" for i in range(5)))
+    return tmp_path / "songs"
+
+
+def load(folder, **options):
+    return data.load(folder, progress=False, **options)
+
+
+def all_rolls(dataset):
+    return [roll for rolls in dataset.splits.values() for roll in rolls]
+
+
+def sizes(dataset):
+    return {split: len(pieces) for split, pieces in dataset.splits.items()}
+
+
+def numbers(*counts):
+    return f"{' + '.join(map(str, counts))} pieces (train + validation + test)"
+
+
+def test_a_folder_without_splits_is_split(tmp_path):
+    add(tmp_path, *(f"deep/{i}.midi" for i in range(20)))
+    shutil.copy(tmp_path / "deep/3.midi", tmp_path / "copy.MID")
+    dataset = load(str(tmp_path))
+    assert dataset.quarter_length == 0.25
+    assert sorted(map(len, all_rolls(dataset))) == sorted([*range(4, 84, 4), 16])
+    contents = {split: {p.tobytes() for p in pieces} for split, pieces in dataset.splits.items()}
+    assert [len(different) for different in contents.values()] == [16, 2, 2]
+    assert len(set.union(*contents.values())) == 20
+    how = f"Splits: by checksum, as no folders are named so, {numbers(*sizes(dataset).values())}."
+    assert dataset.remarks == (how,)
+    assert load(tmp_path).checksum == dataset.checksum
+
+
+@pytest.mark.parametrize("folder", ["", "outer/data"])
+@pytest.mark.parametrize(
+    "names", [("train", "valid", "test"), ("Training", "VAL", "Testing"), ("train", "dev", "test")]
+)
+def test_folders_of_splits_are_kept(tmp_path, names, folder):
+    for name, count, first in zip(names, (6, 3, 2), (30, 50, 70), strict=True):
+        add(tmp_path / folder / name, *(f"{i}.mid" for i in range(count)), first=first)
+    dataset = load(tmp_path)
+    lowest = {
+        split: {int(np.flatnonzero(piece.any(0))[0]) + 21 for piece in pieces}
+        for split, pieces in dataset.splits.items()
+    }
+    assert lowest == {"train": {30}, "validation": {50}, "test": {70}}
+    assert dataset.remarks == (f"Splits: as the folders are named, {numbers(6, 3, 2)}.",)
+
+
+def test_a_changed_file_is_read_again(songs):
+    before = load(songs)
+    (songs / "0.mid").write_bytes(melody(60, length=36))
+    after = load(songs)
+    assert before.checksum != after.checksum
+    assert max(map(len, all_rolls(after))) == 36
+
+
+def test_what_is_no_music_is_passed_over(songs):
+    before = load(songs)
+    whole = melody(40)
+    apple_double = b"\0\5\x16\7\0\2\0\0Mac OS X        "
+    for name, content in {
+        "._0.mid": apple_double,
+        ".git/a.mid": b"",
+        "__MACOSX/._0.mid": apple_double,
+        "album.mid/readme.txt": b"",
+        "notes.txt": b"",
+    }.items():
+        (songs / name).parent.mkdir(exist_ok=True)
+        (songs / name).write_bytes(content)
+    (songs / "link.mid").symlink_to("nowhere.mid")
+    os.mkfifo(songs / "pipe.mid")
+    with open(os.fsencode(songs) + b"/\xff\xfe.mid", "wb") as file:
+        file.write(whole)
+    dataset = load(songs)
+    assert dataset.remarks[1] == (
+        "Passed over: broken links (1), devices (1), folders (1), hidden (2), in __MACOSX (1), "
+        "names that are not UTF-8 (1)."
+    )
+    assert dataset.checksum == before.checksum
+    assert sizes(dataset) == sizes(before) == {"train": 3, "validation": 1, "test": 1}
+
+
+def test_names_of_all_kinds_are_read(tmp_path):
+    folder = tmp_path / "naïve ♪ [x]" / "日本"
+    add(folder, "ä ö.mid", "new\nline.MID", "[b].Midi", "~.midi")
+    (tmp_path / "naïve ♪ [x]" / "up").symlink_to("..")  # in a circle
+    assert len(all_rolls(load(tmp_path / "naïve ♪ [x]"))) == 4
+
+
+def test_what_was_generated_is_no_training_data(songs, tmp_path):
+    before = load(songs)
+    config = {"settings": {}, "network": {}, "data": {}}
+    for name, content in {"run": config, "own": {"settings": {}}, "broken": None}.items():
+        (songs / "runs" / name).mkdir(parents=True)
+        text = "[" * 100_000 if content is None else json.dumps(content)
+        (songs / "runs" / name / "config.json").write_text(text)
+    add(songs / "runs" / "run" / "primers", "a.mid")
+    write_midi(all_rolls(before)[0], songs / "new.mid")
+    dataset = load(songs)
+    assert dataset.remarks[1:] == (
+        "Passed over: generated by deep-rnn (1), in folders of runs (1).",
+    )
+    assert dataset.checksum == before.checksum
+    # A folder is a run's only if its config.json is.
+    add(songs / "runs" / "own", "b.mid", first=30)
+    assert len(all_rolls(load(songs))) == 6
+    with pytest.raises(UserError, match=r"got none\. Passed over: in folders of runs \(1\)\.$"):
+        load(songs / "runs" / "run")
+
+
+@pytest.fixture
+def unreadable(songs):
+    """Four unreadable files, and what there is to say of them."""
+    (songs / "z").mkdir()
+    for name, content in {
+        "empty.mid": b"",
+        "page.mid": b"<html>",
+        "z/drums.mid": midi([(0, on(40, channel=9)), (4, END)]),
+        "z/cut\n.mid": melody(60)[:-3],
+    }.items():
+        (songs / name).write_bytes(content)
+    return (
+        "empty.mid, it is empty, a MIDI file begins with b'MThd'; "
+        "page.mid, it begins with b'<htm', a MIDI file begins with b'MThd'; "
+        "'z/cut\\n.mid', it ends within track 1 of 1; "
+        "z/drums.mid, it has no notes on the 88 keys"
+    )
+
+
+def test_all_unreadable_files_are_named_at_once(songs, unreadable):
+    with pytest.raises(UserError) as error:
+        load(songs)
+    assert str(error.value) == (
+        f"Cannot read 4 of the MIDI files in {songs}: {unreadable}. Mend or remove them, or pass "
+        "`skip_unreadable` (--skip-unreadable) to go on without them."
+    )
+
+
+def test_unreadable_files_are_skipped_if_asked(songs, unreadable):
+    dataset = load(songs, skip_unreadable=True)
+    assert len(all_rolls(dataset)) == 5
+    assert dataset.remarks[1] == f"Passed over: unreadable (4: {unreadable})."
+    for path in songs.glob("?.mid"):
+        path.unlink()
+    with pytest.raises(
+        UserError, match=r"must hold MIDI files .* got none\. .*unreadable \(4: emp"
+    ):
+        load(songs, skip_unreadable=True)
+
+
+def test_a_folder_that_cannot_be_listed(songs, monkeypatch):
+    add(songs, "a/1.mid", ".b/1.mid")
+    listed, locked = os.scandir, {"a", ".b"}
+
+    def scandir(path):
+        if os.path.basename(path) in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"Cannot read 1 .*songs: a, Permission denied\. Mend"):
+        load(songs)
+    locked.add("songs")
+    with pytest.raises(UserError, match=r"^Cannot read .*songs: Permission denied\.$"):
+        load(songs)
+
+
+def test_folders_with_too_little(tmp_path):
+    with pytest.raises(UserError, match=r"must hold MIDI files \(\.mid or \.midi\), got none\.$"):
+        load(tmp_path)
+    add(tmp_path, "a.mid")
+    with pytest.raises(UserError, match="at least 3 different pieces, got 1"):
+        load(tmp_path)
+    with pytest.raises(UserError, match="must be a folder of MIDI files"):
+        load(tmp_path / "a.mid")
+
+
+def test_the_pedal_is_an_option(songs, tmp_path):
+    track = [(0, control(127)), (0, on(30)), (4, off(30)), (40, control(0)), (44, END)]
+    (songs / "pedal.mid").write_bytes(midi(track))
+    found = {
+        pedal: max(len(r) for r in all_rolls(load(songs, data_dir=tmp_path, sustain_pedal=pedal)))
+        for pedal in (False, True, False)  # cached apart
+    }
+    assert found == {False: 20, True: 40}
+    with pytest.raises(UserError, match="`sustain_pedal` must be True or False, got 1"):
+        load(songs, sustain_pedal=1)
+
+
+def test_without_the_extra(songs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(UserError) as error:
+        load(songs)
+    assert str(error.value) == "`tqdm` is not installed: pip install 'keras-deep-rnn[music]'"
+
+
+def entries(folder):
+    return [path for path in (folder / "midi_pieces").rglob("*") if path.is_file()]
+
+
+def same(first, second):
+    return all(
+        np.array_equal(a, b) for a, b in zip(all_rolls(first), all_rolls(second), strict=True)
+    )
+
+
+def test_parsed_files_are_cached_by_their_content(songs, tmp_path, monkeypatch):
+    cached = {"data_dir": tmp_path / "cache"}
+    before = load(songs, **cached)
+    assert len(entries(tmp_path / "cache")) == 5
+    calls = []
+    parse = midi_files.parse
+    monkeypatch.setattr(midi_files, "parse", lambda *a, **k: calls.append(a) or parse(*a, **k))
+    os.rename(songs, tmp_path / "moved")
+    again = load(tmp_path / "moved", **cached)
+    assert same(again, before)
+    assert not calls
+    # Damaged in any way, an entry is parsed anew.
+    one, two, three, *_ = entries(tmp_path / "cache")
+    whole = one.read_bytes()
+    one.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    two.write_bytes(b"")
+    three.write_bytes(three.read_bytes()[:-11])
+    assert same(load(tmp_path / "moved", **cached), before)
+    assert len(calls) == 3
+    assert one.read_bytes() == whole
+    monkeypatch.setattr(midi_files, "PARSER_VERSION", midi_files.PARSER_VERSION + 1)
+    load(tmp_path / "moved", **cached)
+    assert len(calls) == 3 + 5
+
+
+def test_a_cache_that_cannot_be_written(songs, tmp_path):
+    (tmp_path / "file").touch()
+    assert len(all_rolls(load(songs, data_dir=tmp_path / "file"))) == 5
+    (tmp_path / "cache" / "midi_pieces").mkdir(parents=True)
+    path = MidiCache(tmp_path / "cache").path(melody(60), sustain_pedal=False)
+    path.mkdir(parents=True)  # a folder where the entry would be
+    assert len(all_rolls(load(songs, data_dir=tmp_path / "cache"))) == 5
+
+
+def test_many_processes_share_the_cache(songs, tmp_path):
+    add(songs, *(f"more/{i}.mid" for i in range(20)), first=30)
+    expected = load(songs, data_dir=tmp_path / "mine")
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(4, mp_context=spawn) as pool:
+        futures = [pool.submit(load, songs, data_dir=tmp_path / "shared") for _ in range(4)]
+        assert all(same(future.result(), expected) for future in futures)
+    assert len(entries(tmp_path / "shared")) == 25
