@@ -1,6 +1,7 @@
 """Values as a reader sees them."""
 
 from pathlib import Path
+from typing import Any
 
 from .types import PathLike
 
@@ -44,3 +45,16 @@ def with_tilde(path: PathLike) -> str:
     if path.is_relative_to(Path.home()):
         return str(Path("~") / path.relative_to(Path.home()))
     return str(path)
+
+
+def csv_cell(value: Any) -> Any:
+    """A value for a cell of a CSV file; a spreadsheet runs no text as a formula.
+
+    Example:
+
+    >>> csv_cell("=1+1"), csv_cell("tanh"), csv_cell(-0.5)
+    ("'=1+1", 'tanh', -0.5)
+    """
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return "'" + value
+    return value
