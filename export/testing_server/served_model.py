@@ -12,6 +12,7 @@ from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
 from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
+from ..model.version import checked_name
 from ..model.warmup import WARMUP, read_warmup
 
 # Computed in the calling thread, since a hand-over to another takes as long as a step. TensorFlow
@@ -66,7 +67,9 @@ class ServedModel:
         numbered = folder.name.isdecimal()
         if name is None and (folder / RECORD).is_file():
             name = read_record(folder)["model"]
-        self.name = name or (folder.parent if numbered else folder).name
+        if name is None:
+            name = (folder.parent if numbered else folder).name
+        self.name = checked_name("name", name)
         self.version = int(folder.name) if numbered else 1
         self._session = v1.Session(graph=tf.Graph())
         try:

@@ -47,6 +47,17 @@ def with_tilde(path: PathLike) -> str:
     return str(path)
 
 
+def printable(text: str) -> str:
+    """A line whose control characters are visible, so that none of them steers a terminal.
+
+    Example:
+
+    >>> print(printable("Bach" + chr(27) + "[31m"))
+    Bach\\x1b[31m
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def csv_cell(value: Any) -> Any:
     """A value for a cell of a CSV file; a spreadsheet runs no text as a formula.
 
