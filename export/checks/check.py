@@ -11,7 +11,7 @@ from typing import Any
 from ...utils.errors import UserError
 from ..model.record import encoded, hashes, read_record
 from ..model.warmup import WARMUP, read_warmup
-from . import check_graph
+from . import check_graph, child_process
 from .check_suite import Failed, Runner, Suite
 from .served_by_binary import BINARY, find_binary, served_by_binary
 
@@ -118,7 +118,7 @@ def _check_warmup(path: Path, record: dict[str, Any]) -> str:
 
 def _start(*arguments: str | Path) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("check_process.py")
-    return subprocess.Popen(
+    return child_process.start(
         [sys.executable, "-I", str(script), *map(str, arguments)],
         # This process may hold all the memory of an accelerator.
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
