@@ -32,6 +32,7 @@ import tensorflow as tf
 from ...recurrence.tensorflow import as_exported
 from ...training.run_folder import versions
 from ...utils.errors import ArgumentError, UserError, first_line
+from ...utils.validation import positive_integer
 from .eligibility import call, precision
 from .signature_specs import Arrays
 from .signatures import PADDED, WHOLE
@@ -223,6 +224,7 @@ def _check(record: Any) -> None:
             raise ValueError(f"it has no {kind.__name__} {key!r}")
     checked_name("model", record.get("model"))
     checked_version("version", record.get("version"))
+    positive_integer("max_steps", record.get("max_steps", 1))
     for case in record["golden"]:
         if not isinstance(case, dict) or not {"signature", "inputs", "outputs"} <= case.keys():
             raise ValueError("a case of 'golden' has no signature, inputs or outputs")
