@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import UserError
+from ..model.plain_path import plain_path
 from ..model.record import encoded, hashes, read_record
 from ..model.warmup import WARMUP, read_warmup
 from . import check_graph, child_process
@@ -68,10 +69,11 @@ def check_export(path: str | os.PathLike[str]) -> Checked:
     found["signatures"] = check_graph.check_signatures(graph, record)
     found["warm-up"] = _check_warmup(path, record)
     tensors = json.dumps(check_graph.tensors_of(graph))
-    loaders = {"without Keras": ["python", path], "C API": ["c_api", path, tensors]}
-    running = {name: _start(*arguments) for name, arguments in loaders.items()}
-    # All end before the first failure is raised.
-    ended = {name: process.communicate() for name, process in running.items()}
+    with plain_path(path) as loaded:
+        loaders = {"without Keras": ["python", loaded], "C API": ["c_api", loaded, tensors]}
+        running = {name: _start(*arguments) for name, arguments in loaders.items()}
+        # All end before the first failure is raised.
+        ended = {name: process.communicate() for name, process in running.items()}
     results = {name: _result(name, *output) for name, output in ended.items()}
     for name, result in results.items():
         found |= {f"{name}, {check}": what for check, what in result["found"].items()}

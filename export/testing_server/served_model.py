@@ -10,6 +10,7 @@ from typing import Any
 from ...utils.errors import ArgumentError, first_line
 from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
+from ..model.plain_path import plain_path
 from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
 from ..model.version import checked_name
@@ -81,8 +82,12 @@ class ServedModel:
         self.version = int(folder.name) if numbered else 1
         self._session = v1.Session(graph=tf.Graph())
         try:
-            with self._session.graph.as_default(), _quiet(tf.get_logger()):
-                meta = v1.saved_model.load(self._session, ["serve"], str(folder))
+            with (
+                self._session.graph.as_default(),
+                _quiet(tf.get_logger()),
+                plain_path(folder) as path,
+            ):
+                meta = v1.saved_model.load(self._session, ["serve"], str(path))
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             reason = first_line(error).rstrip(".")
             raise ArgumentError("path", "a model that loads", str(folder), f": {reason}.") from None
