@@ -226,12 +226,7 @@ def test_help_fits_80_columns_and_has_one_convention_for_defaults(words, monkeyp
     monkeypatch.setenv("COLUMNS", "80")
     output = CliRunner().invoke(cli.app, [*words, "--help"]).output
     assert all(len(line) <= 80 for line in output.splitlines())
-    if words not in NOT_YET:
-        assert "; else " not in " ".join(re.sub("[│─]", " ", output).split())
-
-
-# Their options say their defaults in words still.
-NOT_YET = (["export"], ["serve"])
+    assert "; else " not in " ".join(re.sub("[│─]", " ", output).split())
 
 
 def test_required_options_are_marked():
@@ -489,6 +484,11 @@ def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
     code, output, errors = called("export", "--check", version)
     assert (code, errors) == (0, "")
     assert "C API, step by step" in output
+    code, output, errors = called("export", "--check", version, "--json")
+    assert (code, errors) == (0, "")
+    checked = json.loads(output)
+    assert checked["difference"] == 0.0
+    assert checked["found"]["C API, step by step"] == "7 steps as the whole sequence"
     (version / "saved_model.pb").write_bytes(b"")
     code, _, errors = called("export", "--check", version)
     assert (code, "check 'files' failed: saved_model.pb is not the file" in errors) == (2, True)
@@ -519,6 +519,7 @@ def test_export_to_other_formats(target, ending, run, tmp_path):
     [
         ([], "give either MODEL"),
         (["{run}", "--check", "served/1"], "give either MODEL"),
+        (["{run}", "--json"], "--json is only supported with --check."),
         (["--check", "none"], "--check must be the folder of an exported version"),
         (["none"], "`run` must be a run folder with config.json, got 'none'"),
         (["{run}", "--probabilities", "sigmoid"], "--probabilities must be left out for a run"),

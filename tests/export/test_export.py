@@ -28,6 +28,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from keras_deep_rnn.export import check_export, export_saved_model, load_keras_file
 from keras_deep_rnn.export.model.eligibility import call, precision
 from keras_deep_rnn.export.model.record import read_record
+from keras_deep_rnn.export.testing_server.served_model import ServedModel
 
 
 def unchecked(model, path, **options):
@@ -182,6 +183,25 @@ def test_keras_calls_an_export(tmp_path):
     layer = keras.layers.TFSMLayer(music_folder, call_endpoint="serving_default")
     around = keras.Model(inputs, layer(inputs)["y"])
     assert around.predict(np.ones((2, 5, 88)), verbose=0).shape == (2, 5, 88)
+
+
+def test_keras_calls_a_signature_of_several_inputs(tmp_path):
+    """With a dict of them, also as a layer of a model."""
+    folder = unchecked(music(), tmp_path / "music", probabilities="sigmoid")
+    x = np.random.default_rng(0).integers(0, 2, (2, 5, 88)).astype("float32")
+    given = {
+        "padded": {"x": x, "lengths": np.array([5, 3], "int32")},
+        "step": {"x_t": x[:, 0], "state": np.full((2, 6), 0.5, "float32")},
+    }
+    for name, arrays in given.items():
+        expected = serve(loaded(folder)[name], **arrays)
+        layer = keras.layers.TFSMLayer(folder, call_endpoint=name)
+        inputs = {n: keras.Input(a.shape[1:], dtype=a.dtype, name=n) for n, a in arrays.items()}
+        around = keras.Model(inputs, layer(inputs)).predict(arrays, verbose=0)
+        assert around.keys() == expected.keys()
+        for output, value in expected.items():
+            np.testing.assert_allclose(layer(arrays)[output], value, atol=1e-6)
+            np.testing.assert_allclose(around[output], value, atol=1e-6)
 
 
 def test_an_export_is_checked_unless_told_otherwise(quick_checks, tmp_path):
@@ -421,6 +441,16 @@ def test_path_that_cannot_be_written(tmp_path):
         export_saved_model(music(), tmp_path / "file" / "served")
     with pytest.raises(UserError, match="`path` must be a name of letters.* at its end"):
         export_saved_model(music(), tmp_path / "two words")
+
+
+@pytest.mark.parametrize("name", ["my [x]", "back\\slash", "st*r ü?", "{a, b} 'c'"])
+def test_a_path_of_any_characters(name, quick_checks, tmp_path):
+    """TensorFlow takes some of them for a pattern."""
+    folder = export_saved_model(text(), tmp_path / name / "text", probabilities="softmax")
+    assert check_export(folder).difference == 0.0
+    served = ServedModel(folder)
+    assert served.run("initial_state", {"rows": np.zeros(2, "int32")})["state"].shape == (2, 7)
+    served.close()
 
 
 EXPORT = """

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import keras
@@ -46,6 +47,25 @@ def test_layers_of_the_package(network, tmp_path):
     folder = export_litert(model, tmp_path / "m")
     assert folder == tmp_path / "m" / "1"
     check(model, folder)
+
+
+QUIET = """
+import sys, keras
+from keras_deep_rnn.utils.backend import start_backend
+start_backend()
+from keras_deep_rnn.export import export_litert
+x = keras.Input((None, 3))
+model = keras.Model(x, keras.layers.SimpleRNN(4, return_sequences=True)(x))
+export_litert(model, sys.argv[1])
+"""
+
+
+def test_nothing_is_said_by_the_runtime(tmp_path):
+    """In a new process: it says it once."""
+    command = [sys.executable, "-c", QUIET, tmp_path / "model"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "delegate" not in result.stderr
 
 
 def test_lstm_and_gru(tmp_path):
