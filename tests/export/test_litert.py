@@ -41,6 +41,7 @@ def check(model, folder):
         np.testing.assert_allclose(result["y_t"], expected[:, t], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [n for n in NETWORKS if n.name in SOME], ids=str)
 def test_layers_of_the_package(network, tmp_path):
     model = served_models.of_network(network)
@@ -68,11 +69,13 @@ def test_nothing_is_said_by_the_runtime(tmp_path):
     assert "delegate" not in result.stderr
 
 
+@pytest.mark.slow
 def test_lstm_and_gru(tmp_path):
     model = served_models.lstm_and_gru()
     check(model, export_litert(model, tmp_path / "m"))
 
 
+@pytest.mark.slow
 def test_tokens(tmp_path):
     model = served_models.text()
     folder = export_litert(model, tmp_path / "m", probabilities="softmax", vocabulary=list("abcde"))
@@ -86,6 +89,7 @@ def test_tokens(tmp_path):
     assert sorted(found["files"]) == ["serving_default.tflite", "step.tflite"]
 
 
+@pytest.mark.slow
 def test_8_bits(tmp_path):
     model = build_network("srnn", kind="characters", features=40, units=64)
     sizes, compared = {}, {}
@@ -114,6 +118,7 @@ def spoiled(monkeypatch, change):
     monkeypatch.setattr(LiteRT, "load", spoil)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_wrong_answers_are_refused(monkeypatch, tmp_path, quantize):
     spoiled(monkeypatch, np.zeros_like)
@@ -123,6 +128,7 @@ def test_wrong_answers_are_refused(monkeypatch, tmp_path, quantize):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_slightly_wrong_answers_are_refused_for_float32_alone(monkeypatch, tmp_path):
     spoiled(monkeypatch, lambda value: value + np.float32(1e-3))
     model = served_models.music()
@@ -132,6 +138,7 @@ def test_slightly_wrong_answers_are_refused_for_float32_alone(monkeypatch, tmp_p
     assert record(folder)["compared"]["step"]["difference"] >= 9e-4
 
 
+@pytest.mark.slow
 def test_an_answer_of_another_shape_is_refused(monkeypatch, tmp_path):
     spoiled(monkeypatch, lambda value: value[..., :1])
     with pytest.raises(UserError, match=r"y has shape \(1, 2, 1\) instead of \(1, 2, 88\)"):
@@ -173,6 +180,7 @@ def test_a_model_that_cannot_be_converted(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fixed_length_without_the_comparison(tmp_path):
     model = keras.Sequential([keras.Input((9, 3)), keras.layers.LSTM(4)])
     folder = export_litert(model, tmp_path / "m", check=False)
