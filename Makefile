@@ -1,5 +1,6 @@
 # make demo    the whole of it on real music: train, evaluate, write a chorale, export
 # make test    every test; DATA_PATH=folder runs those that need the benchmark data as well
+# make test-fast    within a minute: the tests that are not marked as slow, nor start processes
 # make lint    ruff, and basedpyright for the types
 # make bench   times of the loops over time, docs/performance.md; DATA_PATH=folder as for the tests
 #
@@ -26,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint bench clean FORCE
+.PHONY: demo test test-fast lint bench clean FORCE
 
 demo: .venv/demo
 	$(BIN)/deep-rnn demo --overwrite
@@ -36,6 +37,10 @@ test: export TF_NUM_INTRAOP_THREADS ?= 1
 test: .venv/test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
 	  $(if $(DATA_PATH),--data-path="$(DATA_PATH)") tests
+
+test-fast: export TF_NUM_INTRAOP_THREADS ?= 1
+test-fast: .venv/test
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not process" tests
 
 lint: .venv/lint
 	$(BIN)/ruff check .

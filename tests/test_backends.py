@@ -11,6 +11,8 @@ import sys
 import keras
 import pytest
 
+pytestmark = pytest.mark.process
+
 FILES = [
     "layers/test_activations.py",
     "layers/test_dropout.py",

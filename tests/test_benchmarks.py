@@ -11,6 +11,8 @@ import sys
 import pytest
 
 pytest.importorskip("matplotlib")
+
+pytestmark = pytest.mark.process
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the benchmark's first side is TensorFlow", allow_module_level=True)
 

@@ -12,6 +12,8 @@ from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 PATH = pathlib.Path(__file__).parents[1] / "examples" / "sample.py"
 
 

@@ -16,6 +16,8 @@ from benchmarks.faults import bits, disks, finished, judged, mutations, page
 from benchmarks.faults.forked import Ended
 from benchmarks.faults.workplace import Workplace
 
+pytestmark = pytest.mark.process
+
 ROOT = pathlib.Path(__file__).parents[1]
 LINE = "Error: Cannot write 'x': No space left on device.\n"
 TRACEBACK = "Traceback (most recent call last):\n  File\nOSError: full\n"

@@ -12,6 +12,8 @@ import pytest
 
 import keras_deep_rnn as kdr
 
+pytestmark = pytest.mark.process
+
 BACKENDS = ("jax", "keras", "tensorflow", "torch")
 
 

@@ -8,6 +8,8 @@ import pytest
 import keras_deep_rnn
 from keras_deep_rnn.__main__ import main
 
+pytestmark = pytest.mark.process
+
 ENDS = ("py", "pyi", "toml", "typed")
 
 

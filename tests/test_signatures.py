@@ -7,6 +7,8 @@ import sys
 import jedi
 import pytest
 
+pytestmark = pytest.mark.process
+
 # What a user looks for among the arguments of a public name.
 ARGUMENTS = {
     "keras_deep_rnn.InverseDecay": "initial_learning_rate start beta",

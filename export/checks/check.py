@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.errors import UserError
+from ..model.plain_path import plain_path
 from ..model.record import encoded, hashes, read_record
-from ..model.version import check_loadable
 from ..model.warmup import WARMUP, read_warmup
-from . import check_graph
+from . import check_graph, child_process
 from .check_suite import Failed, Runner, Suite
 from .served_by_binary import BINARY, find_binary, served_by_binary
 
@@ -62,7 +62,6 @@ def check_export(path: str | os.PathLike[str]) -> Checked:
     True
     """
     path = Path(path)
-    check_loadable(path)
     record = read_record(path)
     found = {"files": _check_files(path, record)}
     graph = check_graph.read_graph(path)
@@ -70,10 +69,11 @@ def check_export(path: str | os.PathLike[str]) -> Checked:
     found["signatures"] = check_graph.check_signatures(graph, record)
     found["warm-up"] = _check_warmup(path, record)
     tensors = json.dumps(check_graph.tensors_of(graph))
-    loaders = {"without Keras": ["python", path], "C API": ["c_api", path, tensors]}
-    running = {name: _start(*arguments) for name, arguments in loaders.items()}
-    # All end before the first failure is raised.
-    ended = {name: process.communicate() for name, process in running.items()}
+    with plain_path(path) as loaded:
+        loaders = {"without Keras": ["python", loaded], "C API": ["c_api", loaded, tensors]}
+        running = {name: _start(*arguments) for name, arguments in loaders.items()}
+        # All end before the first failure is raised.
+        ended = {name: process.communicate() for name, process in running.items()}
     results = {name: _result(name, *output) for name, output in ended.items()}
     for name, result in results.items():
         found |= {f"{name}, {check}": what for check, what in result["found"].items()}
@@ -120,7 +120,7 @@ def _check_warmup(path: Path, record: dict[str, Any]) -> str:
 
 def _start(*arguments: str | Path) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("check_process.py")
-    return subprocess.Popen(
+    return child_process.start(
         [sys.executable, "-I", str(script), *map(str, arguments)],
         # This process may hold all the memory of an accelerator.
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},

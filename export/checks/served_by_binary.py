@@ -15,6 +15,7 @@ from typing import Any
 
 from ...utils.errors import ServerError, Unreachable, UserError
 from ..model.signature_specs import Arrays
+from . import child_process
 from .check_suite import Rejected, Runner
 
 BINARY = "tensorflow_model_server"
@@ -47,7 +48,7 @@ def served_by_binary(folder: str | os.PathLike[str], record: dict[str, Any]) -> 
         port = _free_port()
         arguments = [f"--port={port}", f"--model_name={name}", f"--model_base_path={base}"]
         with open(log, "w") as output:
-            server = subprocess.Popen(
+            server = child_process.start(
                 [find_binary() or BINARY, *arguments], stdout=output, stderr=subprocess.STDOUT
             )
         try:

@@ -25,7 +25,7 @@ except ImportError as error:
     raise missing_extra("tensorflow-serving-api", "serving") from None
 from google.protobuf.json_format import MessageToDict
 
-from .tensors import to_array, to_proto
+from .tensors import to_arrays, to_proto
 
 # protobuf makes the classes of these modules when they are imported, unseen by type checkers.
 _predict: Any = predict_pb2
@@ -67,7 +67,7 @@ class GrpcTransport:
         for name, array in inputs.items():
             to_proto(array, request.inputs[name])
         response = self._call(self._prediction.Predict, request, timeout)
-        return {name: to_array(proto) for name, proto in response.outputs.items()}
+        return to_arrays(response.outputs)
 
     def metadata(self, version: int | None, timeout: float) -> tuple[int, Specs]:
         """The number of the version that is served, and its signatures."""

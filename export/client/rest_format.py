@@ -15,20 +15,31 @@ from .status import Failure
 
 # The keys of a request and of its answer.
 Form = tuple[str, str]
+# Bytes of JSON that a number takes, about: as many values as that fit into a message.
+BYTES_PER_VALUE = 20
+# The most axes that NumPy's iterators take.
+MAX_AXES = 32
 ROWS, COLUMNS = ("instances", "predictions"), ("inputs", "outputs")
 
 
-def parse(body: bytes) -> tuple[str, Any, Form]:
+def parse(body: bytes, max_values: int | None = None) -> tuple[str, Any, Form]:
     """Parses a body: name of the signature, JSON of the tensors, `ROWS` or `COLUMNS`.
 
+    Args:
+        body: The body of a request.
+        max_values: The most values and lists in it; None for any number.
+
     Raises:
-        Failure: With INVALID_ARGUMENT, it is no request.
+        Failure: With INVALID_ARGUMENT, it is no request, or has too many values.
 
     Example:
 
     >>> parse(b'{"signature_name": "step", "inputs": {"x": [1]}}')
     ('step', {'x': [1]}, ('inputs', 'outputs'))
     """
+    # Before anything is made of them: an empty list of two bytes takes 64 in memory.
+    if max_values is not None and sum(map(body.count, (b",", b"[", b"{"))) > max_values:
+        raise _invalid(f"more than {max_values} values of JSON: send fewer, or over gRPC")
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -116,6 +127,8 @@ def _array(name: str, value: Any, dtype: Any) -> np.ndarray:
         objects = np.array(value, dtype=object)
     except ValueError:
         raise _invalid(f"{name}: lists of unequal lengths") from None
+    if objects.ndim > MAX_AXES:
+        raise _invalid(f"{name}: lists nested deeper than {MAX_AXES}")
     kinds = set(map(type, objects.flat))
     if list in kinds or isinstance(value, dict):
         raise _invalid(f"{name}: lists of unequal lengths")

@@ -1,15 +1,17 @@
 """Arrays as TensorFlow's protobuf messages, and back."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from ..model.signature_specs import Arrays
 from .status import Failure
 
-# What a message of a few bytes can ask for by naming a large shape.
+# What the tensors of a message of a few bytes can ask for by naming large shapes.
 MAX_ELEMENTS = 2**24
 
 
@@ -31,17 +33,23 @@ def to_proto(array: np.ndarray, proto: Any = None) -> Any:
     return proto
 
 
-def to_array(proto: Any) -> np.ndarray:
-    """The array of a `TensorProto`, whichever of its fields holds the values.
+def to_arrays(protos: Mapping[str, Any]) -> Arrays:
+    """The arrays of several `TensorProto`s by name, whichever of their fields hold the values.
 
     Raises:
-        Failure: With INVALID_ARGUMENT, it holds no tensor.
+        Failure: With INVALID_ARGUMENT, one holds no tensor, or the shapes ask for too much.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise Failure("INVALID_ARGUMENT", "tensor parsing error: its shape is not known")
-    if math.prod(shape) > MAX_ELEMENTS:
-        raise Failure("INVALID_ARGUMENT", f"tensor parsing error: a shape of {list(shape)}")
+    # Bytes of content are as many as the tensor has; one value can stand for any number of them.
+    implied = sum(math.prod(_shape(p)) for p in protos.values() if not p.tensor_content)
+    if implied > MAX_ELEMENTS:
+        reason = f"tensor parsing error: the shapes ask for more than {MAX_ELEMENTS} values"
+        raise Failure("INVALID_ARGUMENT", reason)
+    return {name: to_array(proto) for name, proto in protos.items()}
+
+
+def to_array(proto: Any) -> np.ndarray:
+    """The array of one `TensorProto`, as `to_arrays` gives it."""
+    shape = _shape(proto)
     try:
         if proto.tensor_content:
             dtype = tf.as_dtype(proto.dtype).as_numpy_dtype
@@ -51,3 +59,10 @@ def to_array(proto: Any) -> np.ndarray:
         raise Failure("INVALID_ARGUMENT", f"tensor parsing error: type {proto.dtype}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise Failure("INVALID_ARGUMENT", f"tensor parsing error: {error}") from None
+
+
+def _shape(proto: Any) -> tuple[int, ...]:
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise Failure("INVALID_ARGUMENT", "tensor parsing error: its shape is not known")
+    return shape

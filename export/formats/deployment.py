@@ -36,10 +36,11 @@ def write_deployment(
     templates = Path(__file__).with_name("templates")
     written = []
     for file in FILES:
-        content = string.Template((templates / file).read_text(encoding="utf-8")).substitute(names)
+        template = (templates / file).read_text(encoding="utf-8")
         if not batching:
-            lines = content.splitlines(keepends=True)
-            content = "".join(line for line in lines if "batching" not in line)
+            lines = template.splitlines(keepends=True)
+            template = "".join(line for line in lines if "batching" not in line)
+        content = string.Template(template).substitute(names)
         if Path(path, file).exists() or (not batching and file == "batching.config"):
             continue
         with replacing(Path(path, file)) as partial:
@@ -49,11 +50,14 @@ def write_deployment(
 
 
 def service_name(model: str) -> str:
-    """A model's name as one of a service: small letters, digits and hyphens, at most 40.
+    """A model's name as one of a Kubernetes Service, a label of DNS (RFC 1035) of at most 40.
 
     Example:
 
-    >>> service_name("Bach_2 (best)")
-    'bach-2-best'
+    >>> service_name("Bach_2 (best)"), service_name("1e3")
+    ('bach-2-best', 'model-1e3')
     """
-    return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40].strip("-") or "model"
+    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+    if not name[:1].isalpha():
+        name = f"model-{name}"
+    return name[:40].strip("-")

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import keras
 import tensorflow as tf
 
+from ...utils.backend import without_log
 from ...utils.errors import missing_extra
 from ...utils.validation import one_of, optional
 from ..model.signature_specs import Arrays
@@ -87,7 +88,10 @@ class LiteRT(FileFormat):
             return converter.convert()
 
     def load(self, path: Path, signature: str) -> Callable[[Arrays], Arrays]:
-        runner = interpreter()(model_path=str(path)).get_signature_runner(signature)
+        loaded = interpreter()(model_path=str(path))
+        with without_log():  # it says which delegate it has
+            loaded.allocate_tensors()
+        runner = loaded.get_signature_runner(signature)
         return lambda inputs: runner(**inputs)
 
 

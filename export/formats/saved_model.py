@@ -14,7 +14,7 @@ from ..checks.check import check_export
 from ..checks.check_suite import decoded
 from ..model.record import write_record
 from ..model.signatures import Options, ServingSignatures
-from ..model.version import Version, check_loadable
+from ..model.version import Version
 from ..model.warmup import write_warmup
 from .deployment import write_deployment
 from .format import Format
@@ -82,7 +82,6 @@ def export_saved_model(
     >>> folder.name, (folder / "saved_model.pb").is_file()
     ('1', True)
     """
-    check_loadable(path)
     return SavedModel().export(
         model,
         path,
@@ -131,4 +130,17 @@ def write_graph(
     module.kept = [variable.value for variable in served.model.variables]
     functions = served.functions()
     chosen = {name: functions[name] for name in names or served.names}
+    for name, function in chosen.items():
+        if len(served.specification[name]["inputs"]) > 1:
+            setattr(module, name, _of_one_dict(function))
     tf.saved_model.save(module, str(folder), signatures=chosen)
+
+
+def _of_one_dict(function: Any) -> Any:
+    """A signature of several inputs, as `keras.layers.TFSMLayer` calls it: with one argument."""
+    specs = {spec.name: spec for spec in function.input_signature}
+
+    def call(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return function(*(inputs[name] for name in specs))
+
+    return tf.function(call, input_signature=[specs], autograph=False)

@@ -14,7 +14,6 @@ from ...utils.errors import ArgumentError, first_line
 from ...utils.files import user_path
 from ...utils.keras_files import load_model
 from ...utils.validation import one_of
-from ..model.version import check_loadable
 from .format import ExportOptions
 
 # Module and function of each format, by the names of the command line.
@@ -72,8 +71,6 @@ def export_run(
         "vocabulary": data["vocabulary"],
     }
     out = out or run / ("served" if target == "saved_model" else target)
-    if target == "saved_model":
-        check_loadable(out)  # before the model is loaded
     return export(run.model(), out, **{**of_run, **options})
 
 

@@ -31,17 +31,22 @@ import tensorflow as tf
 
 from ...recurrence.tensorflow import as_exported
 from ...training.run_folder import versions
-from ...utils.errors import ArgumentError, UserError
+from ...utils.errors import ArgumentError, UserError, first_line
 from ...utils.files import parse_json
+from ...utils.validation import positive_integer
 from .eligibility import call, precision
 from .signature_specs import Arrays
 from .signatures import PADDED, WHOLE
+from .version import checked_name, checked_version
 
 if TYPE_CHECKING:
     from .signatures import ServingSignatures
     from .version import Version
 
 RECORD = "export.json"
+# The largest export.json that is read, in bytes and in values of JSON. Weights are not in it, but
+# golden outputs are, each array as one text.
+MAX_BYTES, MAX_VALUES = 2**27, 2**20
 BATCHES, LENGTHS = (1, 3), (2, 7)
 
 
@@ -183,20 +188,47 @@ def write_record(folder: str | os.PathLike[str], record: dict[str, Any]) -> None
 
 
 def read_record(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """The content of export.json.
+    """The content of export.json, whose names are those of models, signatures and files.
 
     Raises:
-        UserError: The folder is no version folder of an export.
+        UserError: The folder is no version folder of an export, or the file is damaged.
     """
     path = Path(folder, RECORD)
     try:
-        record = parse_json(path.read_bytes())
-        if not isinstance(record["signatures"], dict) or not isinstance(record["files"], dict):
-            raise KeyError("signatures")
+        record = _parsed(path)
+        _check(record)
     except FileNotFoundError:
         raise ArgumentError(
             "path", f"the folder of an exported version with {RECORD}", str(folder)
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"Cannot read {str(path)!r}: {error!r}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = first_line(error).rstrip(".")
+        raise UserError(f"Cannot read {str(path)!r}: {reason}; export the model again.") from None
     return record
+
+
+def _parsed(path: Path) -> Any:
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES // 2**20} MB")
+    content = path.read_bytes()
+    # Before anything is made of them: a list of two bytes takes 64 in memory.
+    if content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
+    return parse_json(content)
+
+
+def _check(record: Any) -> None:
+    """Refuses what the readers of a record cannot work with, before they use it as a path."""
+    kinds = {"signatures": dict, "files": dict, "golden": list}
+    for key, kind in kinds.items():
+        if not isinstance(record, dict) or not isinstance(record.get(key), kind):
+            raise ValueError(f"it has no {kind.__name__} {key!r}")
+    checked_name("model", record.get("model"))
+    checked_version("version", record.get("version"))
+    positive_integer("max_steps", record.get("max_steps", 1))
+    for case in record["golden"]:
+        if not isinstance(case, dict) or not {"signature", "inputs", "outputs"} <= case.keys():
+            raise ValueError("a case of 'golden' has no signature, inputs or outputs")
+    for name in (*record["signatures"], *record["files"]):
+        if not name.isprintable():
+            raise ValueError(f"it has the name {name!r}")

@@ -3,31 +3,17 @@
 import contextlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...utils.errors import ArgumentError, Words
 from ...utils.files import user_path
-from ...utils.validation import optional, positive_integer
+from ...utils.validation import positive_integer
+from .partial import partial_folder
 
-# What may stand in a URL, in a path and in TF Serving's configuration as it is.
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-# TensorFlow looks for the files of the weights by a pattern that begins with the path.
-PATTERN = frozenset("*?[\\")
-
-
-def check_loadable(path: str | os.PathLike[str]) -> None:
-    """Checks that TensorFlow can load a model at `path`: it takes some characters for a pattern.
-
-    Raises:
-        UserError: The absolute path has one of these characters.
-    """
-    path = str(Path(path).expanduser().absolute())
-    if set(path) & PATTERN:
-        expected = f"a path without {' '.join(sorted(PATTERN))}, which TensorFlow cannot load from"
-        raise ArgumentError("path", expected, path)
+# What may stand in a URL, in a path, on a terminal and in TF Serving's configuration as it is.
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+LARGEST = 2**63 - 1
 
 
 class Version:
@@ -46,12 +32,12 @@ class Version:
         self, path: str | os.PathLike[str], number: int | None = None, name: str | None = None
     ) -> None:
         self.path = user_path(path)
-        self.number = optional(positive_integer)("version", number) or next_version(self.path)
-        self.name = _checked_name(self.path, name)
-        if self.number >= 2**63:
-            raise ArgumentError(
-                "version", "below 2**63, as TF Serving reads it", Words(self.number)
-            )
+        number = next_version(self.path) if number is None else number
+        self.number = checked_version("version", number)
+        if name is None:
+            self.name = checked_name("path", self.path.resolve().name, ", at its end")
+        else:
+            self.name = checked_name("name", name)
         if self.folder.exists():
             hint = f": {self.folder} exists already."
             raise ArgumentError("version", "a new one", self.number, hint)
@@ -66,27 +52,22 @@ class Version:
         """Yields a folder to create and fill, which is then renamed into place.
 
         It lies beside `path`: a server that watches `path` never sees half a version. If the block
-        fails, nothing is left of it.
+        fails, nothing is left of it; see `partial_folder`.
 
         Raises:
             UserError: The folder cannot be written, with the system's reason.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{self.path.name}-"
-            beside = Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
+            with partial_folder(self.path) as beside:
+                # One level deeper: that folder is closed to other users, such as a server's.
+                folder = beside / self.folder.name
+                yield folder
+                self.path.mkdir(exist_ok=True)
+                os.rename(folder, self.folder)
         except OSError as error:
-            raise _not_writable(error) from None
-        try:
-            # One level deeper: mkdtemp's own folder is closed to other users, such as a server's.
-            folder = beside / self.folder.name
-            yield folder
-            self.path.mkdir(exist_ok=True)
-            os.rename(folder, self.folder)
-        except OSError as error:
-            raise _not_writable(error) from None
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            expected = "a folder that can be written"
+            raise ArgumentError("path", expected, hint=f": {error}.") from None
 
 
 def next_version(path: Path) -> int:
@@ -97,14 +78,24 @@ def next_version(path: Path) -> int:
     return max((int(folder.name) for folder in folders if folder.name.isdecimal()), default=0) + 1
 
 
-def _checked_name(path: Path, name: str | None) -> str:
-    """The name of the model, which must be one for TF Serving's configuration and its URLs."""
-    of, where = ("path", " at its end") if name is None else ("name", "")
-    name = path.resolve().name if name is None else name
-    if not re.fullmatch(NAME, name):
-        raise ArgumentError(of, f"a name of letters, digits, '.', '_' and '-'{where}", name)
+def checked_name(argument: str, name: object, where: str = "") -> str:
+    """The name of a model, which must be one for TF Serving's configuration and its URLs.
+
+    Example:
+
+    >>> checked_name("name", "../bach")
+    Traceback (most recent call last):
+    keras_deep_rnn.utils.errors.ArgumentError: `name` must be a name of letters, ... got ...
+    """
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
+        expected = f"a name of letters, digits, '.', '_' and '-', at most 128{where}"
+        raise ArgumentError(argument, expected, name)
     return name
 
 
-def _not_writable(error: OSError) -> ArgumentError:
-    return ArgumentError("path", "a folder that can be written", hint=f": {error}.")
+def checked_version(argument: str, number: object) -> int:
+    """The number of a version, which must be one for TF Serving."""
+    number = positive_integer(argument, number)
+    if number > LARGEST:
+        raise ArgumentError(argument, "below 2**63, as TF Serving reads it", Words(number))
+    return number

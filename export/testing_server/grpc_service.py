@@ -6,6 +6,7 @@ the model instead of on the event loop.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from ..client.status import Failure, one_line
-from ..client.tensors import to_array, to_proto
+from ..client.tensors import to_arrays, to_proto
 
 if TYPE_CHECKING:
     from .served_model import ServedModel
@@ -34,8 +35,14 @@ _metadata: Any = get_model_metadata_pb2
 _status: Any = get_model_status_pb2
 
 
-def handlers(model: ServedModel, run: Run) -> list[grpc.GenericRpcHandler]:
-    """The generic handlers of both services, whose work is done by `run`."""
+def handlers(model: ServedModel, run: Run, timeout: float) -> list[grpc.GenericRpcHandler]:
+    """The generic handlers of both services.
+
+    Args:
+        model: The served model.
+        run: What their work is done by.
+        timeout: Time limit for the message of a request to arrive, in seconds.
+    """
     services = {
         "PredictionService": {"Predict": predict, "GetModelMetadata": metadata},
         "ModelService": {"GetModelStatus": status},
@@ -44,7 +51,8 @@ def handlers(model: ServedModel, run: Run) -> list[grpc.GenericRpcHandler]:
         grpc.method_handlers_generic_handler(
             f"tensorflow.serving.{service}",
             {
-                name: grpc.unary_unary_rpc_method_handler(_method(work, model, run))
+                # On the wire the same as unary; but a stream is read here, with a time limit.
+                name: grpc.stream_unary_rpc_method_handler(_method(work, model, run, timeout))
                 for name, work in methods.items()
             },
         )
@@ -53,12 +61,11 @@ def handlers(model: ServedModel, run: Run) -> list[grpc.GenericRpcHandler]:
 
 
 def _method(
-    work: Callable[[ServedModel, bytes, float], bytes],
-    model: ServedModel,
-    run: Run,
-) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    async def answer(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    work: Callable[[ServedModel, bytes, float], bytes], model: ServedModel, run: Run, timeout: float
+) -> Callable[[Any, Any], Awaitable[bytes]]:
+    async def answer(_: Any, context: grpc.aio.ServicerContext) -> bytes:
         try:
+            data = await _message(context, timeout)
             return await run(lambda left: work(model, data, left), context.time_remaining())
         except Failure as failure:
             code = grpc.StatusCode[failure.code]
@@ -68,11 +75,22 @@ def _method(
     return answer
 
 
+async def _message(context: Any, timeout: float) -> bytes:
+    try:
+        async with asyncio.timeout(timeout):
+            data = await context.read()
+    except TimeoutError:
+        raise Failure("DEADLINE_EXCEEDED", "the message has not arrived in time") from None
+    if data is grpc.aio.EOF:
+        raise Failure("INVALID_ARGUMENT", "there is no message")
+    return data
+
+
 def predict(model: ServedModel, data: bytes, seconds: float | None) -> bytes:
     """Answers a serialized `PredictRequest` with a `PredictResponse`."""
     request = _read(_predict.PredictRequest, data)
     _check(model, request)
-    inputs = {key: to_array(proto) for key, proto in request.inputs.items()}
+    inputs = to_arrays(request.inputs)
     name, _ = model.signature(request.model_spec.signature_name)
     outputs = model.run(name, inputs, tuple(request.output_filter), seconds)
     response = _predict.PredictResponse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from ..client import rest_format
 from ..client.status import Failure, one_line
 from .grpc_service import SIGNATURES, Run, signature_map, status_of
+from .host_check import check_host
 
 if TYPE_CHECKING:
     from .served_model import ServedModel
@@ -31,6 +33,7 @@ def application(
     model: ServedModel,
     run: Run,
     *,
+    host: str,
     max_message_bytes: int,
     timeout: float,
 ) -> web.Application:
@@ -39,30 +42,40 @@ def application(
     Args:
         model: The served model.
         run: As for `grpc_service.handlers`.
-        max_message_bytes: Size limit of the body of a request.
-        timeout: Time limit for the body to arrive, in seconds.
+        host: Where the server listens.
+        max_message_bytes: Size limit of the body of a request and of its answer.
+        timeout: Time limit for a body to arrive, and for an answer to leave, in seconds.
     """
+    max_values = max_message_bytes // rest_format.BYTES_PER_VALUE
 
     async def answer(request: web.Request) -> web.Response:
+        check_host(request.headers.get("Host"), host)
         what, found = _parsed(request)
         version = None if found["version"] is None else int(found["version"])
         model.check(found["name"], version, found["label"])
         if what == ":predict":
             body = await _body(request, timeout)
-            return _json(await run(lambda left: predict(model, body, left), None))
+            return _json(await run(lambda left: predict(model, body, left, max_values), None))
         return _json(json.dumps(metadata(model) if what else status(model), indent=1).encode())
 
-    app = web.Application(client_max_size=max_message_bytes, middlewares=[_errors])
-    app.router.add_route("*", "/{path:.*}", answer)
+    async def respond(request: web.Request) -> web.StreamResponse:
+        response = await _answered(request, answer)
+        await _send(request, response, timeout)
+        return response
+
+    app = web.Application(client_max_size=max_message_bytes)
+    app.router.add_route("*", "/{path:.*}", respond)
     return app
 
 
-def predict(model: ServedModel, body: bytes, seconds: float | None) -> bytes:
+def predict(
+    model: ServedModel, body: bytes, seconds: float | None, max_values: int | None = None
+) -> bytes:
     """Answers the body of a predict request."""
-    name, value, form = rest_format.parse(body)
+    name, value, form = rest_format.parse(body, max_values)
     name, _ = model.signature(name)
     inputs = rest_format.arrays(value, form, model.dtypes(name))
-    return rest_format.answer(model.run(name, inputs, seconds=seconds), form)
+    return rest_format.answer(model.run(name, inputs, seconds=seconds, max_values=max_values), form)
 
 
 def metadata(model: ServedModel) -> dict[str, Any]:
@@ -105,17 +118,31 @@ def _json(body: bytes, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json")
 
 
-@web.middleware
-async def _errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _answered(
+    request: web.Request, answer: Callable[[web.Request], Awaitable[web.Response]]
+) -> web.Response:
     """Writes errors as TF Serving does, {"error": reason}."""
     try:
-        return await handler(request)
+        return await answer(request)
     except Failure as failure:
         number, reason = failure.http, one_line(failure.reason)
     except web.HTTPException as error:  # a body that is too large
         number, reason = error.status, error.reason
-    except web.RequestPayloadError as error:
+    except (web.RequestPayloadError, ConnectionError) as error:
         number, reason = 400, f"The body cannot be read: {error}"
     return _json(json.dumps({"error": reason}).encode(), number)
+
+
+async def _send(request: web.Request, response: web.Response, timeout: float) -> None:
+    """Sends a response, and breaks the connection to a client that does not take it in time."""
+    transport = request.transport
+    if transport is None:  # the client has gone
+        return
+    transport.set_write_buffer_limits(0)  # so that all is sent when nothing waits any more
+    try:
+        async with asyncio.timeout(timeout):
+            with contextlib.suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+    except TimeoutError:
+        transport.abort()

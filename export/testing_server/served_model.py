@@ -11,10 +11,12 @@ from ...utils.errors import ArgumentError, first_line
 from ...utils.files import user_path
 from ..checks.check_graph import check_operations, read_graph, signatures_of
 from ..client.status import Failure
+from ..model.plain_path import plain_path
 from ..model.record import RECORD, read_record
 from ..model.signature_specs import Arrays
-from ..model.version import check_loadable
+from ..model.version import checked_name
 from ..model.warmup import WARMUP, read_warmup
+from .reply_size import reply_values, state_values
 
 # Computed in the calling thread, since a hand-over to another takes as long as a step. TensorFlow
 # enforces a deadline in threads of its own only, where the others run.
@@ -49,6 +51,8 @@ class ServedModel:
     Args:
         folder: Folder of the version. Its name is the version's number, or it is version 1.
         name: Name under which the model is served; None takes that of the export, or of the folder.
+        max_values: The most values that a request may make, in its outputs and in the states of
+            its steps; None for any number.
 
     Attributes:
         name: Its name.
@@ -59,22 +63,32 @@ class ServedModel:
         UserError: TensorFlow cannot load it, or it has operations that no served model may have.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], name: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        name: str | None = None,
+        max_values: int | None = None,
+    ) -> None:
         import tensorflow as tf
 
         self._tf, v1 = tf, tf.compat.v1
         folder = pathlib.Path(folder).absolute()  # a link has its own number
-        check_loadable(folder)
         check_operations(read_graph(folder))
         numbered = folder.name.isdecimal()
-        if name is None and (folder / RECORD).is_file():
-            name = read_record(folder)["model"]
-        self.name = name or (folder.parent if numbered else folder).name
+        record = read_record(folder) if (folder / RECORD).is_file() else {}
+        if name is None:
+            name = record.get("model", (folder.parent if numbered else folder).name)
+        self.name = checked_name("name", name)
+        self._max_values, self._max_steps = max_values, record.get("max_steps")
         self.version = int(folder.name) if numbered else 1
         self._session = v1.Session(graph=tf.Graph())
         try:
-            with self._session.graph.as_default(), _quiet(tf.get_logger()):
-                meta = v1.saved_model.load(self._session, ["serve"], str(folder))
+            with (
+                self._session.graph.as_default(),
+                _quiet(tf.get_logger()),
+                plain_path(folder) as path,
+            ):
+                meta = v1.saved_model.load(self._session, ["serve"], str(path))
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             reason = first_line(error).rstrip(".")
             raise ArgumentError("path", "a model that loads", str(folder), f": {reason}.") from None
@@ -83,7 +97,7 @@ class ServedModel:
             for name, signature in meta.signature_def.items()
             if not name.startswith("__")
         }
-        self._specs = signatures_of(meta)
+        self._specs, self._closed = signatures_of(meta), False
         self._calls = {
             name: self._session.make_callable(
                 [output.name for output in signature.outputs.values()],
@@ -128,7 +142,12 @@ class ServedModel:
         return {key: spec["dtype"] for key, spec in self._specs[name]["inputs"].items()}
 
     def run(
-        self, name: str, inputs: Arrays, wanted: Sequence[str] = (), seconds: float | None = None
+        self,
+        name: str,
+        inputs: Arrays,
+        wanted: Sequence[str] = (),
+        seconds: float | None = None,
+        max_values: int | None = None,
     ) -> Arrays:
         """The outputs of a signature.
 
@@ -137,17 +156,19 @@ class ServedModel:
             inputs: Dict from the name of each input to its array.
             wanted: Names of the outputs to return; empty for all.
             seconds: Time limit; None for none.
+            max_values: The most values that the caller can take; None for any number.
 
         Returns:
             Dict from the name of an output to its array.
 
         Raises:
-            Failure: The inputs are not those of the signature, the graph rejects them, or the time
-                limit is exceeded.
+            Failure: The inputs are not those of the signature, the graph rejects them, they ask
+                for too much, the time limit is exceeded, or the model is being closed.
         """
         name, signature = self.signature(name)
         _check_inputs(self._specs[name]["inputs"], inputs)
         _check_wanted(signature, wanted)
+        self._check_size(name, inputs, max_values)
         if seconds is not None and seconds <= 0:
             raise Failure("DEADLINE_EXCEEDED", "the time was over before its turn came")
         milliseconds = 0 if seconds is None else max(1, int(1000 * seconds))
@@ -156,14 +177,30 @@ class ServedModel:
         )
         try:
             values = self._calls[name](*(inputs[key] for key in signature.inputs), options=options)
-        except self._tf.errors.OpError as error:
+        except (RuntimeError, self._tf.errors.OpError) as error:
+            if self._closed:
+                raise Failure("UNAVAILABLE", "the server is stopping") from None
+            if isinstance(error, RuntimeError):
+                raise
             raise Failure(_code_name(error.error_code), error.message) from None
         outputs = dict(zip(signature.outputs, values))
         return {key: outputs[key] for key in wanted} if wanted else outputs
 
     def close(self) -> None:
-        """Frees the model's memory."""
+        """Frees the model's memory; what is being computed ends with UNAVAILABLE."""
+        self._closed = True
         self._session.close()
+
+    def _check_size(self, name: str, inputs: Arrays, max_values: int | None) -> None:
+        reply = reply_values(self._specs[name], inputs, self._max_steps)
+        made = reply + state_values(self._specs, name, inputs)
+        for values, limit in ((reply, max_values), (made, self._max_values)):
+            if limit is not None and values > limit:
+                raise Failure(
+                    "RESOURCE_EXHAUSTED",
+                    f"{name} would make {values} values of at most {limit}: send fewer rows or "
+                    "steps at a time",
+                )
 
     def _warm_up(self, folder: pathlib.Path) -> None:
         """Replays the warm-up requests of the export."""

@@ -6,25 +6,26 @@ watch the folder for new versions. A SavedModel is a program: serve your own.
 
 import asyncio
 import concurrent.futures
-import functools
-import logging
+import contextlib
 import os
+import resource
 import signal
-import sys
 import threading
-import time
-import traceback
 from collections.abc import Callable
-from typing import Any, Self, TypedDict, Unpack
+from typing import Self, TypedDict, Unpack
 
 from ...utils.errors import ArgumentError, Words, first_line, missing_extra
 from ...utils.network import check_address
-from ..client.status import Failure
+from .host_check import LOOPBACK
+from .work_queue import WorkQueue
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MESSAGE_BYTES = 64 * 2**20
-# Grace period of open requests in seconds when the server stops.
-GRACE = 5.0
+# What the outputs of a request and the states of its steps may take, in times of a message, at
+# the size of a float32.
+MEMORY, VALUE_BYTES = 4, 4
+# Seconds in which the server stops, the last of them for the answers alone.
+GRACE, LAST = 5.0, 1.0
+MOST_CONNECTIONS = 1024
 
 
 class Server:
@@ -39,8 +40,14 @@ class Server:
         name: Name of the model; None takes that of the export.
         threads: Number of requests computed at a time; None takes the number of CPU cores.
         waiting: Length of the queue; beyond it requests end in UNAVAILABLE, which clients retry.
-        timeout: Time limit of a request in seconds, the queue included.
-        max_message_bytes: Size limit of a request.
+        timeout: Time limit of a request in seconds, the queue included; also for a request to
+            arrive and for an answer to leave.
+        header_timeout: Time limit for the header of a request to arrive, in seconds; a connection
+            that has none to send is closed after it.
+        connections: Most connections at a time, to each of the ports; None takes a quarter of the
+            files that the process may open.
+        max_message_bytes: Size limit of a request and, over REST, of its answer; the outputs of a
+            request and the states of its steps may take four times as much memory.
 
     Attributes:
         model: The `ServedModel`.
@@ -74,12 +81,22 @@ class Server:
         threads: int | None = None,
         waiting: int = 4096,
         timeout: float = 30.0,
+        header_timeout: float = 10.0,
+        connections: int | None = None,
         max_message_bytes: int = MESSAGE_BYTES,
     ) -> None:
         _need_extra()
         from .served_model import ServedModel, version_folder
 
-        for key, value in (("threads", threads or 1), ("waiting", waiting), ("timeout", timeout)):
+        connections = _most_connections() if connections is None else connections
+        positive = {
+            "threads": threads or 1,
+            "waiting": waiting,
+            "timeout": timeout,
+            "header_timeout": header_timeout,
+            "connections": connections,
+        }
+        for key, value in positive.items():
             if not value > 0:
                 raise ArgumentError(key, "above 0", Words(value))
         self._host, self._ports = host, (port, rest_port)
@@ -87,35 +104,41 @@ class Server:
             raise ArgumentError("rest_port", "another one than `port`", Words(f"{port} for both"))
         for listened in self._ports:
             check_address(f"{host}:{listened}")
-        self._timeout, self._max_message_bytes = timeout, max_message_bytes
-        self._threads = threads or os.cpu_count() or 1
-        self._waiting, self._places = waiting, waiting + self._threads
-        self.model = ServedModel(version_folder(path), name)
+        self._timeout, self._header_timeout = timeout, header_timeout
+        self._connections, self._max_message_bytes = connections, max_message_bytes
+        max_values = MEMORY * max_message_bytes // VALUE_BYTES
+        self.model = ServedModel(version_folder(path), name, max_values)
+        self._queue = WorkQueue(threads, waiting, timeout)
         self.address: str = None  # pyright: ignore[reportAttributeAccessIssue]  known when it listens
         self.rest_address: str = None  # pyright: ignore[reportAttributeAccessIssue]  the same
 
     async def start(self) -> None:
         """Listens, on the running event loop."""
         import grpc
-        from aiohttp import web
 
         from .grpc_service import handlers
+        from .rest_listener import RestListener
         from .rest_service import application
 
-        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, "model")
-        size = self._max_message_bytes
+        size, timeout, run = self._max_message_bytes, self._timeout, self._queue.run
         self._grpc = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_allowed_incoming_connections", self._connections),
+                ("grpc.server_handshake_timeout_ms", int(1000 * self._header_timeout)),
                 ("grpc.so_reuseport", 0),  # else a port that is in use is shared
             ]
         )
-        self._grpc.add_generic_rpc_handlers(handlers(self.model, self._run))
-        app = application(self.model, self._run, max_message_bytes=size, timeout=self._timeout)
-        self._rest = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=GRACE)
+        self._grpc.add_generic_rpc_handlers(handlers(self.model, run, timeout))
+        app = application(self.model, run, host=self._host, max_message_bytes=size, timeout=timeout)
+        self._rest = RestListener(app, self._connections, self._header_timeout)
         try:
-            await self._listen(web)
+            port, rest_port = self._ports
+            self.address = f"{self._host}:{self._grpc.add_insecure_port(f'{self._host}:{port}')}"
+            await self._rest.start(self._host.strip("[]"), rest_port)
+            self.rest_address = f"{self._host}:{self._rest.port}"
+            await self._grpc.start()
         except (OSError, RuntimeError) as error:
             await self.stop(0)
             ports = " and ".join(map(str, self._ports))
@@ -123,35 +146,22 @@ class Server:
             hint = f": {first_line(error)}."
             raise ArgumentError("port", "free to listen at", got, hint) from None
 
-    async def _listen(self, web: Any) -> None:
-        port, rest_port = self._ports
-        self.address = f"{self._host}:{self._grpc.add_insecure_port(f'{self._host}:{port}')}"
-        await self._rest.setup()
-        site = web.TCPSite(self._rest, self._host.strip("[]"), rest_port)
-        await site.start()
-        self.rest_address = f"{self._host}:{self._rest.addresses[0][1]}"
-        await self._grpc.start()
-
     async def stop(self, grace: float = GRACE) -> None:
-        """Stops listening; open requests get `grace` seconds to end."""
-        await asyncio.gather(self._grpc.stop(grace), self._rest.cleanup())
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stops listening; open requests get `grace` seconds to end.
 
-    async def _run(self, work: Callable[[float], bytes], seconds: float | None) -> bytes:
-        """Calls `work(seconds left)` in a thread of the pool.
-
-        Raises:
-            Failure: The queue is full, or `work` has failed; INTERNAL for a bug of the server.
+        What is not computed a second before that is answered with UNAVAILABLE.
         """
-        if self._places <= 0:
-            raise Failure("UNAVAILABLE", f"{self._waiting} requests wait already")
-        limit = self._timeout if seconds is None else min(seconds, self._timeout)
-        call = functools.partial(_call, work, time.monotonic() + limit)
-        self._places -= 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        finally:
-            self._places += 1
+        loop = asyncio.get_running_loop()
+        last = loop.call_later(max(0.0, grace - LAST), self._interrupt)
+        with contextlib.suppress(TimeoutError):  # of a client that does not take its answer
+            async with asyncio.timeout(max(grace, LAST)):
+                await asyncio.gather(self._grpc.stop(grace), self._rest.stop())
+        last.cancel()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._queue.close()
+        self.model.close()
 
     def __enter__(self) -> Self:
         """Serves from a thread of its own."""
@@ -176,7 +186,6 @@ class Server:
     def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
-        self.model.close()
 
 
 class ServerOptions(TypedDict, total=False):
@@ -189,6 +198,8 @@ class ServerOptions(TypedDict, total=False):
     threads: int | None
     waiting: int
     timeout: float
+    header_timeout: float
+    connections: int | None
     max_message_bytes: int
 
 
@@ -232,23 +243,12 @@ async def _serve(server: Server, log: Callable[[str], object]) -> None:
     log("Stopped.")
 
 
-def _call(work: Callable[[float], bytes], deadline: float) -> bytes:
-    try:
-        return work(deadline - time.monotonic())
-    except Failure:
-        raise
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        raise Failure("INTERNAL", f"{type(error).__name__}: {first_line(error)}") from None
-
-
-def _logger() -> logging.Logger:
-    """aiohttp's logger, without tracebacks for callers that do not speak HTTP."""
-    from aiohttp.http_exceptions import HttpProcessingError
-
-    logger = logging.getLogger("keras_deep_rnn.export.testing_server.server")
-    logger.addFilter(lambda r: not (r.exc_info and isinstance(r.exc_info[1], HttpProcessingError)))
-    return logger
+def _most_connections() -> int:
+    """A quarter of the files that this process may open, for each of two ports."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(files // 4, MOST_CONNECTIONS))
 
 
 def _need_extra() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..utils.files import finite
+from ..utils.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,7 @@ def say(line: str, *, err: bool = False) -> None:
     for part in line.splitlines() or [""]:
         indent = " " * (len(part) - len(part.lstrip()))
         wrapped = textwrap.fill(
-            part,
+            printable(part),
             width,
             subsequent_indent=indent,
             break_long_words=False,

@@ -1,5 +1,6 @@
 """The command `deep-rnn export`."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +9,8 @@ import typer
 from ..utils.backend import start_backend
 from ..utils.errors import NOTHING, ArgumentError, UserError, argument_is
 from ..utils.text import as_option
-from .console import show_table
-from .options import argument, flag, path, text, whole
+from .console import show_json, show_table
+from .options import JSON, argument, flag, path, text, whole
 
 EXAMPLE = (
     "Example: deep-rnn export runs/bach --out served/bach; "
@@ -24,24 +25,30 @@ OWN = {"max_steps": "saved_model", "jit_compile": "saved_model", "quantize": "li
 def export(
     model: Annotated[str | None, argument("Folder of a finished run, or a .keras file.")] = None,
     out: Annotated[
-        Path | None, path("Folder in which a numbered version is made; else RUN/served.")
+        Path | None,
+        path(
+            "Folder in which a numbered version is made; required for a .keras file.",
+            default="served, litert or onnx in RUN",
+        ),
     ] = None,
     check: Annotated[
         Path | None, path("Check this version, which was exported before, instead.")
     ] = None,
+    as_json: Annotated[bool, flag("--json", f"With --check: {JSON[0].lower()}{JSON[1:]}")] = False,
     no_check: Annotated[bool, flag("--no-check", "Do not check the export.")] = False,
-    version: Annotated[int | None, whole("Version number; else the next free one.")] = None,
+    version: Annotated[int | None, whole("Version number.", default="the next free one")] = None,
     name: Annotated[
-        str | None, text("Name of the model for its clients; else that of the folder.")
+        str | None, text("Name of the model for its clients.", default="that of the folder")
     ] = None,
     probabilities: Annotated[
         str | None, text("For a .keras file: y are logits for sigmoid or softmax.")
     ] = None,
     signatures: Annotated[
-        str | None, text("Signatures to serve, separated by commas; else all possible ones.")
+        str | None,
+        text("Signatures to serve, separated by commas.", default="all possible ones"),
     ] = None,
     max_steps: Annotated[
-        int | None, whole("The most steps that one request may generate; else 10000.")
+        int | None, whole("The most steps that one request may generate. \\[default: 10000]")
     ] = None,
     jit_compile: Annotated[
         bool, flag("--jit-compile", "Compile with XLA; a stock server refuses that.")
@@ -52,6 +59,8 @@ def export(
     """Writes a SavedModel for TensorFlow Serving, or another format, and checks it."""
     if (model is None) == (check is None):
         raise UserError("give either MODEL, a run or a .keras file to export, or --check PATH.")
+    if as_json and check is None:
+        raise UserError("--json is only supported with --check.")
     options: dict[str, Any] = {
         "version": version,
         "name": name,
@@ -72,6 +81,9 @@ def export(
 
         with argument_is("path", "check"):
             checked = check_export(check)
+        if as_json:
+            show_json(dataclasses.asdict(checked))
+            return
         show_table(f"{check} passes", ["check", "found"], list(checked.found.items()))
         return
     assert model is not None  # as there is no `check`

@@ -1,6 +1,7 @@
 """Values as a reader sees them."""
 
 from pathlib import Path
+from typing import Any
 
 from .types import PathLike
 
@@ -44,3 +45,27 @@ def with_tilde(path: PathLike) -> str:
     if path.is_relative_to(Path.home()):
         return str(Path("~") / path.relative_to(Path.home()))
     return str(path)
+
+
+def printable(text: str) -> str:
+    """A line whose control characters are visible, so that none of them steers a terminal.
+
+    Example:
+
+    >>> print(printable("Bach" + chr(27) + "[31m"))
+    Bach\\x1b[31m
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def csv_cell(value: Any) -> Any:
+    """A value for a cell of a CSV file; a spreadsheet runs no text as a formula.
+
+    Example:
+
+    >>> csv_cell("=1+1"), csv_cell("tanh"), csv_cell(-0.5)
+    ("'=1+1", 'tanh', -0.5)
+    """
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return "'" + value
+    return value

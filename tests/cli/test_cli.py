@@ -82,6 +82,7 @@ def commands():
             yield [name, inner] if inner else [name], sub
 
 
+@pytest.mark.process
 def test_help_is_quick_and_loads_no_backend():
     code = (
         "import sys; sys.argv = ['deep-rnn', '--help']\n"
@@ -111,6 +112,7 @@ def test_every_setting_is_an_option():
     assert set(settings.RENAMED.values()) <= fields
 
 
+@pytest.mark.slow
 def test_an_option_under_its_name_of_before(pieces, tmp_path):
     run = tmp_path / "run"
     arguments = ["--data", pieces, "--network", "rnn", "--units", 2, "--epochs", 1, "--out", run]
@@ -163,6 +165,7 @@ def test_mistake_is_one_line_and_exit_code_2(words, line, pieces, tmp_path, monk
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.process
 def test_mistake_in_a_process_of_its_own(tmp_path):
     result = deep_rnn("train", "--data", "bach_choral", cwd=tmp_path)
     assert result.returncode == 2
@@ -171,6 +174,7 @@ def test_mistake_in_a_process_of_its_own(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["tensorfow", "numpy"])
 def test_backend_that_cannot_train_is_one_line(backend, pieces, tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": backend}
@@ -226,12 +230,7 @@ def test_help_fits_80_columns_and_has_one_convention_for_defaults(words, monkeyp
     monkeypatch.setenv("COLUMNS", "80")
     output = CliRunner().invoke(cli.app, [*words, "--help"]).output
     assert all(len(line) <= 80 for line in output.splitlines())
-    if words not in NOT_YET:
-        assert "; else " not in " ".join(re.sub("[│─]", " ", output).split())
-
-
-# Their options say their defaults in words still.
-NOT_YET = (["export"], ["serve"])
+    assert "; else " not in " ".join(re.sub("[│─]", " ", output).split())
 
 
 def test_required_options_are_marked():
@@ -242,6 +241,7 @@ def test_required_options_are_marked():
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -266,6 +266,7 @@ def test_names_and_run_folders_are_completed(words, found, tmp_path):
     assert (result.stdout.split(), result.stderr) == (found, "")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["networks", "rows", "data_sets"])
 def test_what_is_completed_is_known_without_a_backend(name):
     module = "reproduce" if name == "rows" else "options"
@@ -369,6 +370,7 @@ def test_a_run_in_the_folder_of_its_data_is_no_data(songs, monkeypatch):
     assert "Splits: by checksum" in called("data", "prepare", ".", "--skip-unreadable")[1]
 
 
+@pytest.mark.slow
 def test_json_alone_is_on_stdout(run, tmp_path):
     code, output, _ = called("evaluate", run, "--streaming", "--json")
     assert code == 0
@@ -417,6 +419,7 @@ def test_data_list_says_size_licence_and_place(tmp_path, monkeypatch):
     assert [line.strip() for line in long] == [place.partition(" ")[2]]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("words", ["list", "prepare"])
 def test_data_commands_need_no_keras(words, pieces):
     arguments = ["data", "list"] if words == "list" else ["data", "prepare", str(pieces)]
@@ -477,6 +480,7 @@ needs_tensorflow = pytest.mark.skipif(
 )
 
 
+@pytest.mark.process
 @needs_tensorflow
 def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
     (tmp_path / "file").touch()
@@ -489,6 +493,11 @@ def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
     code, output, errors = called("export", "--check", version)
     assert (code, errors) == (0, "")
     assert "C API, step by step" in output
+    code, output, errors = called("export", "--check", version, "--json")
+    assert (code, errors) == (0, "")
+    checked = json.loads(output)
+    assert checked["difference"] == 0.0
+    assert checked["found"]["C API, step by step"] == "7 steps as the whole sequence"
     (version / "saved_model.pb").write_bytes(b"")
     code, _, errors = called("export", "--check", version)
     assert (code, "check 'files' failed: saved_model.pb is not the file" in errors) == (2, True)
@@ -505,6 +514,7 @@ def test_export_of_a_keras_file_says_how_it_is_loaded(tmp_path):
     assert list(record["signatures"]) == ["serving_default", "step"]
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize(("target", "ending"), [("litert", "tflite"), ("onnx", "onnx")])
 def test_export_to_other_formats(target, ending, run, tmp_path):
@@ -519,6 +529,7 @@ def test_export_to_other_formats(target, ending, run, tmp_path):
     [
         ([], "give either MODEL"),
         (["{run}", "--check", "served/1"], "give either MODEL"),
+        (["{run}", "--json"], "--json is only supported with --check."),
         (["--check", "none"], "--check must be the folder of an exported version"),
         (["none"], "`run` must be a run folder with config.json, got 'none'"),
         (["{run}", "--probabilities", "sigmoid"], "--probabilities must be left out for a run"),
@@ -549,6 +560,7 @@ def test_evaluate_step_by_step_gives_the_same_numbers(run):
         assert stepped[name] == pytest.approx(value, abs=1e-5)
 
 
+@pytest.mark.process
 def test_killed_at_any_time_and_resumed(pieces, tmp_path):
     """SIGKILL, again and again at other moments, ends in the numbers of the run left in peace."""
     start = ["train", "--data", pieces, "--epochs", 12, "--recurrent-dropout", 0.3, *TINY]
@@ -578,6 +590,7 @@ def test_killed_at_any_time_and_resumed(pieces, tmp_path):
     assert {path.name for path in out.iterdir()} == whole
 
 
+@pytest.mark.process
 def test_full_disk_is_one_line_and_the_run_goes_on_after_it(pieces, tmp_path):
     """A limit on the size of files stands for the disk: the first backup does not fit."""
     out = tmp_path / "run"
@@ -610,6 +623,7 @@ def test_folder_that_cannot_be_made(pieces):
     assert errors == "Error: Cannot write '/proc/run': No such file or directory.\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_training_in_a_terminal_of_80_columns(interrupted, pieces, tmp_path):
     """A bar within each epoch, of which nothing stays, also after Ctrl-C; no log of a backend."""

@@ -73,6 +73,13 @@ def test_what_looks_like_markup_is_text(shown):
     assert "[red]a[/red] :smile:" in shown(80, console.show_table, "", ["x"], rows)
 
 
+def test_no_line_steers_the_terminal(shown):
+    """Such as the name of a file that another has made."""
+    assert (
+        shown(80, console.say, "\x1b]0;mine\x07 \x1b[31mrun") == r"\x1b]0;mine\x07 \x1b[31mrun" "\n"
+    )
+
+
 def test_lines_break_between_words_on_a_terminal_alone(shown, monkeypatch):
     path = "/a/very/long/path/" + "x" * 80
     line = f"    a run-folder of this name: {path} and more"

@@ -8,6 +8,8 @@ from keras_deep_rnn.cli import demo
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
 def test_demo_makes_everything_that_it_names(quick_checks, tmp_path):

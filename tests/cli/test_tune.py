@@ -92,6 +92,7 @@ def test_json_has_numbers_as_numbers(job, capsys):
     assert json.loads(status(capsys, folder, "--json")) == content
 
 
+@pytest.mark.process
 def test_status_reads_files_alone(job):
     """Neither Keras nor a backend, whose imports take seconds, and nothing on stderr."""
     code = (

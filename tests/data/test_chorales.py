@@ -66,6 +66,7 @@ def few(monkeypatch):
     monkeypatch.setattr(chorales, "SPLIT", split)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_prepared_once(tmp_path, monkeypatch):
     made = data.load("bach_chorales", data_dir=tmp_path, progress=False)
@@ -130,6 +131,7 @@ def test_a_tune_is_in_one_split():
     }
 
 
+@pytest.mark.slow
 def test_no_tune_is_on_two_sides(request):
     """The whole set is built for this, half a minute, and kept between runs in pytest's cache."""
     sources = [pathlib.Path(module.__file__) for module in (chorales, chorale_split)]

@@ -196,6 +196,7 @@ def reproduce_here(reproduce, monkeypatch):
     return reproduce
 
 
+@pytest.mark.process
 def test_trains_records_and_does_not_train_again(trained, finished, reproduce, small):
     (record,), lines = trained
     assert any("epoch 2/2" in line and "left" in line for line in lines)
@@ -223,6 +224,7 @@ def test_trains_records_and_does_not_train_again(trained, finished, reproduce, s
     assert (run / "metrics.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_record_keeps_its_other_seeds(finished, reproduce_here, small):
     """Where the folders of their runs are gone; not beside runs with other settings."""
     name = "jsb_chorales/do_rnn-modern"
@@ -252,6 +254,7 @@ def test_records_have_no_path_of_the_machine(small):
         assert not re.search(r'"(/|[A-Z]:\\\\|~)', text), file
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_measured_and_goes_on(trained, reproduce_here, small):
     whole = trained[0][0]["runs"][0]
     (found,) = chosen(small, "do_rnn")
@@ -289,6 +292,7 @@ def cut_after_one_epoch(run, found):
             training.train(found.settings_of(1), run.path, overwrite=True, log=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_at_once_leaves_no_record(small):
     (found,) = chosen(small, "rnn")
     run = runner.folder_of(small / "runs", found, 1)
@@ -303,6 +307,7 @@ def test_a_run_that_diverged_at_once_leaves_no_record(small):
     assert records.write(small / "results", found, small / "runs") is None
 
 
+@pytest.mark.process
 def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce_here, small):
     (found,) = chosen(small, "rnn")
     run = runner.folder_of(small / "runs", found, 1)
@@ -316,6 +321,7 @@ def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce_here, sm
     assert [run["complete"] for run in record["runs"]] == [True]
 
 
+@pytest.mark.process
 def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2\n", "epochs = 40\n"))
@@ -336,6 +342,7 @@ def test_an_interrupted_command_ends_its_runs_and_goes_on(reproduce, small):
     assert not any("epoch  1/40" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_run_with_other_settings_is_refused(finished, reproduce_here, small):
     shutil.rmtree(finished / "seed-2")
     file = small / "experiments" / "jsb_chorales" / "do_rnn-modern.toml"
@@ -451,6 +458,7 @@ def test_page_of_nothing(tmp_path):
     assert "Not started: `nottingham/rnn-paper`" in (tmp_path / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
     root = pathlib.Path(__file__).parents[2]
     results_page.write(root / "results", tmp_path / "results.md")
@@ -470,6 +478,7 @@ def called(*arguments):
     raise AssertionError("main must end the process")
 
 
+@pytest.mark.slow
 def test_commands(reproduce_here, small, monkeypatch):
     monkeypatch.setattr(experiment, "select", lambda group, **which: chosen(small, "rnn"))
     places = ["--runs", small / "runs", "--results", small / "results"]

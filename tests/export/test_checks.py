@@ -36,6 +36,7 @@ def exported(model, path, **options):
     return export_saved_model(model, path / "music", check=False, **options)
 
 
+@pytest.mark.process
 def test_what_a_check_tells(tmp_path):
     """In new processes, as a user's."""
     checked = check_export(exported(music(), tmp_path, probabilities="sigmoid"))
@@ -46,6 +47,7 @@ def test_what_a_check_tells(tmp_path):
     assert "tensorflow_model_server" in checked.found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [music, text])
 def test_compiled_by_xla(model, quick_checks, tmp_path):
     """Within 1e-5 of Keras, and what XLA would leave out is still checked."""
@@ -56,6 +58,7 @@ def test_compiled_by_xla(model, quick_checks, tmp_path):
     assert checked.found["C API, bad inputs"] == checked.found["without Keras, bad inputs"]
 
 
+@pytest.mark.slow
 def test_other_files(folder):
     (folder / "more").write_text("")
     with pytest.raises(UserError, match="check 'files' failed: more is not the file"):
@@ -66,6 +69,7 @@ def test_other_files(folder):
         check_export(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"signatures": 1, "files": {}}'])
 def test_no_record(content, folder):
     (folder / "export.json").unlink()
@@ -90,18 +94,21 @@ def with_golden(folder, change):
     return spoilt(folder, golden=record["golden"])
 
 
+@pytest.mark.slow
 def test_other_numbers(folder):
     with_golden(folder, lambda y: y + np.float32(0.001))
     with pytest.raises(UserError, match=r"'without Keras, golden' failed: y of serving_default d"):
         check_export(folder)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite(folder):
     with_golden(folder, lambda y: y * np.float32("nan"))
     with pytest.raises(UserError, match="y of serving_default differs by nan"):
         check_export(folder)
 
 
+@pytest.mark.slow
 def test_other_signatures(folder):
     signatures = read_record(folder)["signatures"]
     signatures["step"]["inputs"]["state"]["shape"] = [None, 7]
@@ -114,6 +121,7 @@ def test_other_signatures(folder):
         check_export(folder)
 
 
+@pytest.mark.slow
 def test_warm_up(folder):
     (folder / WARMUP).write_bytes(b"no record" * 9)
     with pytest.raises(UserError, match="check 'warm-up' failed: .* cannot be read"):
@@ -125,6 +133,7 @@ def test_warm_up(folder):
         check_export(spoilt(folder))
 
 
+@pytest.mark.slow
 def test_the_warm_up_requests_are_those_of_the_record(folder):
     record, requests = read_record(folder), read_warmup(folder)
     assert [name for _, name, _ in requests] == [case["signature"] for case in record["golden"]]
@@ -155,6 +164,7 @@ def with_step(folder, model, change, kept=()):
     return replaced(folder, functions, [*(v.value for v in model.variables), *kept])
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_that_of_the_whole_sequence(quick_checks, tmp_path):
     model = music()
     folder = exported(model, tmp_path, probabilities="sigmoid")
@@ -163,6 +173,7 @@ def test_a_step_that_is_not_that_of_the_whole_sequence(quick_checks, tmp_path):
         check_export(folder)
 
 
+@pytest.mark.slow
 def test_a_state_that_is_kept(quick_checks, tmp_path):
     model, calls = music(), tf.Variable(0.0)
     folder = exported(model, tmp_path, probabilities="sigmoid")
@@ -175,6 +186,7 @@ def test_a_state_that_is_kept(quick_checks, tmp_path):
         check_export(folder)
 
 
+@pytest.mark.slow
 def test_a_layer_that_looks_ahead(quick_checks, tmp_path):
     """The whole sequence and its steps disagree, and the message says why that can be."""
     model = keras.Sequential(
@@ -190,6 +202,7 @@ def test_a_layer_that_looks_ahead(quick_checks, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_causal_convolution_has_no_state(quick_checks, tmp_path):
     model = keras.Sequential(
         [
@@ -226,6 +239,7 @@ class FromFile(keras.layers.Layer):
         return inputs + tf.strings.to_number(tf.io.read_file(self.file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["EagerPyFunc", "ReadFile"])
 def test_operations_out_of_reach(operation, quick_checks, tmp_path):
     (tmp_path / "number").write_text("1.5")
@@ -236,6 +250,7 @@ def test_operations_out_of_reach(operation, quick_checks, tmp_path):
     assert list((tmp_path / "served").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_saving_operations_serve_the_saver_alone(quick_checks, tmp_path):
     """A signature that restores a file is refused, though every SavedModel has such operations."""
     model = music()
@@ -252,6 +267,7 @@ def test_saving_operations_serve_the_saver_alone(quick_checks, tmp_path):
         check_export(folder)
 
 
+@pytest.mark.process
 def test_the_checking_process_cannot_import_keras():
     script = pathlib.Path(check.__file__).with_name("check_process.py")
     code = (
@@ -317,6 +333,7 @@ def without_state(name, inputs, outputs):
     return {**outputs, "next_state": outputs["next_state"] * 0.9}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "name", "message"),
     [
@@ -342,6 +359,7 @@ def test_reasons_are_one_line():
     assert reason(error.value).startswith("`x` must be finite")
 
 
+@pytest.mark.slow
 def test_a_version_of_text(quick_checks, tmp_path):
     folder = exported(text(), tmp_path, probabilities="softmax")
     found = check_export(folder).found

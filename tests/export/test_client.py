@@ -69,6 +69,7 @@ def same(first, second):
         np.testing.assert_array_equal(array, second[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text", "music"])
 def test_both_transports_give_what_the_model_gives(clients, exports, name):
     x = inputs(name)
@@ -103,6 +104,7 @@ def test_both_transports_give_the_same(clients, name):
     assert over_grpc.status() == over_rest.status() == {1: "AVAILABLE"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSPORTS)
 def test_an_export_without_lengths(tmp_path, kind):
     model = keras.Sequential([keras.Input((9, 3)), keras.layers.GRU(4)])
@@ -282,6 +284,7 @@ def test_the_deadline_ends_the_attempts():
     assert 3 <= client._transport.calls <= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSPORTS)
 def test_a_server_with_too_much_to_do_is_asked_again(exports, kind):
     """Each of many clients gets its answer, though the server lets only one wait."""
@@ -345,6 +348,7 @@ def test_a_server_that_speaks_otherwise(answer):
         listening.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_answers_of_many_megabytes(exports):
     """Beyond the 4 MB that gRPC takes unless told otherwise."""
     with Server(exports["music"]) as server:
@@ -353,6 +357,7 @@ def test_answers_of_many_megabytes(exports):
             assert _client(server, kind).predict(x)["y"].nbytes == 4 * 2 * 7000 * 88
 
 
+@pytest.mark.process
 def test_streams_outlive_a_killed_server(exports):
     """SIGKILL in the midst of many streams: each goes on with its state, no number is wrong."""
     streams, steps = 20, 60
@@ -384,6 +389,7 @@ def test_streams_outlive_a_killed_server(exports):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stream_stays_with_its_version(exports, tmp_path):
     """A state means nothing to other weights: a server that has moved on is told, not trusted."""
     folder = tmp_path / "text"
@@ -414,6 +420,7 @@ def test_a_stream_that_raises_keeps_its_state(clients):
     stream.step([1, 2])
 
 
+@pytest.mark.process
 def test_rest_without_tensorflow(servers):
     """Neither it nor gRPC need be there, as in a browser's backend."""
     code = (

@@ -19,7 +19,10 @@ from keras_deep_rnn.export import export_saved_model
 
 SOURCE = pathlib.Path(__file__).parents[2] / "examples" / "cpp"
 MISSING = [tool for tool in ("make", "g++", "ld.gold") if shutil.which(tool) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+]
 
 
 @pytest.fixture(scope="module")

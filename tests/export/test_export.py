@@ -28,6 +28,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from keras_deep_rnn.export import check_export, export_saved_model, load_keras_file
 from keras_deep_rnn.export.model.eligibility import call, precision
 from keras_deep_rnn.export.model.record import read_record
+from keras_deep_rnn.export.testing_server.served_model import ServedModel
 
 
 def unchecked(model, path, **options):
@@ -60,6 +61,7 @@ def serve(signature, **given):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 7), (8, 50), (64, 300)])
 def test_any_batch_and_length(batch, length, exported):
     model, folder = exported
@@ -88,6 +90,7 @@ def test_every_tensor_has_the_batch_first_and_a_name_of_its_own(exported):
             assert tensor.dtype in (tf.float32, tf.int32)
 
 
+@pytest.mark.slow
 def test_tokens(tmp_path):
     model = text()
     signatures = loaded(unchecked(model, tmp_path / "text", probabilities="softmax"))
@@ -121,6 +124,7 @@ def test_generating_is_stepping_with_what_was_drawn(exported):
     np.testing.assert_allclose(drawn["next_state"], state, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "options", "names"),
     [
@@ -158,6 +162,7 @@ def forecasters():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", forecasters())
 def test_a_fixed_length(name, quick_checks, tmp_path):
     model = forecasters()[name]
@@ -170,6 +175,7 @@ def test_a_fixed_length(name, quick_checks, tmp_path):
         unchecked(model, tmp_path / "model", signatures=("padded",))
 
 
+@pytest.mark.slow
 def test_keras_calls_an_export(tmp_path):
     """By its own layer, which gives the signature one tensor without a name."""
     model = forecaster(keras.layers.LSTM(5), keras.layers.Dense(2))
@@ -184,6 +190,26 @@ def test_keras_calls_an_export(tmp_path):
     assert around.predict(np.ones((2, 5, 88)), verbose=0).shape == (2, 5, 88)
 
 
+def test_keras_calls_a_signature_of_several_inputs(tmp_path):
+    """With a dict of them, also as a layer of a model."""
+    folder = unchecked(music(), tmp_path / "music", probabilities="sigmoid")
+    x = np.random.default_rng(0).integers(0, 2, (2, 5, 88)).astype("float32")
+    given = {
+        "padded": {"x": x, "lengths": np.array([5, 3], "int32")},
+        "step": {"x_t": x[:, 0], "state": np.full((2, 6), 0.5, "float32")},
+    }
+    for name, arrays in given.items():
+        expected = serve(loaded(folder)[name], **arrays)
+        layer = keras.layers.TFSMLayer(folder, call_endpoint=name)
+        inputs = {n: keras.Input(a.shape[1:], dtype=a.dtype, name=n) for n, a in arrays.items()}
+        around = keras.Model(inputs, layer(inputs)).predict(arrays, verbose=0)
+        assert around.keys() == expected.keys()
+        for output, value in expected.items():
+            np.testing.assert_allclose(layer(arrays)[output], value, atol=1e-6)
+            np.testing.assert_allclose(around[output], value, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_an_export_is_checked_unless_told_otherwise(quick_checks, tmp_path):
     model = layers(keras.layers.Conv1D(3, 3, padding="same"), keras.layers.GRU(4))
     with pytest.raises(UserError, match="check 'without Keras, "):
@@ -191,12 +217,14 @@ def test_an_export_is_checked_unless_told_otherwise(quick_checks, tmp_path):
     assert export_saved_model(model, tmp_path / "model", check=False).is_dir()
 
 
+@pytest.mark.slow
 def test_half_precision_is_served_as_float32(tmp_path):
     folder = unchecked(text("mixed_bfloat16"), tmp_path / "text")
     for signature in loaded(folder).values():
         assert all(output.dtype == "float32" for output in signature.structured_outputs.values())
 
 
+@pytest.mark.slow
 def test_each_weight_is_stored_once(tmp_path):
     learned = build_network(
         "dots_rnn",
@@ -212,6 +240,7 @@ def test_each_weight_is_stored_once(tmp_path):
         assert 4 * model.count_params() <= stored < 4.2 * model.count_params()
 
 
+@pytest.mark.slow
 def test_xla_on_request_alone(tmp_path):
     for jit_compile in (False, True):
         folder = unchecked(music(), tmp_path / f"{jit_compile}", jit_compile=jit_compile)
@@ -220,6 +249,7 @@ def test_xla_on_request_alone(tmp_path):
         assert any(f.attr["_XlaMustCompile"].b for f in functions) == jit_compile
 
 
+@pytest.mark.slow
 def test_versions_are_numbered(tmp_path):
     model = music()
     path = tmp_path / "deep" / "music"
@@ -252,6 +282,7 @@ def test_the_record(exported):
     assert {"keras", "tensorflow", "keras_deep_rnn"} <= record["versions"].keys()
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_recorded(tmp_path):
     folder = unchecked(text(), tmp_path / "text", vocabulary=list("abc"))
     record = read_record(folder)
@@ -273,6 +304,7 @@ def test_files_to_serve_it(exported):
     assert [kind["kind"] for kind in kinds] == ["PersistentVolumeClaim", "Deployment", "Service"]
 
 
+@pytest.mark.slow
 def test_a_server_batches_no_model_that_padding_would_change(tmp_path):
     """`serving_default` has no lengths: the last step of a padded row would be another."""
     folder = unchecked(layers(keras.layers.GRU(4)), tmp_path / "last")
@@ -284,6 +316,7 @@ def test_a_server_batches_no_model_that_padding_would_change(tmp_path):
     assert "enable_batching" in (folder.parent / "compose.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_files_that_were_edited_stay(tmp_path):
     path = tmp_path / "music"
     path.mkdir()
@@ -371,6 +404,7 @@ def tokens_of_no_known_number():
     return keras.Model(x, keras.layers.GRU(2)(h))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
@@ -423,6 +457,16 @@ def test_path_that_cannot_be_written(tmp_path):
         export_saved_model(music(), tmp_path / "two words")
 
 
+@pytest.mark.parametrize("name", ["my [x]", "back\\slash", "st*r ü?", "{a, b} 'c'"])
+def test_a_path_of_any_characters(name, quick_checks, tmp_path):
+    """TensorFlow takes some of them for a pattern."""
+    folder = export_saved_model(text(), tmp_path / name / "text", probabilities="softmax")
+    assert check_export(folder).difference == 0.0
+    served = ServedModel(folder)
+    assert served.run("initial_state", {"rows": np.zeros(2, "int32")})["state"].shape == (2, 7)
+    served.close()
+
+
 EXPORT = """
 import os, resource, signal, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -449,6 +493,7 @@ def contents(path):
     return {p: p.read_bytes() if p.is_file() else None for p in path.rglob("*")}
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     """The system refuses at another file each: the record, a weight, the graph."""
     path = tmp_path / "served" / "music"
@@ -464,6 +509,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     assert contents(path.parent) == before
 
 
+@pytest.mark.process
 def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path):
     path = tmp_path / "served" / "music"
     unchecked(music(), path)
@@ -483,6 +529,7 @@ def test_killed_at_any_time_leaves_the_folder_as_it_was(tmp_path):
     assert (path / "3" / "export.json").is_file()
 
 
+@pytest.mark.process
 def test_other_backends_are_told_what_to_do():
     code = (
         "import keras\n"
@@ -518,6 +565,7 @@ def test_keras_files_are_loaded_safely(tmp_path):
         load_keras_file(tmp_path / "none.keras")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_networks_of_the_paper(network, quick_checks, tmp_path):
     is_music = NETWORKS.index(network) % 2

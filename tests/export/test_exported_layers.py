@@ -9,6 +9,8 @@ if keras.backend.backend() != "tensorflow":
 
 from keras_deep_rnn.export import check_export, export_saved_model
 
+pytestmark = pytest.mark.slow
+
 ALL = {**MODELS, **HALF}
 
 

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import keras
@@ -40,6 +41,7 @@ def check(model, folder):
         np.testing.assert_allclose(result["y_t"], expected[:, t], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [n for n in NETWORKS if n.name in SOME], ids=str)
 def test_layers_of_the_package(network, tmp_path):
     model = served_models.of_network(network)
@@ -48,11 +50,32 @@ def test_layers_of_the_package(network, tmp_path):
     check(model, folder)
 
 
+QUIET = """
+import sys, keras
+from keras_deep_rnn.utils.backend import start_backend
+start_backend()
+from keras_deep_rnn.export import export_litert
+x = keras.Input((None, 3))
+model = keras.Model(x, keras.layers.SimpleRNN(4, return_sequences=True)(x))
+export_litert(model, sys.argv[1])
+"""
+
+
+def test_nothing_is_said_by_the_runtime(tmp_path):
+    """In a new process: it says it once."""
+    command = [sys.executable, "-c", QUIET, tmp_path / "model"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "delegate" not in result.stderr
+
+
+@pytest.mark.slow
 def test_lstm_and_gru(tmp_path):
     model = served_models.lstm_and_gru()
     check(model, export_litert(model, tmp_path / "m"))
 
 
+@pytest.mark.slow
 def test_tokens(tmp_path):
     model = served_models.text()
     folder = export_litert(model, tmp_path / "m", probabilities="softmax", vocabulary=list("abcde"))
@@ -66,6 +89,7 @@ def test_tokens(tmp_path):
     assert sorted(found["files"]) == ["serving_default.tflite", "step.tflite"]
 
 
+@pytest.mark.slow
 def test_8_bits(tmp_path):
     model = build_network("srnn", kind="characters", features=40, units=64)
     sizes, compared = {}, {}
@@ -94,6 +118,7 @@ def spoiled(monkeypatch, change):
     monkeypatch.setattr(LiteRT, "load", spoil)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", [None, "int8"])
 def test_wrong_answers_are_refused(monkeypatch, tmp_path, quantize):
     spoiled(monkeypatch, np.zeros_like)
@@ -103,6 +128,7 @@ def test_wrong_answers_are_refused(monkeypatch, tmp_path, quantize):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_slightly_wrong_answers_are_refused_for_float32_alone(monkeypatch, tmp_path):
     spoiled(monkeypatch, lambda value: value + np.float32(1e-3))
     model = served_models.music()
@@ -112,6 +138,7 @@ def test_slightly_wrong_answers_are_refused_for_float32_alone(monkeypatch, tmp_p
     assert record(folder)["compared"]["step"]["difference"] >= 9e-4
 
 
+@pytest.mark.slow
 def test_an_answer_of_another_shape_is_refused(monkeypatch, tmp_path):
     spoiled(monkeypatch, lambda value: value[..., :1])
     with pytest.raises(UserError, match=r"y has shape \(1, 2, 1\) instead of \(1, 2, 88\)"):
@@ -153,6 +180,7 @@ def test_a_model_that_cannot_be_converted(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fixed_length_without_the_comparison(tmp_path):
     model = keras.Sequential([keras.Input((9, 3)), keras.layers.LSTM(4)])
     folder = export_litert(model, tmp_path / "m", check=False)

@@ -39,6 +39,7 @@ def check(model, folder):
         np.testing.assert_allclose(result["y_t"], expected[:, t], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [n for n in NETWORKS if n.name in SOME], ids=str)
 def test_layers_of_the_package(network, tmp_path):
     model = served_models.of_network(network)
@@ -47,11 +48,13 @@ def test_layers_of_the_package(network, tmp_path):
     check(model, folder)
 
 
+@pytest.mark.slow
 def test_lstm_and_gru(tmp_path):
     model = served_models.lstm_and_gru()
     check(model, export_onnx(model, tmp_path / "m"))
 
 
+@pytest.mark.slow
 def test_tokens(tmp_path):
     model = served_models.text()
     folder = export_onnx(model, tmp_path / "m", probabilities="softmax")
@@ -63,6 +66,7 @@ def test_tokens(tmp_path):
     assert sorted(record["files"]) == [f"{name}.onnx" for name in names]
 
 
+@pytest.mark.slow
 def test_half_precision(tmp_path):
     model = served_models.lstm_and_gru("mixed_float16")
     folder = export_onnx(model, tmp_path / "m", signatures=["serving_default", "step"])
@@ -73,6 +77,7 @@ def test_half_precision(tmp_path):
         export_onnx(served_models.text("mixed_bfloat16"), tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_whole_sequence_alone(tmp_path):
     x = keras.Input((None, 3))
     layer = keras.layers.Bidirectional(keras.layers.SimpleRNN(4, return_sequences=True))
@@ -83,6 +88,7 @@ def test_a_whole_sequence_alone(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["export.json", "serving_default.onnx"]
 
 
+@pytest.mark.slow
 def test_wrong_answers_are_refused(monkeypatch, tmp_path):
     load = ONNX.load
 
@@ -119,6 +125,7 @@ def test_without_the_extra(monkeypatch, tmp_path, package):
         export_onnx(served_models.music(), tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_fixed_length_without_the_comparison(tmp_path):
     model = keras.Sequential([keras.Input((9, 3)), keras.layers.LSTM(4)])
     folder = export_onnx(model, tmp_path / "m", check=False)

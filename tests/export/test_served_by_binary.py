@@ -44,6 +44,7 @@ def on_path(tmp_path, monkeypatch):
     return put
 
 
+@pytest.mark.process
 def test_every_check_runs_against_the_server(on_path, quick_checks, exports):
     on_path(STAND_IN)
     found = check_export(exports["music"] / "1").found

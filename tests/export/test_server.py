@@ -94,6 +94,7 @@ def refused(call, message):
     return error.value.code().name, error.value.details()
 
 
+@pytest.mark.slow
 def test_predict_over_grpc(predict, signatures):
     answer = predict(request("padded", x=X, lengths=np.array([3, 1], "int32")))
     assert answer.model_spec.name == "text"
@@ -331,6 +332,7 @@ def test_time_is_limited(exports):
             assert time.monotonic() - start < 1
 
 
+@pytest.mark.slow
 def test_too_many_requests(exports):
     """More than may wait are told to come again, and those that wait get their answers."""
     model = {"x_t": X[:, 0], "state": STATE, "steps": np.full(2, 1000, "int32")}
@@ -346,6 +348,7 @@ def test_too_many_requests(exports):
             assert status == 200
 
 
+@pytest.mark.slow
 def test_the_event_loop_is_free_while_the_model_runs(exports):
     model = {"x_t": X[:, 0], "state": STATE, "steps": np.full(2, 10_000, "int32")}
     model |= {"temperature": np.ones(2, "float32"), "seed": np.zeros(2, "int32")}
@@ -417,6 +420,7 @@ def test_a_graph_that_reads_files_is_not_loaded(tmp_path):
         Server(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_port_that_was_taken_meanwhile(server, exports, monkeypatch):
     place = "keras_deep_rnn.export.testing_server.server.check_address"
     monkeypatch.setattr(place, lambda address: None)
@@ -434,6 +438,7 @@ def deep_rnn(capsys, *arguments):
     return end.value.code, *capsys.readouterr()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_ends_with_what_it_has_begun(exports, number):
     with ServedProcess(exports["text"]) as server:
@@ -463,6 +468,7 @@ def test_the_command_and_a_port_in_use(exports, capsys):
     )
 
 
+@pytest.mark.process
 def test_the_command_warns_beyond_loopback(exports):
     process = subprocess.Popen(
         [COMMAND, "serve", exports["text"], "--host", "0.0.0.0", "--port", "0", "--rest-port", "0"],

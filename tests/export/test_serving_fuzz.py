@@ -9,6 +9,8 @@ if keras.backend.backend() != "tensorflow" or not importlib.util.find_spec("tens
 from benchmarks.serving_fuzz import Fuzz
 from keras_deep_rnn.export.testing_server.server import Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["text", "music"])
 def test_broken_requests(exports, name):

@@ -19,6 +19,8 @@ from keras_deep_rnn.export.checks.check_suite import TOLERANCE
 from keras_deep_rnn.export.model.eligibility import call, precision
 from keras_deep_rnn.export.model.streaming import StreamingModel
 
+pytestmark = pytest.mark.slow
+
 
 def graph(function, *arguments):
     """What a function gives as a graph of TensorFlow."""

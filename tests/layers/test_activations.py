@@ -81,6 +81,7 @@ def test_gradients_agree_with_finite_differences(activation, z):
         np.testing.assert_allclose(np.sum(gradient * step), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1.01, 2.0, 8.0])
 @pytest.mark.parametrize("kernel", ["zeros", "ones"])
 def test_lp_unit_trains_from_zero_distance(order, kernel):

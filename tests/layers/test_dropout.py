@@ -52,6 +52,7 @@ def test_output_dropout_leaves_the_state_alone():
     assert (dropped == dropped[:, :1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_fresh_per_batch_and_off_at_inference(network):
     layer = with_dropout(network)
@@ -65,6 +66,7 @@ def test_fresh_per_batch_and_off_at_inference(network):
     np.testing.assert_allclose(to_numpy(layer(x)), to_numpy(plain(x)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_reproducible_and_the_same_in_keras_rnn(network):
     x = sequences()
@@ -89,6 +91,7 @@ def masks_of(cell, x, h):
     return masks if len(masks) == 3 else [*masks, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_against_the_equations(network):
     """Masks of x, of h(t-1) as the source of every kernel, and of the input of ▷."""
@@ -111,6 +114,7 @@ def test_against_the_equations(network):
         np.testing.assert_allclose(to_numpy(sequence), history, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_trains_with_dropout(network):
     x = sequences(batch=8)

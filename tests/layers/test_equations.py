@@ -68,6 +68,7 @@ def test_without_bias(network):
     check(layer, x, first_states(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("jit", "known_length"),
     [(False, False), (True, False), (True, True)],

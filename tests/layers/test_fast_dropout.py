@@ -160,6 +160,7 @@ def test_configuration_and_file(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_where_variances_vanish():
     """At the first step of a silent beginning every variance is 0."""
     model = build_network(

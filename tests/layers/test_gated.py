@@ -119,6 +119,7 @@ def test_zoneout_keeps_units_exactly_in_training(family):
 # Learned first states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILY)
 def test_learned_first_state_trains_and_is_saved(family, tmp_path):
     x = sequences(batch=4)
@@ -197,6 +198,7 @@ def test_normalized_step_does_not_depend_on_the_scale_of_its_kernels():
 # Activations that are layers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILY)
 def test_the_weights_of_activations_train_and_are_saved(family, tmp_path):
     """One set for phi and one for the gates, whatever the depth."""

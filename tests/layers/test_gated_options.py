@@ -41,6 +41,7 @@ def test_every_step_of_the_transition_counts(name):
     assert recurrent[1] == 3 * recurrent[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
 def test_zoneout_in_inference(name):
     """The mean of what is drawn in training: as a whole, unrolled, by step, in Keras's loop."""
@@ -97,6 +98,7 @@ def test_zoneout_draws_anew_and_reproducibly():
     np.testing.assert_array_equal(states[:, 2:], np.repeat(states[:, 1:2], 4, axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -224,6 +226,7 @@ def cases(draw):
     return x, None if mask is None else np.array(mask), getattr(kdr, family), options
 
 
+@pytest.mark.slow
 @settings(max_examples=4 if BACKEND == "jax" else 20, deadline=None)
 @given(case=cases())
 def test_the_fast_loop_is_the_plain_loop(case):

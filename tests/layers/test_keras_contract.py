@@ -43,6 +43,7 @@ def test_equals_simple_rnn(backwards, start, masked):
     same(ours(x, mask=mask, initial_state=states), keras_own(x, mask=mask, initial_state=states))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_nothing(network, side):
@@ -60,6 +61,7 @@ def test_padding_changes_nothing(network, side):
         same([state[i] for state in states], [state[0] for state in own_states], 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_cut_sequence_with_explicit_state(network):
     layer = built(network, return_sequences=True, return_state=True)
@@ -70,6 +72,7 @@ def test_cut_sequence_with_explicit_state(network):
     same([np.concatenate([to_numpy(first), to_numpy(second)], axis=1), *last], [y, *states], 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_cut_sequence_stateful(network):
     """Through `predict`, whose JAX version keeps only the variables that Keras tracks."""
@@ -111,6 +114,7 @@ def test_reset_starts_chosen_rows_anew():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_shapes_are_known_beforehand(network):
     for flags in ({}, {"return_sequences": True}, {"return_state_sequences": True}):
@@ -121,6 +125,7 @@ def test_shapes_are_known_beforehand(network):
         assert symbolic == real == list(layer.compute_output_shape((3, 6, D)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_bidirectional(network):
     wrapper = keras.layers.Bidirectional(network.make_layer(return_sequences=True))
@@ -131,6 +136,7 @@ def test_bidirectional(network):
     same(y, np.concatenate([to_numpy(forward), backward], axis=-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_bidirectional_with_states(network):
     wrapper = keras.layers.Bidirectional(network.make_layer(return_state=True))
@@ -201,6 +207,7 @@ def test_torch_module():
     assert {id(weight.value) for weight in layer.weights} <= parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_time_distributed(network):
     wrapper = keras.layers.TimeDistributed(network.make_layer())

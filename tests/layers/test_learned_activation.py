@@ -38,6 +38,7 @@ def test_runs_in_the_fast_loop_with_the_gradients_of_the_plain_one(name):
     both(lambda: MAKE[name](**ALL), sequences(), MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKE)
 def test_its_weights_train_and_are_saved(name, tmp_path):
     layer = MAKE[name]()

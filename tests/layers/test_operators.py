@@ -106,6 +106,7 @@ MAKE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", [None, 4], ids=["", "remat"])
 @pytest.mark.parametrize("name", MAKE)
 def test_any_code_between_the_maps_is_fast(name, remat):

@@ -56,6 +56,7 @@ def models():
     yield "noisy", kdr.WeightNoise(kdr.DeepTransitionRNN(H), 0.05)
 
 
+@pytest.mark.process
 def test_every_layer_in_a_fresh_process(tmp_path):
     expected = {}
     x = sequences()
@@ -74,6 +75,7 @@ def test_every_layer_in_a_fresh_process(tmp_path):
         np.testing.assert_array_equal(np.load(f"{path}.y.npy"), y, err_msg=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name_and_layer", list(models()), ids=lambda pair: pair[0])
 def test_config_round_trip(name_and_layer):
     layer = name_and_layer[1]
@@ -92,6 +94,7 @@ def test_config_round_trip(name_and_layer):
     assert without_names(copy.get_config()) == without_names(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_seed_survives(network):
     layer = network.make_layer(seed=9, dropout=0.5)

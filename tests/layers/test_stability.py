@@ -6,6 +6,8 @@ import pytest
 
 from keras_deep_rnn import build_network
 
+pytestmark = pytest.mark.slow
+
 STEPS = 500
 DEEP = ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn")
 # Depth of the transition; in the others the levels, or the layers of input or output.

@@ -42,6 +42,7 @@ def same(found, expected, atol=1e-5):
         np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [False, True], ids=["", "states"])
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_equals_the_layer(network, start):
@@ -54,6 +55,7 @@ def test_equals_the_layer(network, start):
     same(by_steps(layer, x, states, convert), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [BY_NAME["dots"], BY_NAME["srnn_deep"]], ids=str)
 def test_compiled_by_xla(network):
     layer = built(network, jit_compile=True, return_sequences=True, return_state=True)
@@ -73,6 +75,7 @@ def test_types_of_inputs():
         same([y], [expected])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "float32"])
 @pytest.mark.parametrize("xla", [False, True], ids=["", "xla"])
 def test_types_of_results(dtype, xla):
@@ -204,6 +207,7 @@ def saved_and_loaded(layer, path):
     return keras.models.load_model(path / "model.keras").layers[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stepped", [False, True], ids=["", "stepped"])
 @pytest.mark.parametrize("way", COPIES)
 def test_copies(way, stepped, tmp_path):
@@ -219,6 +223,7 @@ def test_copies(way, stepped, tmp_path):
     same([old], [again(x[:, :1])])
 
 
+@pytest.mark.slow
 def test_is_garbage_collected():
     for network in (BY_NAME["rnn"], BY_NAME["srnn_deep"]):
         layer = built(network, jit_compile=True)

@@ -103,6 +103,7 @@ def calls_keras(stepper):
     return any(isinstance(function, KerasCall) for function, *_ in stepper._program[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_equals_step(network):
     layer = built(network.make_layer, dropout=0.5, recurrent_dropout=0.5, return_sequences=True)
@@ -132,6 +133,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_options(name):
     options = {n: v() if callable(v) else v for n, v in OPTIONS[name].items()}
@@ -237,6 +239,7 @@ def test_leaves_the_layer_unchanged():
     assert model(sequences()).shape == (3, layer.output.shape[-1])
 
 
+@pytest.mark.slow
 def test_deep_networks():
     layer = built(lambda: kdr.RecurrentHighway(H, depth=200))
     agree(layer, sequences(batch=1, steps=1), atol=1e-5)

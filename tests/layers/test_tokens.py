@@ -44,6 +44,7 @@ def some_tokens():
     return np.random.default_rng(0).choice([0, 1, 2, 2, 2, 3, 4, 5], (3, 9, 1)).astype("int32")
 
 
+@pytest.mark.slow
 def test_a_token_is_its_unit_vector(twins):
     of_tokens, of_vectors = twins
     tokens = some_tokens()
@@ -55,6 +56,7 @@ def test_a_token_is_its_unit_vector(twins):
     )
 
 
+@pytest.mark.slow
 def test_trains_as_its_twin(twins):
     """Also with a clipped gradient norm, which sparse gradients with repeated rows would change."""
     trained = []
@@ -68,6 +70,7 @@ def test_trains_as_its_twin(twins):
         np.testing.assert_allclose(of_tokens, of_vectors, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_step", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_drops_the_units_of_tokens(name, by_step):
@@ -86,6 +89,7 @@ def test_drops_the_units_of_tokens(name, by_step):
     assert np.abs(found - undropped).max() > 0.01
 
 
+@pytest.mark.slow
 def test_saved_and_loaded(twins, tmp_path):
     tokens = keras.Input((None, 1), dtype="int32")
     model = keras.Model(tokens, twins[0](tokens))

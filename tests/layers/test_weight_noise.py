@@ -109,6 +109,7 @@ def test_deviation():
     np.testing.assert_allclose(values.mean(), 0, atol=0.002)
 
 
+@pytest.mark.slow
 def test_update_is_the_gradient_at_the_noisy_weights(x):
     noise = wrapped(rnn(), shape=(None, 7, 3))
     noisy = twin(noise, seed=4)
@@ -124,6 +125,7 @@ def test_update_is_the_gradient_at_the_noisy_weights(x):
         assert (update != 0).all()
 
 
+@pytest.mark.slow
 def test_fit_learns_and_draws_for_every_batch(x):
     noise = WeightNoise(rnn(), stddev=0.05, seed=1)
     model = keras.Sequential([keras.Input((7, 3)), noise, keras.layers.Dense(1)])

@@ -21,6 +21,7 @@ def model_of(network, seed):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_paths_are_unique_and_the_same_in_two_equal_models(network):
     first, second = model_of(network, 1), model_of(network, 2)
@@ -30,6 +31,7 @@ def test_paths_are_unique_and_the_same_in_two_equal_models(network):
         assert paths == [weight.path for weight in second.weights]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_h5_and_state_tree(network, tmp_path):
     first, second = model_of(network, 1), model_of(network, 2)
@@ -54,6 +56,7 @@ def test_whole_model_in_h5(tmp_path):
     np.testing.assert_array_equal(to_numpy(loaded(sequences())), to_numpy(model(sequences())))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's own")
 @pytest.mark.parametrize("network", EVERY, ids=str)
 def test_tensorflow_saves_every_weight(network, tmp_path):
@@ -67,6 +70,7 @@ def test_tensorflow_saves_every_weight(network, tmp_path):
     np.testing.assert_array_equal(to_numpy(second(x)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="is TensorFlow's own")
 @pytest.mark.parametrize("jit_compile", [False, None], ids=["", "xla"])
 def test_tensorflow_saves_the_model(jit_compile, tmp_path, monkeypatch):

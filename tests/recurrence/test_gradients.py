@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from descriptors import NETWORKS, expected, first_states, randomize, sequences
 
+pytestmark = pytest.mark.slow
+
 MASK = np.array([[0, 1, 1, 0], [1, 1, 1, 0]], bool)
 
 

@@ -109,6 +109,7 @@ def cases(draw):
     return x, None if mask is None else np.array(mask), *draw(layers(steps))
 
 
+@pytest.mark.slow
 @settings(max_examples=5 if BACKEND == "jax" else 40, deadline=None)
 @given(case=cases())
 def test_any_layer(case):
@@ -116,6 +117,7 @@ def test_any_layer(case):
     both(lambda: layer(**options, **ALL), x, mask, scale=scale_for(options["activation"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation(activation):
     def make():
@@ -125,6 +127,7 @@ def test_activation(activation):
     both(make, sequences(), MASK, scale=scale_for(activation))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "remat"),
     list(zip(POOLED, (None, 4, None, 4))),
@@ -147,6 +150,7 @@ def test_pooled_units_that_are_equal_or_at_their_centers(unit):
     both(lambda: kdr.DeepTransitionRNN(H, activation=unit, **ALL), sequences() * 0, scale=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "remat", "activation"),
     [(2, None, "tanh"), (5, 1, "silu"), (1, 4, "tanh"), (3, 6, "silu"), (2, 8, "tanh")],
@@ -157,12 +161,14 @@ def test_parts_and_chunks(parts, remat, activation):
     both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [BY_NAME[name] for name in WITH_DROPOUT], ids=str)
 def test_network_with_dropout_and_mask(network):
     options = {"dropout": 0.3, "recurrent_dropout": 0.4, "seed": 5}
     both(lambda: network.make_layer(**options, **ALL), sequences(), MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [None, MASK], ids=["", "mask"])
 @pytest.mark.parametrize(
     ("activation", "options", "wrap"),
@@ -192,6 +198,7 @@ def test_without_jit():
     both(make, sequences(), MASK, wrap=lambda run: run)
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize(
     ("activation", "remat"),
@@ -206,6 +213,7 @@ def test_whole_step_compiled(activation, remat):
     both(make, sequences(), MASK, wrap=jitted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="compiles nothing")
 @pytest.mark.parametrize(
     ("activation", "remat"), [("tanh", None), ("tanh", 4), (kdr.LpUnit(), None)]
@@ -216,6 +224,7 @@ def test_recurrence_compiled(activation, remat):
     both(lambda: kdr.DeepTransitionRNN(H, **DEEP, **options, **ALL), sequences(), MASK)
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize(
     ("remat", "xla", "whole"),
@@ -284,6 +293,7 @@ def test_slope(activation):
     np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "remat"), CARRIED, ids=str)
 @pytest.mark.parametrize(("dtype", "epsilon"), [("float16", 2**-10), ("bfloat16", 2**-7)])
 def test_mixed_precision(dtype, epsilon, network, remat):
@@ -295,6 +305,7 @@ def test_mixed_precision(dtype, epsilon, network, remat):
     both(make, sequences(), MASK, bound=8 * epsilon)
 
 
+@pytest.mark.slow
 def test_mixed_precision_of_pooled_units():
     """The weights of an Lp unit stay in single precision."""
 
@@ -305,6 +316,7 @@ def test_mixed_precision_of_pooled_units():
     both(make, sequences(), MASK, bound=8 * 2**-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "remat"), CARRIED, ids=str)
 def test_stateful_over_two_batches(network, remat):
     """The second batch starts from the last states of the first, without their gradient."""
@@ -333,6 +345,7 @@ def test_stateful_over_two_batches(network, remat):
             same(second, expected[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [network for network, _ in CARRIED], ids=str)
 def test_bidirectional(network):
     def make():
@@ -344,6 +357,7 @@ def test_bidirectional(network):
     both(make, sequences(), MASK)
 
 
+@pytest.mark.slow
 def test_fit_where_the_model_knows_no_sizes():
     layer = kdr.DeepTransitionRNN(H, **DEEP, batch_parts=2, remat=4, return_sequences=True)
     inputs = keras.Input((None, D))
@@ -406,6 +420,7 @@ def compiled_functions(graph):
     return [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("variable", ["0", "1"])
 @pytest.mark.parametrize("asked", [None, False, True])
@@ -424,6 +439,7 @@ def test_what_xla_compiles(asked, variable, monkeypatch):
     assert compiled(None) == bool(asked)
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize(
     ("family", "units"),

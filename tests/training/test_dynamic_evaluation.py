@@ -16,6 +16,8 @@ from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 VOCABULARY = ("\n", "a", "b", "c", "d")
 
 

@@ -67,6 +67,7 @@ def number(metric):
     return float(keras.ops.convert_to_numpy(metric.result()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 3, 4])
 @pytest.mark.parametrize("filling", [0.0, 7.0, np.inf])
 @pytest.mark.parametrize("first_frame", [False, True])
@@ -110,6 +111,7 @@ def test_keras_averages_averages_and_these_metrics_do_not(music):
     assert max(abs(loss - truth) for loss in losses) > 0.01 * truth
 
 
+@pytest.mark.slow
 def test_five_million_characters_keep_their_digits():
     """In a thousand batches, each with a weight that stands for many; float32 sums lose digits."""
     exact = BitsPerCharacter()
@@ -129,6 +131,7 @@ def test_five_million_characters_keep_their_digits():
     assert number(exact) == pytest.approx(total / count / math.log(2), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_number_much_smaller_than_the_sum_is_not_lost():
     """2**24 + 1 is the first integer that float32 cannot hold."""
     metric = Perplexity()

@@ -42,6 +42,7 @@ def test_every_row_of_table_1_is_there():
     assert set(SIZES) == set(TABLE_1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "network"), SIZES)
 def test_size_of_table_1(task, network):
     kind, features = TASKS.get(task, ("piano_roll", 88))
@@ -67,6 +68,7 @@ def compiled(model, loss, **options):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["piano_roll", "characters"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_trains(network, kind):
@@ -79,6 +81,7 @@ def test_trains(network, kind):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS[::3] if JAX else NETWORKS)
 def test_stateful_twin_takes_the_weights_and_carries_the_state(network):
     x, _, _ = data("piano_roll")
@@ -95,6 +98,7 @@ def test_stateful_twin_takes_the_weights_and_carries_the_state(network):
         np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "policy"),
     [*((network, "mixed_bfloat16") for network in NETWORKS), ("dots_rnn", "mixed_float16")],

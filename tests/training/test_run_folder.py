@@ -48,6 +48,7 @@ def test_its_model_gives_its_result(run):
     assert nats.mean() / np.log(2) == pytest.approx(BITS, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_its_stateful_model_gives_its_result(run):
     run, _ = run
     before = run.metrics
@@ -62,6 +63,7 @@ def test_its_stateful_model_gives_its_result(run):
     assert "floors" not in run.metrics
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_dynamically(run):
     """With a learning rate too small to move a weight the result is the same."""
     run, text = run
@@ -70,6 +72,7 @@ def test_it_is_evaluated_dynamically(run):
     assert found["bits_per_character"] == pytest.approx(BITS, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="exports are TensorFlow's")
 def test_it_is_exported(run, tmp_path):
     tf = pytest.importorskip("tensorflow")

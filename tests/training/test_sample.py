@@ -66,6 +66,7 @@ def test_temperature_sharpens(music):
     assert sample_music(music, 6, temperature=50.0).mean() > 0.3  # close to a coin for each key
 
 
+@pytest.mark.slow
 def test_text_is_drawn_from_the_softmax(text):
     tokens = sample_tokens(text, 400, primer=[2], seed=1)
     assert tokens.shape == (401,)

@@ -45,6 +45,7 @@ def results(metrics):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more"),
     [
@@ -74,6 +75,7 @@ def test_run_folder(kind, more, tmp_path, quiet):
         assert metrics["splits"]["validation"]["frame_nll"] == pytest.approx(best, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more", "epoch"),
     [

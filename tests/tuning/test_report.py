@@ -140,6 +140,19 @@ def test_a_row_and_a_record_of_every_trial(tmp_path):
         assert record == json.loads(json.dumps(dataclasses.asdict(trial)))
 
 
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_text_of_the_table_is_a_formula(first, tmp_path):
+    job, trials = job_of(), trials_of(job_of(), 2, failed=1)
+    (failed,) = (trial for trial in trials if trial.status == FAILED)
+    trials[0].score, failed.error, failed.worker = -0.5, f"{first}1+1", f"{first}node"
+    write_report(tmp_path, job, trials)
+    with open(tmp_path / "report" / "trials.csv", newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert rows[failed.id]["error"] == f"'{first}1+1"
+    assert rows[failed.id]["worker"] == f"'{first}node"
+    assert rows[trials[0].id]["score"] == "-0.5"
+
+
 def test_without_a_budget_there_are_no_solved_widths(tmp_path):
     job = job_of(budget=None)
     write_report(tmp_path, job, trials_of(job, 2))

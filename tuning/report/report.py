@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...utils.files import finite, replacing, write_errors, write_json
+from ...utils.text import csv_cell
 from ..search.analysis import solved
 from ..search.project import REPORT
 from ..search.summary import records, write_best
@@ -61,4 +62,5 @@ def _write_table(path: Path, job: Job, trials: Sequence[Trial]) -> None:
         writer.writeheader()
         for trial in trials:
             record = {**dataclasses.asdict(trial), "seed": trial.seed}
-            writer.writerow(finite({**record, **trial.values, **solved(job, trial)}))
+            row = finite({**record, **trial.values, **solved(job, trial)})
+            writer.writerow({name: csv_cell(value) for name, value in row.items()})

@@ -223,10 +223,11 @@ class Project:
             last = max((int(path.name) for path in self.attempts(trial_id)), default=-1)
             folder = self / self.attempt_folder(trial_id, last + 1)
             # Made by one process alone, so that a lost worker that goes on has another folder.
-            with write_errors(folder), contextlib.suppress(FileExistsError):
+            with write_errors(folder):
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                folder.mkdir()
-                return last + 1
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()
+                    return last + 1
 
 
 def _checked(argument: str, name: str) -> str:

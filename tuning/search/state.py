@@ -5,7 +5,6 @@ One process writes; others may read at any time. `save` returns after the state 
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +70,14 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
     )
 
 
-def write_to_disk(path: Path, text: str, mode: int = 0o666) -> None:
-    """Writes a file atomically, with permissions.
-
-    Args:
-        path: `Path` of the file.
-        text: Its content.
-        mode: Its permissions, set before the content is written.
+def write_to_disk(path: Path, text: str) -> None:
+    """Writes a text atomically.
 
     Raises:
         UserError: The file cannot be written.
     """
     with replacing(path) as partial:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
