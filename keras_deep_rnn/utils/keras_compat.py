@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
+from keras.src.backend.common import global_state
 from keras.src.backend.common.variables import AutocastScope
 
 # `keras.layers.RNN` draws dropout masks before its loop only for cells of this class, which Keras
@@ -25,6 +26,24 @@ def autocast(dtype: str | None) -> contextlib.AbstractContextManager:
 def without_autocast() -> contextlib.AbstractContextManager:
     """Reads variables in their own dtype in the block."""
     return AutocastScope(None)
+
+
+@contextlib.contextmanager
+def without_variables() -> Iterator[None]:
+    """Builds layers in the block whose variables have shapes, and are never made.
+
+    Keras makes the variables of a `StatelessScope` later, with those of the next one: it keeps a
+    list of them, which is put back. So is its generator of seeds, which might be among them.
+    """
+    names = ("uninitialized_variables", "global_seed_generator")
+    before = {name: global_state.get_global_attribute(name) for name in names}
+    global_state.set_global_attribute("uninitialized_variables", [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        for name, value in before.items():
+            global_state.set_global_attribute(name, value)
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:

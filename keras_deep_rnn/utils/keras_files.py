@@ -10,6 +10,7 @@ import h5py
 import keras
 
 from .files import open_zip, parse_json, verify_stored
+from .keras_compat import without_variables
 from .limits import MAX_JSON_BYTES
 from .types import PathLike
 
@@ -68,7 +69,7 @@ def weight_bytes(build: Callable[[], keras.Model]) -> int:
     >>> weight_bytes(build)
     4000004000000
     """
-    with keras.StatelessScope(initialize_variables=False):
+    with without_variables():
         variables = build().variables
     return sum(math.prod(v.shape) * BYTES.get(v.dtype, 4) for v in variables)
 

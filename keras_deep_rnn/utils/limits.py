@@ -19,5 +19,3 @@ MAX_JSON_BYTES = 8_000_000
 MAX_ZIP_DIRECTORY_BYTES = 8_000_000
 # What a model file may make if it is larger than twice the file, which holds each weight.
 MAX_UNSTORED_BYTES = 100_000_000
-# Time steps of a sample.
-MAX_STEPS = 1_000_000

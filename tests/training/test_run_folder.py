@@ -17,7 +17,6 @@ from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.metrics import token_nll
 from keras_deep_rnn.training.results import table
 from keras_deep_rnn.training.run_folder import Run
-from keras_deep_rnn.training.sample import generate
 from keras_deep_rnn.utils.errors import UserError
 
 FOLDER = pathlib.Path(__file__).parents[1] / "fixtures" / "earlier_run"
@@ -137,7 +136,8 @@ def test_json_that_cannot_be_read(run, name, content, reason):
 
 def test_a_large_network_in_its_configuration_is_not_made(run):
     run, _ = run
-    edited(run, "config.json", "network", "units", value=10**6)
+    for section in ("network", "settings"):
+        edited(run, "config.json", section, "units", value=10**6)
     with pytest.raises(UserError, match=r"model\.keras': corrupt, or saved by a different run"):
         run.model()
 
@@ -154,9 +154,3 @@ def test_broken_configurations():
     assert results["failures"] == []
     assert results["outcomes"]["refused"] > 300
     assert results["outcomes"]["read"] > 5
-
-
-def test_the_length_of_a_sample_is_bounded(run):
-    run, _ = run
-    with pytest.raises(UserError, match="`length` must be at most 1,000,000, got 1000000000"):
-        generate(run.path, length=10**9)

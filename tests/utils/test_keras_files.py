@@ -46,6 +46,20 @@ def test_a_good_file(tmp_path, members):
     assert keras_files.weight_bytes(lambda: model) == sum(sizes)
 
 
+def test_a_network_that_was_not_made_leaves_nothing_to_make():
+    """Keras makes what is left at the end of the next scope."""
+
+    def build():
+        dense = keras.layers.Dense(10**6)
+        return keras.Sequential([keras.Input((10**6,)), dense, keras.layers.Dropout(0.5)])
+
+    assert keras_files.weight_bytes(build) > 4 * 10**12
+    with keras.StatelessScope():
+        pass
+    noise = keras.random.normal((3,))
+    assert keras.ops.convert_to_numpy(noise).std() > 0
+
+
 def test_a_large_network_is_not_made(tmp_path, members):
     config = members["config.json"].replace(
         b'"transition_units": [3]', b'"transition_units": [9999999999]'
