@@ -15,7 +15,7 @@ JAX ?= jax[cpu]
 # take a newer release instead, which on Linux comes with CUDA.
 TORCH ?= torch==2.13.0
 # Without its dependencies: it requires tensorflow, also where tensorflow-cpu is installed.
-SERVING_API ?= tensorflow-serving-api>=2.20
+SERVING_API ?= tensorflow-serving-api>=2.21
 RUFF ?= ruff==0.17.6
 # pyright as PyPI has it: the package `pyright` downloads itself from npm when it is first run.
 PYRIGHT ?= basedpyright==1.40.2

@@ -22,8 +22,10 @@ from .served_process import ServedProcess
 
 METHOD = "/tensorflow.serving.PredictionService/Predict"
 # With these a server says what was wrong with a request; all others would be a failure of its own.
-CLEAR = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
-CLEAR_HTTP = {400, 404}
+CLEAR = {
+    "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE", "RESOURCE_EXHAUSTED",
+}  # fmt: skip
+CLEAR_HTTP = {400, 404, 429}
 RIGHT, WRONG = "right answer", "wrong answer"
 NO_ANSWER, UNCLEAR = "no answer that can be read", " without a clear line"
 GOOD = "good requests between"

@@ -1,9 +1,14 @@
 import importlib.metadata
+import itertools
+import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
+import yaml
 
 import keras_deep_rnn
 from keras_deep_rnn.__main__ import main
@@ -11,6 +16,23 @@ from keras_deep_rnn.__main__ import main
 pytestmark = pytest.mark.process
 
 ENDS = ("py", "pyi", "toml", "typed")
+ROOT = pathlib.Path(__file__).parent.parent
+# The first version in which no published vulnerability is left open.
+CLOSED = {
+    "aiohttp": "3.14.3",  # CVE-2026-69244
+    "filelock": "3.20.3",  # CVE-2026-22701
+    "grpcio": "1.66.2",  # CVE-2024-11407
+    "keras": "3.15",  # CVE-2026-12570
+    "onnx": "1.22",  # GHSA-hwpq-hmq9-wj77
+    "pytest": "9.0.3",  # CVE-2025-71176
+    "requests": "2.33",  # CVE-2026-25645
+    "scikit-learn": "1.5",  # CVE-2024-5206
+    "setuptools": "83",  # CVE-2026-59890
+    "tensorflow": "2.21",  # CVE-2026-2492
+    "tensorflow-cpu": "2.21",
+    "torch": "2.13",  # CVE-2025-3000
+    "tqdm": "4.66.3",  # CVE-2024-34062
+}
 
 
 def test_version_is_that_of_the_distribution():
@@ -55,3 +77,36 @@ def test_command_line_without_its_extra(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "`typer` is not installed: pip install 'keras-deep-rnn[cli]'\n"
     )
+
+
+def lowest_versions():
+    """(package, lowest version) of every requirement in pyproject.toml."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = content["project"]
+    extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
+    for line in (*content["build-system"]["requires"], *project["dependencies"], *extras):
+        if not line.startswith(project["name"]):
+            name, version = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", line).groups()
+            yield name, tuple(map(int, version.split(".")))
+
+
+def test_no_lowest_version_has_a_vulnerability_that_a_later_one_has_closed():
+    for name, version in lowest_versions():
+        if name in CLOSED:
+            assert version >= tuple(map(int, CLOSED[name].split("."))), name
+    assert CLOSED.keys() - {"filelock"} <= dict(lowest_versions()).keys()
+
+
+def test_a_package_has_one_lowest_version():
+    found = set(lowest_versions())
+    assert len(found) == len({name for name, _ in found}), sorted(found)
+
+
+def test_the_weekly_audit_knows_the_extras():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "audit.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    named = re.findall(r"--extra (\S+)", " ".join(job["strategy"]["matrix"]["extras"]))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(named) <= extras["optional-dependencies"].keys()
+    assert {"all", "jax", "torch", "test"} <= set(named)
+    assert workflow[True]["schedule"]  # YAML takes the key `on` for a truth value

@@ -81,7 +81,7 @@ async def _message(context: Any, timeout: float) -> bytes:
             data = await context.read()
     except TimeoutError:
         raise Failure("DEADLINE_EXCEEDED", "the message has not arrived in time") from None
-    if data is grpc.aio.EOF:
+    if not isinstance(data, bytes):  # the end of the stream
         raise Failure("INVALID_ARGUMENT", "there is no message")
     return data
 
