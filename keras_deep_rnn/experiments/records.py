@@ -15,12 +15,11 @@ import numpy as np
 from ..training.config import LOAD_OPTIONS, Settings
 from ..training.models import build_network, table_1_size
 from ..training.results import PRIMARY
-from ..training.run_folder import METRICS, Run
+from ..training.run_folder import METRICS, PARTIAL_METRICS, Run
 from ..utils.errors import UserError
 from ..utils.files import read_json, replacing, write_json
 from ..utils.types import PathLike
 from .experiment import Experiment
-from .worker import PARTIAL
 
 # The content of a JSON file, or a part of it.
 Record: TypeAlias = dict[str, Any]
@@ -162,8 +161,8 @@ def _run(run: Run, kind: str) -> Record:
     }
     if content["complete"]:
         metrics = run.metrics
-    elif (run / PARTIAL).is_file():
-        metrics = read_json(run / PARTIAL)
+    elif (run / PARTIAL_METRICS).is_file():
+        metrics = read_json(run / PARTIAL_METRICS)
     else:
         return {**content, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
     content.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})

@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..utils.files import remove, write_json
-from ..utils.types import Log
-
 if TYPE_CHECKING:
-    from ..training.run_folder import Run
     from .experiment import Experiment
-
-# Metrics of an unfinished run, in its folder.
-PARTIAL = "partial.json"
 
 
 def run_one(
@@ -42,26 +35,9 @@ def run_one(
 
     requested = {**experiment.settings, "seed": seed, **folders}
     if options["measure_only"]:
-        evaluate_unfinished(run, requested, log)
+        training.resume(run.path, requested=requested, log=log, evaluate_only=True)
     elif run.exists() and not overwrite:
         training.resume(run.path, requested=requested, command=experiment.command, log=log)
     else:
         settings, command = experiment.settings_of(seed, **folders), experiment.command
         training.train(settings, run.path, overwrite=overwrite, command=command, log=log)
-
-
-def evaluate_unfinished(run: "Run", requested: dict[str, Any], log: Log) -> None:
-    """Evaluates the best weights so far of an unfinished run, which can still be resumed.
-
-    Args:
-        run: `Run`.
-        requested: Settings that the run must have.
-        log: Called with one line at a time.
-    """
-    from ..training import train as training
-    from ..training.run_folder import METRICS, MODEL
-
-    metrics = training.resume(run.path, requested=requested, log=log, evaluate_only=True)
-    write_json(run / PARTIAL, metrics)
-    for name in (METRICS, MODEL):
-        remove(run / name)

@@ -6,6 +6,7 @@
     metrics.json         results, their definitions, baselines, data and versions
     learning_curve.png   loss and validation result over the epochs
     backup.npz           checkpoint of an unfinished training, for --resume
+    partial.json         results of an unfinished training, from `reproduce --measure-only`
     tensorboard/         logs for TensorBoard, with --tensorboard
     .lock                while a process writes the run
 
@@ -50,8 +51,18 @@ if TYPE_CHECKING:
 
 CONFIG, MODEL, HISTORY, METRICS = "config.json", "model.keras", "history.csv", "metrics.json"
 CURVE, BACKUP, TENSORBOARD = "learning_curve.png", "backup.npz", "tensorboard"
-LOCK = ".lock"
-CONTENTS = (METRICS, CURVE, MODEL, HISTORY, BACKUP, TENSORBOARD, PARTIAL, CONFIG)
+PARTIAL_METRICS, LOCK = "partial.json", ".lock"
+CONTENTS = (
+    METRICS,
+    CURVE,
+    MODEL,
+    HISTORY,
+    BACKUP,
+    PARTIAL_METRICS,
+    TENSORBOARD,
+    PARTIAL,
+    CONFIG,
+)
 
 
 def _text(name: str, value: Any) -> None:

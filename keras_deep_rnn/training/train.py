@@ -27,6 +27,7 @@ from .run_folder import (
     HISTORY_CHECKSUM,
     METRICS,
     MODEL,
+    PARTIAL_METRICS,
     PLACES,
     TENSORBOARD,
     Run,
@@ -94,8 +95,8 @@ def resume(
         requested: Settings that the run must have: {name: value}. `data`, `manual_dir` and
             `data_dir` may be others, where the same data is now.
         command: Command line, which config.json records beside that of the start.
-        evaluate_only: Whether to evaluate the best weights so far without further training; the run
-            can be resumed after its metrics.json is deleted.
+        evaluate_only: Whether to evaluate the best weights so far without further training, into
+            partial.json; the run can still be resumed.
         log: As for `train`.
         progress: As for `train`.
 
@@ -128,12 +129,13 @@ def resume(
         dataset = _same_data(run, places)
         prepared = prepare(settings, dataset, network_arguments(settings, dataset))
         run.add_resume(command, places)
-        options = {}
-        if evaluate_only:
-            options = {"until": len(run.history()), "keep_backup": True}
-        return fit_and_evaluate(
-            run, settings, dataset, prepared, **options, log=log, progress=progress
-        )
+        how = {"log": log, "progress": progress}
+        if not evaluate_only:
+            return fit_and_evaluate(run, settings, dataset, prepared, **how)
+        so_far = {"until": len(run.history()), "keep_backup": True, "results": PARTIAL_METRICS}
+        metrics = fit_and_evaluate(run, settings, dataset, prepared, **so_far, **how)
+        remove(run / MODEL)  # which a finished run has
+        return metrics
 
 
 @former_names(data_path="manual_dir")
@@ -252,6 +254,7 @@ def fit_and_evaluate(
     until: int | None = None,
     splits: Sequence[str] = ("validation", "test"),
     keep_backup: bool = False,
+    results: str = METRICS,
     log: Log = print,
     progress: ShowProgress = no_progress,
 ) -> dict[str, Any]:
@@ -266,6 +269,7 @@ def fit_and_evaluate(
             of the settings. None for all of them.
         splits: Splits to evaluate.
         keep_backup: Whether a later call can continue, to a larger `until`.
+        results: Name of the file to write.
         log: As for `train`.
         progress: As for `train`.
 
@@ -342,8 +346,11 @@ def fit_and_evaluate(
         )
     with replacing(run / MODEL) as partial:
         _stateless(run, model).save(partial)
-    metrics = _write_metrics(run, settings, dataset, rows, stopping, splits, progress)
+    metrics = _results(run, settings, dataset, rows, stopping, splits, progress)
+    plots.learning_curve(rows, dataset.kind, run / CURVE)
+    run.write(results, metrics)
     if not keep_backup:
+        remove(run / PARTIAL_METRICS)
         remove(run / BACKUP)
     return metrics
 
@@ -360,7 +367,7 @@ def _model_to_evaluate(run: Run, kind: str) -> keras.Model:
     return run.model(batch_size=None if kind == "piano_roll" else 1)
 
 
-def _write_metrics(
+def _results(
     run: Run,
     settings: Settings,
     dataset: data.Dataset,
@@ -369,7 +376,7 @@ def _write_metrics(
     splits: Sequence[str],
     progress: ShowProgress,
 ) -> dict[str, Any]:
-    """Evaluates the best weights of a run and writes metrics.json and the learning curve."""
+    """Evaluates the best weights of a run; the content of metrics.json."""
     model = _model_to_evaluate(run, dataset.kind)
     assert settings.batch_size is not None  # as the settings are complete
     results = {
@@ -395,7 +402,4 @@ def _write_metrics(
         "command": config["command"],
         HISTORY_CHECKSUM: run.history_checksum(),
     }
-    metrics = with_checksum(metrics)
-    plots.learning_curve(history, dataset.kind, run / CURVE)
-    run.write(METRICS, metrics)
-    return metrics
+    return with_checksum(metrics)

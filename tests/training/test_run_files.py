@@ -208,10 +208,12 @@ def test_another_backend_does_not_resume(cut, monkeypatch):
 
 def test_every_resume_is_recorded(cut):
     assert Run(cut).config["resumes"] == []
-    training.resume(cut, command="deep-rnn b", evaluate_only=True, **QUIET)
-    (cut / "metrics.json").unlink()
+    results = training.resume(cut, command="deep-rnn b", evaluate_only=True, **QUIET)
+    assert json.loads((cut / "partial.json").read_text()) == results
+    assert not {"metrics.json", "model.keras"} & set(content(cut))
     training.resume(cut, command="deep-rnn c", **QUIET)
     training.resume(cut, command="deep-rnn d", **QUIET)  # finished: nothing is resumed
+    assert "partial.json" not in content(cut)
     config = Run(cut).config
     assert [resume["command"] for resume in config["resumes"]] == ["deep-rnn b", "deep-rnn c"]
     assert all(resume["versions"] == config["versions"] for resume in config["resumes"])

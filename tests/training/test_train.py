@@ -127,9 +127,7 @@ def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, q
     train_until(monkeypatch, last - 1, chosen, tmp_path / "cut")
     with monkeypatch.context() as patched:
         # Killed again when training is over and its results are not written yet.
-        patched.setattr(
-            training, "_write_metrics", lambda *arguments: (_ for _ in ()).throw(Killed)
-        )
+        patched.setattr(training, "_results", lambda *arguments: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             training.resume(tmp_path / "cut", log=quiet["log"])
     resumed = training.resume(tmp_path / "cut", log=quiet["log"])
