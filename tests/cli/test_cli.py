@@ -234,8 +234,8 @@ def test_help_fits_80_columns_and_has_one_convention_for_defaults(words, monkeyp
 
 
 def test_required_options_are_marked():
-    output = CliRunner().invoke(cli.app, ["tune", "worker", "--help"]).output
-    assert output.count("[required]") == 2
+    output = CliRunner().invoke(cli.app, ["tune", "run", "--help"]).output
+    assert output.count("[required]") == 1
     assert "required unless --resume" in " ".join(
         CliRunner().invoke(cli.app, ["train", "--help"], env={"COLUMNS": "200"}).output.split()
     )
