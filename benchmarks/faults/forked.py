@@ -141,6 +141,8 @@ class Command:
         os.chdir(folder)
         os.environ.update(environment)
         sys.argv = ["deep-rnn", *words]
+        # What processes that it spawns begin with.
+        sys.modules["__main__"] = importlib.import_module("keras_deep_rnn.__main__")
         if before is not None:
             before()
         sys.modules["keras_deep_rnn.cli.main"].main(words)

@@ -67,7 +67,7 @@ VICTIMS = {
         lambda place, folder: ("tune", "run", place.job(folder)),
         _again_tune,
         finished.search,
-        ("job/trials/*", "job/logs/*", "job/workers/*", "job/report/*"),
+        ("job/trials/*", "job/logs/*", "job/report/*"),
     ),
     "reproduce": Victim(
         lambda place, folder: place.reproduce(folder),
