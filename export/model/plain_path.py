@@ -26,7 +26,7 @@ def plain_path(folder: str | os.PathLike[str]) -> Iterator[Path]:
     1 False
     """
     folder = Path(folder)
-    if not re.search(r"[*?\[\]\\]", str(folder)):
+    if not re.search(r"[*?\[\]\\]", str(folder.absolute())):
         yield folder
         return
     with tempfile.TemporaryDirectory() as beside:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,8 +235,8 @@ def test_help_fits_80_columns_and_has_one_convention_for_defaults(words, monkeyp
 
 
 def test_required_options_are_marked():
-    output = CliRunner().invoke(cli.app, ["tune", "worker", "--help"]).output
-    assert output.count("[required]") == 2
+    output = CliRunner().invoke(cli.app, ["tune", "run", "--help"]).output
+    assert output.count("[required]") == 1
     assert "required unless --resume" in " ".join(
         CliRunner().invoke(cli.app, ["train", "--help"], env={"COLUMNS": "200"}).output.split()
     )
@@ -446,6 +447,28 @@ def test_evaluate_adds_a_split(run):
     assert "train split, 48 frames" in output
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["splits"]) == {"validation", "test", "train"}
+
+
+def test_data_that_has_moved(pieces, tmp_path):
+    """Music is generated without it."""
+    old, new, run = tmp_path / "old.npz", tmp_path / "new.npz", tmp_path / "run"
+    shutil.copy(pieces, old)
+    assert called("train", "--data", old, "--out", run, "--epochs", 1, *TINY)[0] == 0
+    old.rename(new)
+    code, _, error = called("evaluate", run)
+    assert (code, error) == (
+        2,
+        f"Error: The data of '{run}' is no longer at '{old}': pass where it is now as `data` "
+        "(--data).\n",
+    )
+    assert called("evaluate", run, "--data", new)[::2] == (0, "")
+    code, _, error = called("evaluate", run, "--data", "ptb")
+    assert (code, error.startswith("Error: --data must be a data set")) == (2, True)
+    assert called("generate", run, "--length", 2)[::2] == (0, "")
+    (run / "metrics.json").unlink()
+    (run / "model.keras").unlink()
+    assert called("train", "--resume", "--out", run, "--data", new)[::2] == (0, "")
+    assert json.loads((run / "config.json").read_text())["settings"]["data"] == str(new)
 
 
 def test_generate_writes_music_and_picture(run, tmp_path):

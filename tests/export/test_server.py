@@ -406,6 +406,14 @@ def test_what_cannot_be_served(exports, tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="`timeout` must be above 0"):
         Server(exports["text"], timeout=0)
+    for name, line in ((None, "Cannot read .*export.json': `model` must"), ("a/b", "`name` must")):
+        shutil.copytree(exports["text"] / "1", tmp_path / "3", dirs_exist_ok=True)
+        record = json.loads((tmp_path / "3" / "export.json").read_text())
+        model = "text" if name else "\x1b[31m/tmp/elsewhere"
+        (tmp_path / "3" / "export.json").write_text(json.dumps({**record, "model": model}))
+        with pytest.raises(UserError, match=f"{line} be a name of letters") as error:
+            Server(tmp_path, name=name)
+        assert str(error.value).isprintable()
 
 
 def test_a_graph_that_reads_files_is_not_loaded(tmp_path):

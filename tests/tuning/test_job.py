@@ -429,6 +429,8 @@ MISTAKES = [
     (BASE + "[space]\nunit = [8, 16]", "did you mean 'units'?"),
     (BASE + "[space]\nlearning_rate = [1e-2, 1e-3]",
      "`space.learning_rate` must have `low` not above `high`, got low 0.01, high 0.001."),
+    (BASE + "[space]\nlearning_rate = [0.0, 0.1]",
+     "`space.learning_rate` must have `low` above 0 with `log`, got 0.0."),
     (BASE + "[space]\nunits = [1, 2, 3]", "`space.units` must be a pair (low, high) or one"),
     (BASE + "[space]\nunits = ['a', 'b']", "`space.units` must have an integer as `low`, got 'a'."),
     (BASE + "[space]\nunits = [nan, 3]", "`space.units` must be a string, a finite number"),
@@ -523,6 +525,15 @@ def test_files_of_other_names(tmp_path):
          "`space.batch_size` must be a positive integer, got 0."),
         ("[space]\ntransition_depth = { kind = 'choice', values = ['a', 'b'] }",
          "`space.transition_depth` must be a positive integer, got 'a'."),
+        ("[space]\nlearning_rate = { kind = 'choice', values = [0.1, 0.0] }",
+         "`space.learning_rate` must be a finite number above 0, got 0.0."),
+        ("[settings]\nlearning_rate = -0.1",
+         "`settings.learning_rate` must be a finite number above 0, got -0.1."),
+        ("epochs = 2\n[settings]\nwarmup = 2\nbatch_size = 99",
+         "`warmup` must be below 2, the number of updates, got 2."),
+        ("epochs = 2\n[space]\nwarmup = { kind = 'choice', values = [0, 2] }\n"
+         "batch_size = { kind = 'int', low = 1, high = 99 }",
+         "`warmup` must be below 2, the number of updates, got 2."),
     ],
 )  # fmt: skip
 def test_mistakes_that_need_the_data(tmp_path, loaded, text, line):
@@ -531,6 +542,17 @@ def test_mistakes_that_need_the_data(tmp_path, loaded, text, line):
         job.prepare()
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_text_is_never_trained_whole(tmp_path, monkeypatch):
+    splits = {name: [np.arange(60) % 3] for name in ("train", "validation", "test")}
+    facts = {"step": "character", "version": "1", "checksum": "", "description": ""}
+    text = data.Dataset("ptb_char", "characters", splits, vocabulary=("\n", "a", "b"), **facts)
+    monkeypatch.setattr(data, "load", lambda name, **places: text)
+    space = "[space]\nbptt_steps = { kind = 'choice', values = [%s] }"
+    read(tmp_path, BASE + space % "20, 50").prepare()
+    with pytest.raises(UserError, match="`bptt_steps` must be a positive integer for text"):
+        read(tmp_path, BASE + space % "20, 0").prepare()
 
 
 def test_data_that_is_not_there(tmp_path):

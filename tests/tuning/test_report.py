@@ -202,9 +202,10 @@ def test_best_says_what_trained_it_and_where_the_data_is_now(tmp_path):
     config = {
         "settings": {"data": "tunes", "network": "rnn"},
         "network": {"network": "rnn", "kind": "piano_roll", "features": 88},
-        "data": dict.fromkeys(
-            ("name", "kind", "version", "checksum", "vocabulary", "start", "quarter_length")
-        ),
+        "data": {
+            **dict.fromkeys(("vocabulary", "start", "quarter_length")),
+            **{"name": "tunes", "kind": "piano_roll", "version": "1", "checksum": "abc"},
+        },
         "versions": made_by,
     }
     (folder / "config.json").write_text(json.dumps(config))

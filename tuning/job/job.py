@@ -25,7 +25,7 @@ from ...utils.fields import (
 )
 from ...utils.validation import one_of
 from ..space.space import SearchSpace
-from .job_checks import check_networks, check_plain, check_values
+from .job_checks import check_networks, check_plain, check_training, check_values
 
 if TYPE_CHECKING:
     from ...data import Dataset
@@ -241,7 +241,7 @@ class Job:
 
         Raises:
             UserError: The data does not exist, the objective is not a metric of the data, or a
-                network of the space is invalid.
+                network or a training of the space is invalid.
         """
         from ...training.config import Settings
         from ...training.results import PRIMARY, definitions
@@ -262,6 +262,7 @@ class Job:
         job = dataclasses.replace(self, objective=objective, epochs=epochs)
         hyper = job.hypermodel(dataset)
         check_networks(hyper)
+        check_training(hyper)
         return job, hyper
 
     def _load(self) -> "Dataset":

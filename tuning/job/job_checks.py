@@ -1,7 +1,8 @@
-"""Checks of a job before its first trial: the values of its settings, and its networks."""
+"""Checks of a job before its first trial: the values of its settings, networks and trainings."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from ..space.space import SearchSpace
 if TYPE_CHECKING:
     from ..keras_tuner import HyperDeepRNN
     from ..space.hyperparameter import Hyperparameter
+
+# Settings on which the number of updates depends, and those that depend on it.
+_UPDATES = ("optimizer", "warmup", "batch_size", "bptt_steps")
 
 
 def check_values(settings: Mapping[str, Any], space: SearchSpace) -> None:
@@ -73,6 +77,25 @@ def check_networks(hyper: HyperDeepRNN) -> None:
         }  # of the whole model
         chosen = {name: settings[name] for name in names & set(settings)}
         recurrent_layer(settings["network"], **chosen)
+
+
+def check_training(hyper: HyperDeepRNN) -> None:
+    """Checks that every training can begin: its warmup ends before it, and a text is truncated.
+
+    Args:
+        hyper: `HyperDeepRNN` on a data set.
+    """
+    from ...training.setup import batches, optimizer
+
+    dataset = hyper.dataset
+    assert dataset is not None  # a job has one
+    defaults = {hyperparameter.name: hyperparameter.default for hyperparameter in hyper.space}
+    searched = [hyperparameter for hyperparameter in hyper.space if hyperparameter.name in _UPDATES]
+    for values in itertools.product(*map(_extremes, searched)):
+        chosen = {**defaults, **{h.name: value for h, value in zip(searched, values)}}
+        settings = Settings(dataset.name, **hyper.settings_of(chosen)).complete(dataset)
+        assert settings.epochs is not None  # as the settings are complete
+        optimizer(settings, len(batches(settings, dataset, "train")) * settings.epochs)
 
 
 def check_plain(name: str, value: Any) -> None:

@@ -145,23 +145,24 @@ def _train(
     """Trains the network, unless an earlier attempt has; returns the content of metrics.json."""
     run = Run(project / cast(str, trial.folder))
     run.path.mkdir(parents=True, exist_ok=True)
-    settings = settings_of_trial(trial).complete(dataset)
-    _inherit(run, trial, project, settings)
-    if (run / METRICS).is_file():
-        return run.metrics
-    network = network_arguments(settings, dataset)
-    prepared = prepare(settings, dataset, network)
-    run.write_config(settings, network, dataset, train_command(trial.settings))
-    return fit_and_evaluate(
-        run,
-        settings,
-        dataset,
-        prepared,
-        until=trial.until,
-        splits=(SPLIT,),
-        keep_backup=trial.until is not None,
-        log=log,
-    )
+    with run.owned():
+        settings = settings_of_trial(trial).complete(dataset)
+        _inherit(run, trial, project, settings)
+        if (run / METRICS).is_file():
+            return run.metrics
+        network = network_arguments(settings, dataset)
+        prepared = prepare(settings, dataset, network)
+        run.write_config(settings, network, dataset, train_command(trial.settings))
+        return fit_and_evaluate(
+            run,
+            settings,
+            dataset,
+            prepared,
+            until=trial.until,
+            splits=(SPLIT,),
+            keep_backup=trial.until is not None,
+            log=log,
+        )
 
 
 def _inherit(run: Run, trial: Trial, project: Project, settings: Settings) -> None:
