@@ -110,6 +110,7 @@ def forked(code):
     return json.loads(result.stdout)
 
 
+@pytest.mark.process
 def test_readers_are_watched():
     """Each fault of a reader is counted for its seed, and the others are read all the same."""
     found = forked("""
@@ -168,6 +169,7 @@ def test_readers_are_watched():
     assert found[1]["bad"] == ["crash: mutated('text', 0): no end after 20 s"]
 
 
+@pytest.mark.process
 def test_killed_commands_are_judged():
     """A command that writes in place, one that cannot go on, one whose child lives on."""
     found = forked("""

@@ -99,7 +99,7 @@ def run(place, plan):
         for case, result in in_processes(kill, cases, plan.width)
     }
     time.sleep(PROCESSES_END)
-    for (name, i), command in _end_marked().items():
+    for (name, i), command in _end_marked(place).items():
         if found[name, i][0] == RIGHT:
             found[name, i] = LEFT, f"a process runs on: {command}"
     for name in VICTIMS:
@@ -129,7 +129,7 @@ def _run_once(place, name):
 def _kill(place, name, i, undisturbed, draw):
     """Kills a command at a random time and runs it again: (outcome, line)."""
     folder, victim = place.new(f"{name}-{i}"), VICTIMS[name]
-    mark = {MARK: f"{name} {i}"}
+    mark = {MARK: f"{place.folder} {name} {i}"}
     seconds = draw.uniform(0, undisturbed.seconds)
     command = Command(*victim.command(place, folder), folder=folder, **mark)
     time.sleep(seconds)
@@ -164,16 +164,16 @@ def _other(victim, folder, undisturbed, whole):
     return ", ".join(sorted(n for n in names if found.get(n) != expected.get(n)))
 
 
-def _end_marked():
+def _end_marked(place):
     """Ends what the killed commands have started and runs on: {(name, i): its command line}."""
     import psutil
 
     found = {}
     for process in psutil.process_iter():
         try:
-            mark = process.environ().get(MARK)
-            if mark is not None:
-                name, i = mark.rsplit(" ", maxsplit=1)
+            mark = process.environ().get(MARK, "")
+            if mark.startswith(f"{place.folder} "):
+                name, i = mark.split(" ")[-2:]
                 found[name, int(i)] = " ".join(process.cmdline())[:200]
                 process.kill()
         except psutil.Error:
