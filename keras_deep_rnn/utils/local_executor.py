@@ -87,9 +87,9 @@ class LocalExecutor:
         self._free.append(slot)
         if not isinstance(task.exception(), BrokenProcessPool):
             return task.result
-        slot.process.join()
-        code = slot.process.exitcode
-        _end(slot)
+        process = slot.process
+        _end(slot)  # its thread is the one that learns the exit code
+        code = process.exitcode
         how = f"was killed by signal {-code}" if code < 0 else f"has ended with exit code {code}"
         return functools.partial(_raise, WorkerLost(f"{how}, see {slot.log}"))
 
