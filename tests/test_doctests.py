@@ -25,6 +25,7 @@ def test_modules_are_found():
     assert {"keras_deep_rnn.utils.errors", "keras_deep_rnn.export.checks.check"} <= set(MODULES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name, quick_checks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

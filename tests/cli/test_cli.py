@@ -335,6 +335,7 @@ def songs(tmp_path):
     return tmp_path / "my songs v1.2"
 
 
+@pytest.mark.slow
 def test_a_run_in_the_folder_of_its_data_is_no_data(songs, monkeypatch):
     """`--data .` is what a user types who has just unpacked a folder of music."""
     monkeypatch.chdir(songs)
@@ -435,6 +436,7 @@ def test_data_commands_need_no_keras(words, pieces):
     assert result.stdout.endswith("[]\n")
 
 
+@pytest.mark.slow
 def test_existing_run_is_refused(run, pieces):
     code, _, errors = called("train", "--data", pieces, "--out", run, *TINY)
     assert code == 2
@@ -449,6 +451,7 @@ def test_evaluate_adds_a_split(run):
     assert set(metrics["splits"]) == {"validation", "test", "train"}
 
 
+@pytest.mark.slow
 def test_data_that_has_moved(pieces, tmp_path):
     """Music is generated without it."""
     old, new, run = tmp_path / "old.npz", tmp_path / "new.npz", tmp_path / "run"
@@ -471,6 +474,7 @@ def test_data_that_has_moved(pieces, tmp_path):
     assert json.loads((run / "config.json").read_text())["settings"]["data"] == str(new)
 
 
+@pytest.mark.slow
 def test_generate_writes_music_and_picture(run, tmp_path):
     code, output, _ = called("generate", run, "--out", tmp_path / "a.mid", "--length", 8)
     assert code == 0
@@ -572,6 +576,7 @@ def test_export_of_nothing_sensible(arguments, message, run):
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_evaluate_step_by_step_gives_the_same_numbers(run):
     code, output, errors = called("evaluate", run, "--streaming")
     assert (code, errors) == (0, "")

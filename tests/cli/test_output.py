@@ -47,6 +47,7 @@ def text_run(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8"])
 def test_any_console_can_show_a_text(encoding, text_run, tmp_path):
     arguments = ("generate", text_run, "--out", tmp_path / "♫.txt")
@@ -75,6 +76,7 @@ def test_a_name_that_is_no_unicode(text_run, tmp_path):
     assert b"r\\udcff[b]/text.txt" in output
 
 
+@pytest.mark.slow
 def test_the_picture_of_data_with_any_name(tmp_path):
     random = np.random.default_rng(0)
     rolls = {

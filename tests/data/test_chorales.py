@@ -84,6 +84,7 @@ def test_prepared_once(tmp_path, monkeypatch):
         assert one.sum(axis=1).max() == 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_progress_is_shown(tmp_path, capsys):
     data.load("bach_chorales", data_dir=tmp_path / "shown")

@@ -222,6 +222,7 @@ def test_not_found_online(online, tmp_path):
         data.load("nottingham", data_dir=tmp_path, progress=False)
 
 
+@pytest.mark.slow
 def test_without_a_network_the_answer_comes_at_once(tmp_path, monkeypatch):
     """A server that accepts and then says nothing is the slowest of all networks."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -370,6 +371,7 @@ def test_full_disk(small, tmp_path, monkeypatch, error):
     assert not list((tmp_path / "p" / "nottingham").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_of_many_that_prepare_at_once_one_does(fails, small, tmp_path, monkeypatch, capfd):
     """The others wait and take what it has made; where it fails, the next one prepares."""

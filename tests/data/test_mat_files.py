@@ -145,6 +145,7 @@ def test_cells_in_cells(tmp_path):
         data.load(tmp_path / "a.mat")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "zeros", "reason"),
     [
@@ -169,6 +170,7 @@ def test_memory_is_bounded(tmp_path, frames, zeros, reason):
     assert megabytes < 500
 
 
+@pytest.mark.slow
 def test_broken_files():
     """`benchmarks.reader_fuzz` reads 10,000 of them."""
     results = reader_fuzz.run("mat", 500, seed=1)

@@ -269,6 +269,7 @@ def test_a_cache_that_cannot_be_written(songs, tmp_path):
     assert len(all_rolls(load(songs, data_dir=tmp_path / "cache"))) == 5
 
 
+@pytest.mark.slow
 def test_many_processes_share_the_cache(songs, tmp_path):
     add(songs, *(f"more/{i}.mid" for i in range(20)), first=30)
     expected = load(songs, data_dir=tmp_path / "mine")

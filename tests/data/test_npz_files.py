@@ -20,6 +20,7 @@ ROLL = random.integers(0, 2, (4001, 88))
 KINDS = ("bool", "int8", "uint64", ">i2", "float16", "float64", ">f4", "longdouble")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_piano_rolls_of_any_type_and_order(tmp_path, order, save):
@@ -147,6 +148,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_memory_is_bounded(tmp_path, bomb):
     write, frames, reason = BOMBS[bomb]

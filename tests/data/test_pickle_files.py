@@ -131,6 +131,7 @@ def test_other_content(tmp_path, piece, reason):
     assert reason in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "repeated",
     [
@@ -153,6 +154,7 @@ def test_memory_is_never_more_than_what_is_counted(repeated):
     assert peak < machine.spent + 50_000
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path):
     code = "open('a.pickle', 'wb').write(b'}' * 10_000_000)"
     megabytes, line = peak_megabytes(tmp_path, "a.pickle", code)
@@ -170,6 +172,7 @@ def test_memory_of_repeated_pieces_is_bounded(tmp_path):
     assert megabytes < 100
 
 
+@pytest.mark.slow
 def test_broken_files():
     """`benchmarks.reader_fuzz` reads 10,000 of them."""
     results = reader_fuzz.run("pickle", 500, seed=1)

@@ -528,6 +528,7 @@ def test_estimate_of_the_time_left():
     assert runner.time_left(running, [], [], jobs=2) == 180
 
 
+@pytest.mark.slow
 def test_its_processes_end_with_a_killed_command(small, tmp_path):
     file = small / "experiments" / "jsb_chorales" / "rnn-modern.toml"
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 100000"))

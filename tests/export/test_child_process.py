@@ -10,6 +10,8 @@ import time
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 if sys.platform != "linux" or not importlib.util.find_spec("tensorflow"):
     pytest.skip("needs Linux and TensorFlow", allow_module_level=True)
 

@@ -84,6 +84,7 @@ def test_both_transports_give_what_the_model_gives(clients, exports, name):
         assert not found["y"][1, 2:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text", "music"])
 def test_both_transports_give_the_same(clients, name):
     x = inputs(name)
@@ -220,6 +221,7 @@ def test_mistakes(arguments, reason):
         Client(*arguments, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSPORTS)
 def test_nobody_there(kind):
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -79,6 +79,7 @@ def test_any_batch_and_length(batch, length, exported):
     np.testing.assert_allclose(step["y_t"], expected[:, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_tensor_has_the_batch_first_and_a_name_of_its_own(exported):
     for name, signature in loaded(exported[1]).items():
         given = signature.structured_input_signature[1]
@@ -190,6 +191,7 @@ def test_keras_calls_an_export(tmp_path):
     assert around.predict(np.ones((2, 5, 88)), verbose=0).shape == (2, 5, 88)
 
 
+@pytest.mark.slow
 def test_keras_calls_a_signature_of_several_inputs(tmp_path):
     """With a dict of them, also as a layer of a model."""
     folder = unchecked(music(), tmp_path / "music", probabilities="sigmoid")
@@ -457,6 +459,7 @@ def test_path_that_cannot_be_written(tmp_path):
         export_saved_model(music(), tmp_path / "two words")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["my [x]", "back\\slash", "st*r ü?", "{a, b} 'c'"])
 def test_a_path_of_any_characters(name, quick_checks, tmp_path):
     """TensorFlow takes some of them for a pattern."""

@@ -61,6 +61,7 @@ export_litert(model, sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_said_by_the_runtime(tmp_path):
     """In a new process: it says it once."""
     command = [sys.executable, "-c", QUIET, tmp_path / "model"]

@@ -10,6 +10,7 @@ from keras_deep_rnn.export.testing_server.served_model import ServedModel
 tf = pytest.importorskip("tensorflow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a b", "♫ é", "a]b{c}", "$x^$ #%20", "a:b", "my [x]", "a*b", "a?b", "a\\b"]
 )
@@ -18,6 +19,7 @@ def test_any_path_loads(name, exports, tmp_path):
     assert ServedModel(tmp_path / name / "1").version == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_checks")
 def test_any_path_is_checked(exports, tmp_path):
     shutil.copytree(exports["text"], tmp_path / "a [*?\\]")

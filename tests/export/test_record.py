@@ -83,6 +83,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_refused_file_takes_little_memory(tmp_path):
     """As lists, 60 MB of brackets would take 2 GB."""
     (tmp_path / "export.json").write_bytes(b"[" + b"[]," * 20_000_000 + b"[]]")

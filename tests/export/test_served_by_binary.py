@@ -52,6 +52,7 @@ def test_every_check_runs_against_the_server(on_path, quick_checks, exports):
         assert found[f"tensorflow_model_server, {check}"] == found[f"without Keras, {check}"]
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_serve_is_a_failure(on_path, quick_checks, exports):
     on_path(BROKEN)
     with pytest.raises(UserError, match="check 'tensorflow_model_server' failed: .* served today"):

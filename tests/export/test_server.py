@@ -311,6 +311,7 @@ def test_messages_that_are_too_large(predict, server):
     assert len(predict(request("initial_state", rows=rows[:3])).outputs) == 1
 
 
+@pytest.mark.slow
 def test_time_is_limited(exports):
     """TensorFlow itself is stopped, and the next request need not wait for it."""
     steps = request(

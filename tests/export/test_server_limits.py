@@ -30,6 +30,8 @@ from keras_deep_rnn.export.testing_server.host_check import check_host
 from keras_deep_rnn.export.testing_server.reply_size import reply_values, state_values
 from keras_deep_rnn.export.testing_server.server import GRACE, Server
 
+pytestmark = pytest.mark.process
+
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 POST = "POST /v1/models/text:predict HTTP/1.1\r\nHost: localhost\r\n"
 STATE = np.zeros((2, 7), "float32")

@@ -66,6 +66,7 @@ def test_affine_moments_are_exact():
     np.testing.assert_allclose(to_numpy(got[1])[0], variance, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_against_drawn_dropout(activation):
     """Means and variances of h(t) over many runs with units of x and h dropped at each step."""

@@ -309,6 +309,7 @@ def test_stateful_batch_of_another_size(family):
     np.testing.assert_array_equal(to_numpy(layer.states[0]), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_tokens_given_as_floats_are_not_rounded(dtype):
     tokens = np.array([[[257], [1025], [2049]]])

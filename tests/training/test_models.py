@@ -171,6 +171,7 @@ def test_depth_of_gated_networks():
     assert recurrent_layer("rhn", units=4, input_to="all").input_to == "all"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_baselines_are_layers_of_keras(name):
     """With the weights of Keras's own layer they give its numbers."""

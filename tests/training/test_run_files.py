@@ -72,6 +72,7 @@ def content(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK}
 
 
+@pytest.mark.slow
 def test_a_run_has_one_owner(finished, cut):
     for folder in (finished, cut):
         before = content(folder)
@@ -87,6 +88,7 @@ def test_a_run_has_one_owner(finished, cut):
         assert not (folder / LOCK).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumed", [False, True])
 def test_of_two_that_start_together_one_trains(resumed, cut, tmp_path):
     """The second one comes while the first one is in its first epoch."""
@@ -183,6 +185,7 @@ def test_history_of_an_unfinished_run(cut):
     assert "history.csv' is damaged or was edited" in error_of(training.resume, cut, **QUIET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_checksum", [False, True])
 def test_edited_settings_are_not_resumed(keep_checksum, cut):
     edit(cut, "config.json", {"settings": {"epochs": 9}}, keep_checksum=keep_checksum)
@@ -206,6 +209,7 @@ def test_another_backend_does_not_resume(cut, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_every_resume_is_recorded(cut):
     assert Run(cut).config["resumes"] == []
     results = training.resume(cut, command="deep-rnn b", evaluate_only=True, **QUIET)
@@ -219,6 +223,7 @@ def test_every_resume_is_recorded(cut):
     assert all(resume["versions"] == config["versions"] for resume in config["resumes"])
 
 
+@pytest.mark.slow
 def test_data_that_has_moved(tmp_path, monkeypatch):
     """It is taken from its new place, for good where a run is resumed from there."""
     old, new, other, out = (tmp_path / name for name in ("old", "new", "other", "run"))
@@ -272,6 +277,7 @@ def test_a_run_that_cannot_be_locked_is_read_all_the_same(finished, monkeypatch)
     assert "Read-only" in error_of(training.train, settings(), finished, overwrite=True)
 
 
+@pytest.mark.slow
 def test_full_disk_at_the_end_of_an_epoch(tmp_path, monkeypatch):
     """The row of history.csv does not fit, and does not either as the file is closed."""
 
@@ -288,6 +294,7 @@ def test_full_disk_at_the_end_of_an_epoch(tmp_path, monkeypatch):
     assert line == f"Cannot write '{tmp_path}/run': No space left on device."
 
 
+@pytest.mark.slow
 def test_earlier_runs_have_no_checksums(cut, finished):
     for folder, names in ((cut, ["config.json"]), (finished, ["config.json", "metrics.json"])):
         for name in names:

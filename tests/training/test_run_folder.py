@@ -38,6 +38,7 @@ def run(tmp_path, monkeypatch):
     return Run(shutil.copytree(FOLDER, tmp_path / "run")), text
 
 
+@pytest.mark.slow
 def test_its_model_gives_its_result(run):
     run, text = run
     model = run.model()
@@ -148,6 +149,7 @@ def test_paths_that_cannot_be(path):
         Run(path)
 
 
+@pytest.mark.slow
 def test_broken_configurations():
     """`benchmarks.reader_fuzz` reads 10,000 of them."""
     results = reader_fuzz.run("json", 500, seed=1)

@@ -97,6 +97,7 @@ def test_bad_arguments(music, text, more, words):
         sample_tokens(text, **{"length": 1, "primer": [0], **more})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0, 0.0, 1e-320, 5e-324])
 def test_the_likeliest(text, temperature):
     """What the network gives for the whole sequence at once says which it is, for any seed."""
@@ -118,6 +119,7 @@ def logits_of(name, stateful, x, **more):
     return np.asarray(whole.predict_on_batch({"x": x[None]}), "float64")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1e308, 1.7e308])
 def test_a_huge_temperature_is_uniform(music, text, temperature):
     tokens = sample_tokens(text, 500, primer=[2], temperature=temperature)

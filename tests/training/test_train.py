@@ -105,6 +105,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
     assert not any(None in row.values() for row in rows)
 
 
+@pytest.mark.slow
 def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
     """Two updates an epoch: it is at its highest after two epochs, and at 0 after eight."""
     chosen = settings(epochs=8, learning_rate=0.01, warmup=4, patience=8)
@@ -117,6 +118,7 @@ def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, quiet):
     """With a rate of 2 the result soon gets worse, so the run stops before its last epoch."""
     chosen = settings(epochs=30, learning_rate=2.0, patience=2)
@@ -135,6 +137,7 @@ def test_early_stopping_goes_on_counting_after_a_resume(tmp_path, monkeypatch, q
     assert results(resumed) == pytest.approx(results(whole), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_finished_run_is_given_out_kept_or_replaced(tmp_path, quiet):
     out = tmp_path / "run"
     metrics = training.train(settings(epochs=1), out, log=quiet["log"])
@@ -198,6 +201,7 @@ def copied(finished, tmp_path):
     return shutil.copytree(finished[0], tmp_path / "copied")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "change", "reason"),
     [
@@ -233,6 +237,7 @@ def test_damaged_model_is_one_line(damage, batch_size, finished, copied):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_named_data_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch, quiet):
     (tmp_path / "jsb_chorales").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -247,6 +252,7 @@ def test_a_named_data_set_goes_before_a_folder_of_its_name(tmp_path, monkeypatch
     assert asked == ["jsb_chorales"]
 
 
+@pytest.mark.slow
 def test_resume_with_the_same_relative_path(tmp_path, monkeypatch, quiet):
     (tmp_path / "pieces.npz").touch()
     monkeypatch.chdir(tmp_path)
@@ -280,6 +286,7 @@ def test_music_of_single_frames_is_refused_at_the_start(split, tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, quiet):
     train_until(monkeypatch, 1, settings(), tmp_path / "run")
     with pytest.raises(UserError, match="`units` must be 6 .* got 7"):
@@ -292,6 +299,7 @@ def test_resume_refuses_other_settings_and_other_data(tmp_path, monkeypatch, qui
         training.resume(tmp_path, log=quiet["log"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -327,6 +335,7 @@ def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
         training.resume(tmp_path / "run", log=quiet["log"])
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet):
     """Frames that are infinite stand for a training that diverged."""
     broken = dataset("piano_roll")
@@ -339,6 +348,7 @@ def test_loss_that_is_not_a_number_says_what_to_try(tmp_path, monkeypatch, quiet
     assert len([line for line in quiet["lines"] if line.startswith("epoch")]) == 1
 
 
+@pytest.mark.slow
 def test_validation_that_is_not_a_number_leaves_no_model(tmp_path, monkeypatch, quiet):
     broken = dataset("piano_roll")
     broken.splits["validation"] = [
@@ -400,6 +410,7 @@ def test_data_sets_with_a_name_have_their_own_chunks():
     assert Settings("musedata").complete(long_music([300], "musedata")).bptt_steps == 200
 
 
+@pytest.mark.slow
 def test_the_log_says_how_the_data_was_split_and_cut(tmp_path, monkeypatch, quiet):
     found = dataclasses.replace(long_music([501, 30, 30]), remarks=("Splits: made up.",))
     asked = []

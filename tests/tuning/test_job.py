@@ -632,6 +632,7 @@ def tables(known, values):
     return st.dictionaries(st.sampled_from(known), values, max_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("loaded")
 @settings(deadline=None, max_examples=400)
 @given(

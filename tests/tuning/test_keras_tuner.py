@@ -18,6 +18,8 @@ from keras_deep_rnn.utils.errors import UserError
 keras_tuner = pytest.importorskip("keras_tuner")
 from keras_deep_rnn.tuning import HyperDeepRNN, seed_from  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "tuning.md"
 X = np.random.default_rng(0).normal(size=(16, 5, 3)).astype("float32")
 Y = np.cumsum(X[..., :1], axis=1)

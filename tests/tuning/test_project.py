@@ -439,6 +439,7 @@ def test_a_full_disk(project, monkeypatch, call):
     assert not list(project.path.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_state_survives_sigkill(project, forks, tmp_path):
     acknowledged = tmp_path / "acknowledged"
     project.save({"n": -1})  # so that the first that is acknowledged has one before it
@@ -467,6 +468,7 @@ def test_a_state_survives_sigkill(project, forks, tmp_path):
     assert len(set(lasts)) == 20
 
 
+@pytest.mark.slow
 def test_a_state_is_read_while_it_is_written(project):
     project.save({"n": 0})
     stop = threading.Event()

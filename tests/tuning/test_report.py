@@ -153,6 +153,7 @@ def test_no_text_of_the_table_is_a_formula(first, tmp_path):
     assert rows[trials[0].id]["score"] == "-0.5"
 
 
+@pytest.mark.slow
 def test_without_a_budget_there_are_no_solved_widths(tmp_path):
     job = job_of(budget=None)
     write_report(tmp_path, job, trials_of(job, 2))
@@ -382,6 +383,7 @@ class Outline(html.parser.HTMLParser):
 CHARTS = ["depths", "sizes", "parallel", "importances", "history"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("completed", "failed", "budget", "charts"),
     [
@@ -430,6 +432,7 @@ def test_page_of_one_network_and_depth(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_page_and_pictures_of_every_network(tmp_path):
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
@@ -522,6 +525,7 @@ def test_every_trial_is_a_line_of_the_parallel_coordinates():
                 assert 10**place == pytest.approx(trial.values[name])
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.tuning.report.matplotlib_charts import write_pictures

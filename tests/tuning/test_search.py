@@ -222,6 +222,7 @@ def test_every_trial_fails(tmp_path):
     assert not workers_of(project)
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_from_one_that_stopped_early(tmp_path):
     """Hyperband's next round has the result of the last one then, as without the rounds."""
     path = job_file(tmp_path, epochs=8, settings="learning_rate = 0.3\nclipnorm = 5.0")
@@ -268,6 +269,7 @@ def begun(tmp_path):
     return job.get_config(), dataclasses.asdict(trial), str(project.path)
 
 
+@pytest.mark.slow
 def test_an_attempt_has_a_folder_of_its_own(begun):
     first, second = run_trial(*begun), run_trial(*begun)
     assert [first["folder"], second["folder"]] == ["trials/0000/0", "trials/0000/1"]
@@ -275,6 +277,7 @@ def test_an_attempt_has_a_folder_of_its_own(begun):
     assert first["worker"].endswith(f":{os.getpid()}")
 
 
+@pytest.mark.slow
 def test_random_numbers_of_other_threads_change_nothing(begun, monkeypatch):
     """Keras draws seeds that are not given from the random numbers of Python."""
     first = run_trial(*begun)
@@ -282,6 +285,7 @@ def test_random_numbers_of_other_threads_change_nothing(begun, monkeypatch):
     assert run_trial(*begun)["score"] == first["score"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_write_is_no_failure_of_the_trial(begun, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "full")

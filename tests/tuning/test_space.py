@@ -374,6 +374,7 @@ def test_combinations():
     ]
 
 
+@pytest.mark.slow
 def test_the_ready_space_gives_settings_and_networks():
     space, seen = paper_space(), set()
     for seed in range(1, 40):

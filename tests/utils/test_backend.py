@@ -52,6 +52,7 @@ def test_the_log_is_there_for_who_wants_it(level, monkeypatch):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == level or level is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
 def test_tensorflow_is_loaded_without_its_log_whenever_it_is(name):
     """Beside another backend it comes later, when Keras asks for it."""

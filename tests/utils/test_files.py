@@ -51,6 +51,7 @@ def python(folder, code, **values):
     )
 
 
+@pytest.mark.slow
 def test_many_write_into_one_folder(tmp_path):
     """Two processes of four threads, each into a file of its own and into one that all share."""
     writers = [python(tmp_path, MANY, times=100) for _ in range(2)]

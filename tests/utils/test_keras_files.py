@@ -78,6 +78,7 @@ def test_large_arrays_are_not_made(tmp_path, members):
     assert "its arrays would take 40,000,000," in line
 
 
+@pytest.mark.slow
 def test_large_members_are_not_read(tmp_path, members):
     line = refused(write(tmp_path / "a.keras", {**members, "assets/more": bytes(2 * 10**8)}))
     assert "its members would take 200,0" in line
@@ -90,6 +91,7 @@ def test_a_deep_configuration(tmp_path, members):
     assert "it is nested too deeply" in line
 
 
+@pytest.mark.slow
 def test_broken_files():
     """`benchmarks.reader_fuzz` reads 10,000 of them."""
     results = reader_fuzz.run("keras", 100, seed=1)
