@@ -34,6 +34,7 @@ def test_layer(network, backwards, masked):
     check(layer, x, mask=mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["unroll", "zero_output_for_mask"])
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_options_of_the_loop(network, option):
@@ -44,6 +45,7 @@ def test_options_of_the_loop(network, option):
     check(layer, x, first_states(layer), MASK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "linear"])
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_activations(network, activation):
@@ -56,6 +58,7 @@ def test_activations(network, activation):
     check(layer, x, first_states(layer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_without_bias(network):
     if network.layer is kdr.DeepRNN:
@@ -88,6 +91,7 @@ def test_compiled(network, jit, known_length):
     check(layer, x, call=lambda x, **_: model.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_cell_in_keras_rnn(network, masked):
@@ -109,6 +113,7 @@ def test_cell_in_keras_rnn(network, masked):
         np.testing.assert_allclose(to_numpy(of_cell), to_numpy(of_layer), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 def test_one_step_of_the_cell(network):
     cell = network.make_cell()

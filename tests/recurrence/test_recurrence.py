@@ -258,6 +258,7 @@ def test_sizes_unknown(remat, xla, whole):
     assert run.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @only_tensorflow
 @pytest.mark.parametrize("parts", [None, 2])
 @pytest.mark.parametrize("xla", [False, True], ids=["", "xla"])
