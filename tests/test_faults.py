@@ -169,6 +169,34 @@ def test_readers_are_watched():
     assert found[1]["bad"] == ["crash: mutated('text', 0): no end after 20 s"]
 
 
+@pytest.mark.slow
+def test_mutated_files_are_read_or_refused_in_one_line():
+    """A part of what `python -m benchmarks faults` reads, of every kind that users bring."""
+    pytest.importorskip("scipy")
+    found = forked("""
+        import json, sys, tempfile
+        from pathlib import Path
+        from benchmarks.faults import command, forked, inputs, workplace
+
+        forked.import_all()
+        kinds = {"npz", "mat", "pickle", "midi", "text", "toml", "config", "metrics", "keras"}
+        inputs.READERS = [
+            reader._replace(times=100 if reader.times < inputs.TIMES else 400)
+            for reader in inputs.READERS
+            if reader.kind in kinds
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            place = workplace.Workplace(folder + "/place")
+            place.run = Path("tests/fixtures/earlier_run").resolve()
+            tallies = list(inputs.run(place, command.Plan(quick=False, seed=1, width=1)))
+        json.dump([tally.to_json() for tally in tallies], sys.stdout)
+    """)
+    assert len(found) == 10
+    for tally in found:
+        assert set(tally["counts"]) == {"right", "one clear line"}, tally
+        assert min(tally["counts"].values()) > 5, tally
+
+
 @pytest.mark.process
 def test_killed_commands_are_judged():
     """A command that writes in place, one that cannot go on, one whose child lives on."""

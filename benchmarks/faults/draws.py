@@ -49,8 +49,9 @@ def broken_json(draw, body):
             elif kind == 1 and isinstance(place, list):
                 place.insert(key, copy.deepcopy(place[key]))
             elif kind == 1:
-                place[draw.choice(("", "y", "instances", "inputs", "signature_name"))] = place[key]
+                name = draw.choice(("", "y", "instances", "inputs", "signature_name"))
+                place[name] = copy.deepcopy(place[key])
             else:
-                place[key] = draw.choice(WRONG_VALUES)
+                place[key] = copy.deepcopy(draw.choice(WRONG_VALUES))
             break
     return body

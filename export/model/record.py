@@ -14,6 +14,7 @@ signatures          {name: {"inputs": {name: {"shape", "dtype"}}, "outputs": the
 golden              expected outputs: [{"signature", "inputs", "outputs"}], each array as {"shape",
                     "dtype", "base64"}, little-endian
 files               {name: sha256} of the other files of the folder
+checksum            of all of the above, see `training.run_folder.checksum`
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...recurrence.tensorflow import as_exported
-from ...training.run_folder import versions
+from ...training.run_folder import is_unchanged, versions, with_checksum
 from ...utils.errors import ArgumentError, UserError, first_line
 from ...utils.files import parse_json
 from ...utils.validation import positive_integer
@@ -183,7 +184,7 @@ def hashes(folder: str | os.PathLike[str]) -> dict[str, str]:
 
 def write_record(folder: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Writes export.json, last of all files of a version."""
-    content = json.dumps({**record, "files": hashes(folder)}, indent=1)
+    content = json.dumps(with_checksum({**record, "files": hashes(folder)}), indent=1)
     Path(folder, RECORD).write_text(content + "\n", encoding="utf-8")
 
 
@@ -223,6 +224,8 @@ def _check(record: Any) -> None:
     for key, kind in kinds.items():
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
             raise ValueError(f"it has no {kind.__name__} {key!r}")
+    if not is_unchanged(record):
+        raise ValueError("it has changed since it was written")
     checked_name("model", record.get("model"))
     checked_version("version", record.get("version"))
     positive_integer("max_steps", record.get("max_steps", 1))

@@ -250,7 +250,7 @@ class Run:
             UserError: There is no run, or the file was changed after it was written.
         """
         config = self._read(CONFIG, "a run folder with config.json")
-        if not _is_unchanged(config):
+        if not is_unchanged(config):
             edits = ""
             with contextlib.suppress(UserError):  # a damaged backup
                 edits = self._edits(config["settings"])
@@ -273,7 +273,7 @@ class Run:
                 was written.
         """
         metrics = self._read(METRICS, "the folder of a finished run with metrics.json")
-        if not _is_unchanged(metrics):
+        if not is_unchanged(metrics):
             raise self._changed(METRICS)
         if metrics.get(HISTORY_CHECKSUM, self.history_checksum()) != self.history_checksum():
             raise self._changed(HISTORY)
@@ -391,7 +391,7 @@ class Run:
         """Complete rows of history.csv, as dicts of numbers."""
         if not (self / HISTORY).is_file():
             return []
-        with open(self / HISTORY, encoding="utf-8", newline="") as file:
+        with open(self / HISTORY, encoding="utf-8", errors="replace", newline="") as file:
             rows = list(csv.DictReader(file))
         complete = []
         for row in rows:
@@ -453,7 +453,7 @@ def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**counted, CHECKSUM: checksum(counted)}
 
 
-def _is_unchanged(content: Mapping[str, Any]) -> bool:
+def is_unchanged(content: Mapping[str, Any]) -> bool:
     """Whether a file has the content that it was written with; True if it has no checksum."""
     return CHECKSUM not in content or with_checksum(content)[CHECKSUM] == content[CHECKSUM]
 

@@ -2,12 +2,16 @@
 
 import contextlib
 import errno
+import functools
+import hashlib
 import io
+import itertools
 import json
 import math
 import os
 import secrets
 import shutil
+import socket
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any, Protocol
 
 from .errors import UserError, first_line
 from .limits import MAX_JSON_BYTES, MAX_UNSTORED_BYTES, MAX_ZIP_DIRECTORY_BYTES
+from .lock import held
 from .types import PathLike
 
 # Folder of temporary files, beside the files that they become; nothing reads it.
@@ -30,8 +35,9 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """Writes a file or folder atomically: to a temporary path, which then replaces `path`.
 
     The temporary path has the same name, in its own folder under `.partial` beside `path`. If the
-    block fails or the process is killed, `path` is unchanged. What replaces it is on the disk
-    before, so that a machine that loses its power has either.
+    block fails or the process is killed, `path` is unchanged; the folder of a killed process is
+    removed by the next one. What replaces it is on the disk before, so that a machine that loses
+    its power has either.
 
     Args:
         path: File or folder to write. A folder must not exist yet.
@@ -52,12 +58,13 @@ def replacing(path: PathLike) -> Iterator[Path]:
     ('whole', 1)
     """
     path = Path(path)
-    folder = path.parent / PARTIAL / secrets.token_hex(8)
+    parent = path.parent / PARTIAL
+    with write_errors(path):
+        folder, lock = _make_own(parent)
     partial = folder / path.name
     try:
         with write_errors(path):
-            _make(folder)
-            remove(partial)
+            _remove_abandoned(parent)
             yield partial
             _sync(partial)
             os.replace(partial, path)
@@ -65,19 +72,44 @@ def replacing(path: PathLike) -> Iterator[Path]:
                 _sync_one(path.parent, os.O_RDONLY)
     finally:
         remove(folder)
+        if lock is not None:
+            os.close(lock)
         with contextlib.suppress(OSError):
-            folder.parent.rmdir()
+            parent.rmdir()
 
 
-def _make(folder: Path) -> None:
-    """Makes a folder and its parent, which another process may remove while it is empty."""
-    for _ in range(100):
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            folder.parent.mkdir(exist_ok=True)
-            folder.mkdir(exist_ok=True)
-            return
-    folder.parent.mkdir(exist_ok=True)
-    folder.mkdir(exist_ok=True)
+def _make_own(parent: Path) -> tuple[Path, int | None]:
+    """Makes a folder that this process holds, see `held`; returns both."""
+    for attempt in itertools.count():
+        folder = parent / f"{_machine()}-{secrets.token_hex(8)}"
+        try:
+            parent.mkdir(exist_ok=True)
+            folder.mkdir()
+            lock = held(folder, wait=True)
+            if folder.exists():
+                return folder, lock
+            if lock is not None:
+                os.close(lock)
+        except (FileNotFoundError, FileExistsError):  # others remove what is empty or not held
+            if attempt == 100:
+                raise
+    raise AssertionError  # it goes on until it returns or raises
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes the folders that nobody holds any more, of processes of this machine."""
+    for folder in parent.glob(f"{_machine()}-*"):
+        with contextlib.suppress(OSError):
+            lock = held(folder)
+            if lock is not None:
+                remove(folder)
+                os.close(lock)
+
+
+@functools.cache
+def _machine() -> str:
+    """A name of this machine for file names."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _sync(path: Path) -> None:

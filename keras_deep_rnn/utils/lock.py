@@ -78,6 +78,30 @@ def locked(path: Path, what: str, *, wait: Callable[[str], object] | None = None
             os.close(descriptor)
 
 
+def held(folder: Path, *, wait: bool = False) -> int | None:
+    """Holds a folder until the process ends, or `os.close` of what it returns.
+
+    Args:
+        folder: An existing folder.
+        wait: Whether to wait for another who holds it.
+
+    Returns:
+        A file descriptor; None where the folder is held by another, or there are no locks.
+
+    Raises:
+        OSError: The folder cannot be opened.
+    """
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def _silent(line: str) -> None:
     pass
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-from benchmarks import reader_fuzz
 from keras_deep_rnn import data
 from keras_deep_rnn.data import text_files
 from keras_deep_rnn.utils.errors import UserError
@@ -193,10 +192,3 @@ def test_paths_that_cannot_be(name):
         data.load(name)
     assert str(error.value).startswith(f"Cannot use the path {name!r}: ")
     assert len(str(error.value).splitlines()) == 1
-
-
-def test_broken_texts():
-    """`benchmarks.reader_fuzz` reads 10,000 of them."""
-    results = reader_fuzz.run("txt", 300, seed=1)
-    assert results["failures"] == []
-    assert min(results["outcomes"]["refused"], results["outcomes"]["read"]) > 50

@@ -8,7 +8,6 @@ import pytest
 import scipy.io
 from checking_memory import peak_megabytes
 
-from benchmarks import reader_fuzz
 from keras_deep_rnn import data
 from keras_deep_rnn.data.builders import polyphonic
 from keras_deep_rnn.utils.errors import UserError
@@ -168,13 +167,3 @@ def test_memory_is_bounded(tmp_path, frames, zeros, reason):
     megabytes, line = peak_megabytes(tmp_path, "a.mat", code)
     assert reason in line
     assert megabytes < 500
-
-
-@pytest.mark.slow
-def test_broken_files():
-    """`benchmarks.reader_fuzz` reads 10,000 of them."""
-    results = reader_fuzz.run("mat", 500, seed=1)
-    assert results["failures"] == []
-    assert results["outcomes"]["refused"] > 300
-    assert results["outcomes"]["read"] > 20
-    assert results["peak_mb"] < 500

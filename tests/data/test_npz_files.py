@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from checking_memory import peak_megabytes
 
-from benchmarks import reader_fuzz
 from keras_deep_rnn import data
 from keras_deep_rnn.data import piano_rolls
 from keras_deep_rnn.data.builders import polyphonic
@@ -161,12 +160,3 @@ def test_memory_is_bounded(tmp_path, bomb):
     megabytes, line = peak_megabytes(tmp_path, "a.npz", code)
     assert reason in line
     assert megabytes < 500
-
-
-def test_broken_files():
-    """`benchmarks.reader_fuzz` reads 10,000 of them."""
-    results = reader_fuzz.run("npz", 500, seed=1)
-    assert results["failures"] == []
-    assert results["outcomes"]["refused"] > 300
-    assert results["outcomes"]["read"] > 20
-    assert results["peak_mb"] < 500

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from checking_memory import peak_megabytes
 
-from benchmarks import reader_fuzz
 from keras_deep_rnn import data
 from keras_deep_rnn.data import pickle_files
 from keras_deep_rnn.utils.errors import UserError
@@ -170,13 +169,3 @@ def test_memory_of_repeated_pieces_is_bounded(tmp_path):
     megabytes, line = peak_megabytes(tmp_path, "a.pickle")
     assert "must hold at most 20,000,000 frames in 200,000 pieces" in line
     assert megabytes < 100
-
-
-@pytest.mark.slow
-def test_broken_files():
-    """`benchmarks.reader_fuzz` reads 10,000 of them."""
-    results = reader_fuzz.run("pickle", 500, seed=1)
-    assert results["failures"] == []
-    assert results["outcomes"]["refused"] > 300
-    assert results["outcomes"]["read"] > 20
-    assert results["peak_mb"] < 500

@@ -55,6 +55,15 @@ def test_what_is_wrong_is_one_line(changes, reason, tmp_path):
     assert str(error.value).isprintable()
 
 
+def test_a_changed_number_is_one_line(tmp_path):
+    records.write_record(tmp_path, GOOD)
+    assert read_record(tmp_path)["golden"] == GOOD["golden"]
+    path = tmp_path / "export.json"
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+    with pytest.raises(UserError, match="it has changed since it was written; export the model"):
+        read_record(tmp_path)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 10**5, b"9" * 10**5, b"[NaN"]
 )

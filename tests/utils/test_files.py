@@ -108,11 +108,22 @@ with replacing(folder / "file.json") as partial:
     with python(tmp_path, code) as killed:
         assert killed.wait(60) == 7
     assert json.loads(path.read_text()) == "old"
-    left = list(tmp_path.glob(".partial/*"))
-    assert len(left) == 1
+    assert len(list(tmp_path.glob(".partial/*"))) == 1
     write_json(path, "new")
     assert json.loads(path.read_text()) == "new"
-    assert list(tmp_path.glob(".partial/*")) == left  # another writer's, which may be alive
+    assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_a_living_writer_is_left_alone(tmp_path):
+    (tmp_path / ".partial" / "of-another-machine").mkdir(parents=True)
+    with replacing(tmp_path / "slow") as partial:
+        partial.write_text("whole")
+        write_json(tmp_path / "quick.json", 1)
+        with python(tmp_path, 'write_json(folder / "other.json", 2)') as other:
+            assert other.wait(60) == 0
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"slow", "quick.json", "other.json", ".partial"}
+    assert [file.name for file in tmp_path.glob(".partial/*")] == ["of-another-machine"]
 
 
 def test_folders_appear_whole_too(tmp_path):

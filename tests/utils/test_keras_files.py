@@ -8,7 +8,6 @@ import h5py
 import keras
 import pytest
 
-from benchmarks import reader_fuzz
 from keras_deep_rnn import DeepTransitionRNN
 from keras_deep_rnn.export.formats.sources import load_keras_file
 from keras_deep_rnn.utils import keras_files
@@ -89,12 +88,3 @@ def test_large_members_are_not_read(tmp_path, members):
 def test_a_deep_configuration(tmp_path, members):
     line = refused(write(tmp_path / "a.keras", {**members, "config.json": b"[" * 10**6}))
     assert "it is nested too deeply" in line
-
-
-@pytest.mark.slow
-def test_broken_files():
-    """`benchmarks.reader_fuzz` reads 10,000 of them."""
-    results = reader_fuzz.run("keras", 100, seed=1)
-    assert results["failures"] == []
-    assert min(results["outcomes"]["refused"], results["outcomes"]["read"]) > 10
-    assert results["peak_mb"] < 500
