@@ -28,6 +28,7 @@ _PLACES = {
     "FastDropoutDense": "layers",
     "FastDropoutRNN": "layers",
     "FastDropoutRNNCell": "layers",
+    "HoldCosineDecay": "layers",
     "InverseDecay": "layers",
     "LpUnit": "layers",
     "Maxout": "layers",

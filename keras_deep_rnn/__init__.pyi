@@ -21,6 +21,7 @@ from .layers import DeepTransitionRNNCell as DeepTransitionRNNCell
 from .layers import FastDropoutDense as FastDropoutDense
 from .layers import FastDropoutRNN as FastDropoutRNN
 from .layers import FastDropoutRNNCell as FastDropoutRNNCell
+from .layers import HoldCosineDecay as HoldCosineDecay
 from .layers import InverseDecay as InverseDecay
 from .layers import LpUnit as LpUnit
 from .layers import Maxout as Maxout

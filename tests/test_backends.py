@@ -31,6 +31,7 @@ FILES = [
     "recurrence/test_gradients.py",
     "recurrence/test_persistent.py",
     "recurrence/test_recurrence.py",
+    "training/test_callbacks.py",
     "training/test_metrics.py",
     "training/test_models.py",
 ]

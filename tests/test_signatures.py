@@ -11,6 +11,7 @@ pytestmark = pytest.mark.process
 
 # What a user looks for among the arguments of a public name.
 ARGUMENTS = {
+    "keras_deep_rnn.HoldCosineDecay": "initial_learning_rate steps hold warmup_steps",
     "keras_deep_rnn.InverseDecay": "initial_learning_rate start beta",
     "keras_deep_rnn.LpUnit": "pieces order name",
     "keras_deep_rnn.Maxout": "pieces name",

@@ -40,5 +40,6 @@ from .paper import DeepOutputTransitionRNN as DeepOutputTransitionRNN
 from .paper import DeepTransitionRNN as DeepTransitionRNN
 from .paper import StackedRNN as StackedRNN
 from .rnn import DeepRNN as DeepRNN
+from .schedules import HoldCosineDecay as HoldCosineDecay
 from .schedules import InverseDecay as InverseDecay
 from .weight_noise import WeightNoise as WeightNoise

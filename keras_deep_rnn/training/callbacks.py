@@ -21,6 +21,7 @@ import numpy as np
 
 from ..utils.errors import UserError
 from ..utils.files import open_zip, replacing
+from ..utils.keras_compat import averages
 from ..utils.types import Log, ShowProgress, no_progress
 
 if TYPE_CHECKING:
@@ -60,6 +61,38 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
         for variable in model.variables
         if id(variable) not in weights and "int" in keras.backend.standardize_dtype(variable.dtype)
     ]
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates, stops and saves with the averages that an optimizer with `use_ema=True` keeps.
+
+    From the validation to the end of the epoch the averages are in the model, and the weights in
+    their place; it comes first among the callbacks. `keras.callbacks.SwapEMAWeights` begins a
+    resumed run with the two exchanged, forgets the weights at the end of the last epoch, which a
+    run that goes on needs, and rounds them on TensorFlow.
+
+    Args:
+        exchanged: Whether the training begins after the end of an epoch.
+    """
+
+    def __init__(self, exchanged: bool) -> None:
+        super().__init__()
+        self.exchanged = exchanged
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.exchanged:
+            self._exchange()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not self.exchanged:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for weight, average in zip(self.model.trainable_variables, averages(self.model.optimizer)):
+            kept = np.array(keras.ops.convert_to_numpy(weight))  # PyTorch gives its own memory
+            weight.assign(average)
+            average.assign(kept)
+        self.exchanged = not self.exchanged
 
 
 class History(keras.callbacks.CSVLogger):

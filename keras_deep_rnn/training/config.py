@@ -233,6 +233,12 @@ class Settings:
     warmup: Count = _setting(
         0, OPTIMIZATION, "Updates over which adamw's learning rate rises from 0."
     )
+    hold: Rate | None = _setting(
+        None, OPTIMIZATION, "Share of the updates before adamw's learning rate falls."
+    )
+    ema: Rate | None = _setting(
+        None, OPTIMIZATION, "Momentum of the weights' moving average, the result; 0 for none."
+    )
     momentum: Rate = _setting(0.0, OPTIMIZATION, "Momentum of sgd.")
     decay_after: NonNegative = _setting(
         0, OPTIMIZATION, "Update after which sgd's learning rate falls."

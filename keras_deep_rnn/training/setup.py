@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import keras
 
 from ..data.batching import Batch, CarriedBatches, PieceBatches
-from ..layers import InverseDecay
+from ..layers import HoldCosineDecay, InverseDecay
 from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
@@ -127,22 +127,15 @@ def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
         UserError: The warmup is not shorter than the training.
     """
     assert settings.learning_rate is not None  # as the settings are complete
+    options: dict[str, Any] = {"global_clipnorm": settings.clipnorm}
+    if settings.ema:
+        options.update(use_ema=True, ema_momentum=settings.ema)
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_after, settings.decay_beta)
-        return keras.optimizers.SGD(
-            rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
-        )
+        return keras.optimizers.SGD(rate, momentum=settings.momentum, **options)
     if settings.warmup >= updates:
         raise ArgumentError(
             "warmup", f"below {updates}, the number of updates", Words(settings.warmup)
         )
-    return keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            0.0 if settings.warmup else settings.learning_rate,
-            updates - settings.warmup,
-            warmup_target=settings.learning_rate if settings.warmup else None,
-            warmup_steps=settings.warmup,
-        ),
-        weight_decay=settings.weight_decay,
-        global_clipnorm=settings.clipnorm,
-    )
+    rate = HoldCosineDecay(settings.learning_rate, updates, settings.hold or 0, settings.warmup)
+    return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, **options)

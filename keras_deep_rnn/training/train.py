@@ -17,7 +17,7 @@ from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
-from .callbacks import Backup, EpochState, History, Progress, backup_state
+from .callbacks import AveragedWeights, Backup, EpochState, History, Progress, backup_state
 from .config import Settings, load_options, network_arguments
 from .results import PRIMARY, definitions
 from .run_folder import (
@@ -307,6 +307,8 @@ def fit_and_evaluate(
             },
         ),
     ]
+    if settings.ema:
+        callbacks.insert(0, AveragedWeights(exchanged=state["epochs"] > 0))
     if settings.tensorboard:
         callbacks.insert(-1, keras.callbacks.TensorBoard(run / TENSORBOARD))
     for line in dataset.remarks:

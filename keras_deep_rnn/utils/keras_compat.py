@@ -51,6 +51,11 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=False))
 
 
+def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The moving averages of the trainable variables, of an optimizer with `use_ema=True`."""
+    return optimizer._model_variables_moving_average
+
+
 def calls_before(results: list[keras.KerasTensor]) -> list:
     """Nodes of the graph that symbolic outputs come from, in topological order.
 

@@ -311,6 +311,7 @@ def test_public_names():
         "FastDropoutDense",
         "FastDropoutRNN",
         "FastDropoutRNNCell",
+        "HoldCosineDecay",
         "InverseDecay",
         "LpUnit",
         "Maxout",

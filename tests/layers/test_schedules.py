@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.layers import InverseDecay
+from keras_deep_rnn.layers import HoldCosineDecay, InverseDecay
 
 
 def test_equals_the_formula():
@@ -50,3 +50,45 @@ def test_saved_with_the_model(tmp_path):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         InverseDecay(**arguments)
+
+
+@pytest.mark.parametrize("warmup", [0, 5])
+def test_without_holding_it_is_the_cosine_of_keras(warmup):
+    ours = HoldCosineDecay(0.3, steps=25, warmup_steps=warmup)
+    start, target = (0.0, 0.3) if warmup else (0.3, None)
+    theirs = keras.optimizers.schedules.CosineDecay(
+        start, 25 - warmup, warmup_target=target, warmup_steps=warmup
+    )
+    for step in range(30):
+        np.testing.assert_allclose(float(ours(step)), float(theirs(step)), rtol=1e-5, atol=1e-8)
+
+
+def test_the_rate_is_held_then_falls():
+    rates = [float(HoldCosineDecay(0.2, 30, hold=0.8, warmup_steps=10)(n)) for n in range(31)]
+    np.testing.assert_allclose(rates[:10], 0.02 * np.arange(10), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(rates[10:27], 0.2, rtol=1e-6)
+    falling = 0.1 * (1 + np.cos(np.pi * np.arange(5) / 4))
+    np.testing.assert_allclose(rates[26:], falling, rtol=1e-5, atol=1e-8)
+    held = HoldCosineDecay(0.2, 30, hold=1)
+    np.testing.assert_allclose([float(held(n)) for n in (0, 29, 30, 31)], 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"initial_learning_rate": 0}, "`initial_learning_rate` must be a finite number above 0"),
+        ({"steps": 0}, "`steps` must be a finite number above 0, got 0"),
+        ({"hold": -0.1}, "`hold` must be a finite number of at least 0, got -0.1"),
+        ({"hold": 1.1}, "`hold` must be a share, at most 1, got 1.1"),
+        ({"warmup_steps": 9}, "`warmup_steps` must be below `steps`, 9, got 9"),
+    ],
+)
+def test_bad_arguments_of_holding(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HoldCosineDecay(**{"initial_learning_rate": 0.1, "steps": 9, **arguments})
+
+
+def test_holding_is_saved():
+    schedule = HoldCosineDecay(0.1, 9, hold=0.5, warmup_steps=2)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert copy.get_config() == schedule.get_config()

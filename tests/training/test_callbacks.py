@@ -1,4 +1,4 @@
-"""The line of an epoch, and progress within it."""
+"""The line of an epoch, progress within it, and averages of the weights."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.training.callbacks import LINE, Progress, epoch_line
+from keras_deep_rnn.training.callbacks import LINE, AveragedWeights, Backup, Progress, epoch_line
 
 
 @pytest.mark.parametrize("epochs", [3, 60, 900, 1000])
@@ -72,3 +72,45 @@ def test_without_an_epoch_there_is_nothing_to_close():
     shown = []
     Progress(types.SimpleNamespace(), 3, shown.append).close()
     assert shown == []
+
+
+def weight_of_a_slope(path, epochs, begin=0):
+    """Fits w x, whose loss falls by the rate of 0.1 with each of four updates an epoch.
+
+    Returns the history and the weight that is left, that of the best validation result.
+    """
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.75)
+    model.compile(optimizer, loss=lambda y_true, y_pred: y_pred)
+    model.optimizer.build(model.trainable_variables)
+    stopping = keras.callbacks.EarlyStopping("val_loss", mode="min", restore_best_weights=True)
+    callbacks = [AveragedWeights(exchanged=begin > 0), stopping, Backup(path, stopping)]
+    ones = np.ones((4, 1), "float32")
+    options = {"batch_size": 1, "verbose": 0, "validation_data": (ones, ones)}
+    fitted = model.fit(
+        ones, ones, initial_epoch=begin, epochs=epochs, callbacks=callbacks, **options
+    )
+    return fitted.history, model.get_weights()[0].item()
+
+
+def test_validation_sees_averages_and_training_goes_on_with_the_weights(tmp_path):
+    weights = -0.1 * np.arange(1, 13)
+    averages = [weights[0]]
+    for weight in weights[1:]:
+        averages.append(0.75 * averages[-1] + 0.25 * weight)
+    history, left = weight_of_a_slope(tmp_path / "whole.npz", 3)
+    np.testing.assert_allclose(history["val_loss"], averages[3::4], rtol=1e-5)
+    # The loss of a batch is that before its update.
+    before = np.concatenate([[0.0], weights[:-1]]).reshape(3, 4)
+    np.testing.assert_allclose(history["loss"], before.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(left, averages[-1], rtol=1e-5)
+
+
+def test_averages_go_on_after_the_end_of_an_epoch(tmp_path):
+    whole = weight_of_a_slope(tmp_path / "whole.npz", 3)
+    weight_of_a_slope(tmp_path / "cut.npz", 2)
+    history, left = weight_of_a_slope(tmp_path / "cut.npz", 3, begin=2)
+    assert left == whole[1]
+    assert history["val_loss"] == whole[0]["val_loss"][2:]
