@@ -105,6 +105,11 @@ def _lay_project(place, folder):
     shutil.copytree(place.search, folder, dirs_exist_ok=True)
 
 
+def _trials(project):
+    (project.path / "state.backup.json").unlink(missing_ok=True)  # which would be read instead
+    return project.trials()
+
+
 def _record(folder):
     from keras_deep_rnn.export.model.record import read_record
 
@@ -148,7 +153,7 @@ READERS = (
     _of_run("history.csv of a run", "history", "history.csv", lambda run: run.metrics),
     Reader("job file, .toml", "toml", "job.toml", _job),
     _of_search("job.json of a search", "job", "job.json", lambda project: project.job()),
-    _of_search("state.json of a search", "state", "state.json", lambda project: project.trials()),
+    _of_search("state.json of a search", "state", "state.json", _trials),
     Reader("export.json of an export", "record", "export.json", _record),
     Reader("network, .keras", "keras", "model.keras", _keras, times=COSTLY_TIMES),
 )

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from ..utils.backend import start_backend
+from ..utils.errors import ArgumentError
 from .console import progress, say, say_aside, show_json, show_results
 from .options import (
-    A_RUN,
     DATA_DIR,
     JSON,
     MANUAL_DIR,
@@ -19,10 +19,11 @@ from .options import (
 )
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
+RUNS = "Folder of a trained run; of several the probabilities are averaged."
 
 
 def evaluate(
-    run: Annotated[str, argument(A_RUN, run_folders)],
+    run: Annotated[list[str], argument(RUNS, run_folders)],
     split: Annotated[str, text("train, validation or test.")] = "test",
     data: Annotated[str | None, text(MOVED_DATA, default="as in the training")] = None,
     manual_dir: Annotated[Path | None, path(MANUAL_DIR)] = None,
@@ -38,20 +39,27 @@ def evaluate(
 ) -> None:
     """Measures a trained network; the numbers also go to the run's metrics.json.
 
-    Where that cannot be written, they are shown all the same, and the exit code is 2.
+    Where that cannot be written, they are shown all the same, and the exit code is 2. Of several
+    runs the mean of the probabilities is measured, and nothing is written.
     """
     start_backend()
     from ..training import train as training
 
+    show = show_json if as_json else lambda metrics: show_results(metrics, split)
+    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
+    if len(run) > 1:
+        for name, given in (("dynamic", dynamic), ("streaming", streaming)):
+            if given:
+                raise ArgumentError(name, "left out for several runs", given)
+        show(training.evaluate_ensemble(run, split, **places, progress=progress))
+        return
     training.evaluate_run(
-        run,
+        run[0],
         split,
-        data=data,
-        manual_dir=manual_dir,
-        data_dir=data_dir,
+        **places,
         dynamic=dynamic,
         streaming=streaming,
-        show=show_json if as_json else lambda metrics: show_results(metrics, split),
+        show=show,
         log=say_aside if as_json else say,
         progress=progress,
     )

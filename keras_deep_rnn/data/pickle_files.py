@@ -215,7 +215,7 @@ def _long(content: bytes) -> int:
 
 def _global(module: str, name: str) -> Callable[..., Any]:
     if (module, name) not in GLOBALS:
-        raise ValueError(f"it imports {module}.{name}, which is not allowed")
+        raise ValueError(f"it imports {f'{module}.{name}'!r}, which is not allowed")
     return GLOBALS[module, name]
 
 

@@ -1,5 +1,6 @@
 """Evaluates a trained network and the baselines on a split."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -21,7 +22,7 @@ FRAMES = 20_000
 
 
 def evaluate(
-    model: "keras.Model | StepwiseModel",
+    model: "keras.Model | StepwiseModel | Ensemble",
     dataset: "Dataset",
     split: str,
     *,
@@ -64,6 +65,34 @@ def evaluate(
         metric.name: float(keras.ops.convert_to_numpy(metric.result())) for metric in metrics
     }
     return {**results, "count": batches.frames}
+
+
+class Ensemble:
+    """Predicts the mean of the probabilities that several networks give.
+
+    Args:
+        models: Networks of the same data.
+        kind: Kind of the data: of music each key has its mean, of a text each token.
+    """
+
+    def __init__(self, models: Sequence[keras.Model], kind: str) -> None:
+        self.models = models
+        self.kind = kind
+
+    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Predicts the logits of the mean probabilities, (B, T, V)."""
+        every = [model.predict_on_batch(inputs) for model in self.models]
+        logits = np.stack([keras.ops.convert_to_numpy(y) for y in every]).astype("float64")
+        if self.kind == "piano_roll":  # log p - log(1 - p)
+            mean = _mean_log(-np.logaddexp(0, -logits)) - _mean_log(-np.logaddexp(0, logits))
+        else:
+            mean = _mean_log(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True))
+        return mean.astype("float32")
+
+
+def _mean_log(logs: np.ndarray) -> np.ndarray:
+    """The logarithm of the mean of exp(logs), over the first axis."""
+    return np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
 
 
 class StepwiseModel:

@@ -202,6 +202,57 @@ def evaluate_run(
         return metrics
 
 
+def evaluate_ensemble(
+    paths: Sequence[PathLike],
+    split: str,
+    *,
+    data: PathLike | None = None,
+    manual_dir: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    progress: ShowProgress = no_progress,
+) -> dict[str, Any]:
+    """Evaluates the mean of the probabilities of several finished runs; writes nothing.
+
+    Args:
+        paths: Folders of the runs, which have the same data, such as runs of several seeds.
+        split: "train", "validation" or "test".
+        data: As for `evaluate_run`.
+        manual_dir: As for `evaluate_run`.
+        data_dir: As for `evaluate_run`.
+        progress: As for `train`.
+
+    Returns:
+        What metrics.json has of one run: "splits", "baselines", "definitions" and others.
+
+    Raises:
+        UserError: As `evaluate_run`; or two runs have different data.
+    """
+    one_of(("train", "validation", "test"))("split", split)
+    runs = [Run(path) for path in paths]
+    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
+    given = {name: os.fspath(place) for name, place in places.items() if place is not None}
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.owned(read_only=True))
+        every = [run.metrics for run in runs]
+        for run, metrics in zip(runs, every):
+            if metrics["data"]["checksum"] != every[0]["data"]["checksum"]:
+                raise ArgumentError("run", f"runs on the data of {runs[0].path}", str(run.path))
+        dataset = _same_data(runs[0], given)
+        models = [_model_to_evaluate(run, dataset.kind) for run in runs]
+    ensemble = evaluation.Ensemble(models, dataset.kind)
+    return {
+        "primary": PRIMARY[dataset.kind],
+        "splits": {split: evaluation.evaluate(ensemble, dataset, split, progress=progress)},
+        "baselines": {split: evaluation.baselines(dataset, split)},
+        "definitions": definitions(dataset.kind),
+        "network": f"ensemble of {len(runs)}",
+        "weights": sum(metrics["weights"] for metrics in every),
+        "data": every[0]["data"],
+        "versions": versions(),
+    }
+
+
 def _with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the paths in settings absolute: a run may be resumed from another working folder."""
     absolute = dict(settings)

@@ -26,6 +26,10 @@ class ServerError(UserError):
     """A call that failed in the server, as one line; the traceback is in the server's log."""
 
 
+# Characters of the longest value that an error shows: a file may hold any.
+MAX_SHOWN = 500
+
+
 class Words(str):
     """Description of the actual value: shown as it is, other values by their `repr`."""
 
@@ -83,7 +87,7 @@ class ArgumentError(UserError):
         name = f"`{self.argument}`" if name is None else name
         # By its value: a copy from another process is another object.
         omitted = isinstance(self.got, Words) and not self.got
-        got = "" if omitted else f", got {self.got!r}"
+        got = "" if omitted else f", got {_shortened(repr(self.got))}"
         return f"{name} must {self.verb} {self.expected}{got}{self.hint or '.'}"
 
     def renamed(self, argument: str) -> "ArgumentError":
@@ -162,8 +166,11 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     'quo...'
     """
     lines = str(error).strip().splitlines()
-    line = lines[0] if lines else type(error).__name__
-    return line if len(line) <= limit else line[:limit] + "..."
+    return _shortened(lines[0] if lines else type(error).__name__, limit)
+
+
+def _shortened(text: str, limit: int = MAX_SHOWN) -> str:
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def missing_extra(package: str | None, extra: str) -> UserError:

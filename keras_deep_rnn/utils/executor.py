@@ -7,8 +7,8 @@ A task is a function of a module and its arguments, which can be pickled.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# Tasks of a process before it is replaced: a backend does not release all memory of a network.
-TASKS = 15
+# Tasks of a process before it is replaced: of a network of 32 units a backend keeps about 30 MB.
+TASKS = 8
 
 
 class WorkerLost(Exception):

@@ -443,6 +443,17 @@ def test_existing_run_is_refused(run, pieces):
     assert "pass --resume to continue it or --overwrite to replace it" in errors
 
 
+def test_evaluate_of_several_runs(run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
+    before = (run / "metrics.json").read_bytes()
+    code, output, _ = called("evaluate", run, other)
+    assert code == 0
+    assert "ensemble of 2" in output
+    assert (run / "metrics.json").read_bytes() == before
+    code, _, error = called("evaluate", run, other, "--streaming")
+    assert (code, error) == (2, "Error: --streaming must be left out for several runs, got True.\n")
+
+
 def test_evaluate_adds_a_split(run):
     code, output, _ = called("evaluate", run, "--split", "train")
     assert code == 0

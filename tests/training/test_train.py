@@ -16,7 +16,7 @@ from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.callbacks import seed_states
 from keras_deep_rnn.training.config import Settings, network_arguments
-from keras_deep_rnn.training.evaluate import evaluate
+from keras_deep_rnn.training.evaluate import Ensemble, evaluate
 from keras_deep_rnn.training.metrics import frame_nll, token_nll
 from keras_deep_rnn.training.models import build_network
 from keras_deep_rnn.training.results import table
@@ -569,3 +569,47 @@ def test_every_random_state_of_a_network_is_found():
     ]
     assert sum(moved) >= 4  # two wrappers of noise, the recurrent layer's masks, the last dropout
     assert all(tuple(state.shape) == (2,) for state in states)
+
+
+class Fixed:
+    """A network that predicts the same logits whatever it reads."""
+
+    def __init__(self, logits):
+        self.logits = np.array(logits, "float32")
+
+    def predict_on_batch(self, inputs):
+        return self.logits
+
+
+@pytest.mark.parametrize("kind", ["piano_roll", "words"])
+def test_an_ensemble_has_the_mean_of_the_probabilities(kind):
+    logits = np.random.default_rng(0).normal(0, 3, (3, 2, 5, 4))
+    logits[0, 0, 0] = [500, -500, 3, 0]
+    if kind == "piano_roll":
+        each = 1 / (1 + np.exp(-logits))
+    else:
+        each = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    found = Ensemble([Fixed(each) for each in logits], kind).predict_on_batch({})
+    assert found.dtype == "float32"
+    found = found.astype("float64")
+    if kind == "piano_roll":
+        np.testing.assert_allclose(1 / (1 + np.exp(-found)), each.mean(axis=0), rtol=1e-5)
+    else:
+        np.testing.assert_allclose(np.exp(found), each.mean(axis=0), rtol=1e-5)
+
+
+def test_several_runs_are_evaluated_together(finished, copied):
+    before = {path: path.read_bytes() for path in finished[0].iterdir()}
+    same = training.evaluate_ensemble([finished[0], copied], "test")
+    assert results(same) == pytest.approx(
+        {key: number for key, number in results(Run(copied).metrics).items() if "test" in key},
+        rel=1e-5,
+    )
+    both = training.evaluate_ensemble(finished, "test")
+    each = [Run(path).metrics["splits"]["test"]["frame_nll"] for path in finished]
+    assert both["splits"]["test"]["frame_nll"] < np.mean(each)  # by Jensen's inequality
+    assert table(both, "test")[2][-1][0] == "ensemble of 2"
+    assert {path: path.read_bytes() for path in finished[0].iterdir()} == before
+    edit(copied, "metrics.json", {"data": {"checksum": "def"}})
+    with pytest.raises(UserError, match="`run` must be runs on the data of .*, got .*copied"):
+        training.evaluate_ensemble([finished[0], copied], "test")

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from keras_deep_rnn.utils.errors import NOTHING, ArgumentError
+from keras_deep_rnn.utils.errors import MAX_SHOWN, NOTHING, ArgumentError
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,10 @@ from keras_deep_rnn.utils.errors import NOTHING, ArgumentError
         (ArgumentError("skip", "left out"), "`skip` must be left out."),
         (ArgumentError("data", "a path", NOTHING), "`data` must be a path, got nothing."),
         (ArgumentError("name", "a text", ""), "`name` must be a text, got ''."),
+        (
+            ArgumentError("units", "a number", "[" * 10**6),
+            f"`units` must be a number, got '{'[' * (MAX_SHOWN - 1)}....",
+        ),
         (
             ArgumentError("x", "(B, D)", 3, "; mend", verb="have"),
             "`x` must have (B, D), got 3; mend",
