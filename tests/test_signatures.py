@@ -32,7 +32,9 @@ _OPTIONS = (
     " normalization name dtype"
 )
 _LOOP = " return_sequences return_state stateful go_backwards return_state_sequences jit_compile"
-_TRANSITION = "units transition_units shortcut input_to shortcut_initializer"
+_TRANSITION = (
+    "units transition_units shortcut input_to intermediate_activation shortcut_initializer"
+)
 _BOTH = {  # layer and cell
     "DeepTransitionRNN": _TRANSITION,
     "DeepInputRNN": "units input_units input_activation",
