@@ -39,6 +39,7 @@ _PLACES = {
     "SparseInitializer": "layers",
     "StackedRNN": "layers",
     "StackedRNNCell": "layers",
+    "TiedEmbedding": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
     "preset": "training.networks",

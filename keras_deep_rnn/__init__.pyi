@@ -32,6 +32,7 @@ from .layers import RecurrentHighwayCell as RecurrentHighwayCell
 from .layers import SparseInitializer as SparseInitializer
 from .layers import StackedRNN as StackedRNN
 from .layers import StackedRNNCell as StackedRNNCell
+from .layers import TiedEmbedding as TiedEmbedding
 from .layers import WeightNoise as WeightNoise
 from .training.models import build_network as build_network
 from .training.networks import preset as preset

@@ -25,6 +25,7 @@ FILES = [
     "layers/test_operators.py",
     "layers/test_schedules.py",
     "layers/test_step.py",
+    "layers/test_tied_embedding.py",
     "layers/test_tokens.py",
     "layers/test_weight_noise.py",
     "layers/test_weights.py",

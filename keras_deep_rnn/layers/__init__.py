@@ -8,7 +8,8 @@ A network is two operators (`operators`): ⊕ makes the new h of x and h, ▷ ma
 - `rnn`: `DeepRNN`; with `shape_checks`, `carried_state` (stateful layers), `inference` (`step`).
 - `paper`: the layers of the paper. `gated`, `fast_dropout`: those of other papers.
 - `options`: the options that constructors share, and how they become a config.
-- `activations`, `initializers`, `schedules`, `weight_noise`: the parts of the paper's recipe.
+- `activations`, `initializers`, `schedules`, `weight_noise`: the parts of the paper's recipe;
+  `tied_embedding`: of later ones.
 - `stepper`: one step in plain NumPy.
 """
 
@@ -41,4 +42,5 @@ from .paper import DeepTransitionRNN as DeepTransitionRNN
 from .paper import StackedRNN as StackedRNN
 from .rnn import DeepRNN as DeepRNN
 from .schedules import InverseDecay as InverseDecay
+from .tied_embedding import TiedEmbedding as TiedEmbedding
 from .weight_noise import WeightNoise as WeightNoise
