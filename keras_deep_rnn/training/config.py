@@ -187,8 +187,14 @@ class Settings:
     activation: Text = _setting(
         "tanh", NETWORK, "Activation of the recurrent layers: a name of Keras, maxout or lp_unit."
     )
+    intermediate_activation: Text | None = _setting(
+        None, NETWORK, "Activation of the intermediate layers; that of the recurrence if left out."
+    )
     output_activation: Text | None = _setting(
         None, NETWORK, "Activation of the deep output; relu for music, else that of the recurrence."
+    )
+    tied: Flag = _setting(
+        False, NETWORK, "Logits by the transpose of the embedding of x, for text."
     )
     output_bias: Number | None = _setting(None, NETWORK, "Initial value of the output bias.")
     recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
@@ -207,7 +213,15 @@ class Settings:
         None, NETWORK, "The same for the kernel of the logits."
     )
 
-    dropout: Rate = _setting(0.0, REGULARIZATION, "Dropout rate of the inputs.")
+    dropout: Rate = _setting(
+        0.0, REGULARIZATION, "Dropout rate of the inputs: of x(t), and of each level of srnn."
+    )
+    word_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate of whole words or characters: one mask per sequence."
+    )
+    level_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate between the levels of srnn; that of x if left out."
+    )
     recurrent_dropout: Rate | None = _setting(
         None, REGULARIZATION, "Recurrent dropout rate: one mask of h(t-1) per sequence."
     )
@@ -215,7 +229,10 @@ class Settings:
         None, REGULARIZATION, "Zoneout rate of h(t-1), arXiv:1606.01305."
     )
     output_dropout: Rate | None = _setting(
-        None, REGULARIZATION, "Dropout rate before and in the output."
+        None, REGULARIZATION, "Dropout rate before the deep output and before the logits."
+    )
+    logits_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate before the logits; output_dropout if left out."
     )
     weight_noise: NonNegative = _setting(
         0.0, REGULARIZATION, "Standard deviation of the noise on weights."

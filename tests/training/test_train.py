@@ -82,6 +82,7 @@ def test_run_folder(kind, more, tmp_path, quiet):
         ("piano_roll", {"weight_noise": 0.05, "output_dropout": 0.4}, 1),
         ("piano_roll", {"bptt_steps": 4}, 0),  # before the first backup
         ("characters", {"bptt_steps": 9, "output_dropout": 0.4}, 2),
+        ("words", {"bptt_steps": 3, "tied": True, "word_dropout": 0.2}, 1),
     ],
 )
 def test_resumed_run_ends_like_an_uninterrupted_one(
@@ -442,6 +443,20 @@ def test_sizes_come_from_the_paper_until_units_are_given():
     own = network_arguments(Settings("piano_roll", units=7).complete(roll), roll)
     assert (own["units"], own["transition_units"], own["output_units"]) == (7, (7,), (7,))
     assert own["input_to"] == "first"
+
+
+def test_settings_of_text_reach_the_network():
+    words = dataset("words")
+    chosen = {"word_dropout": 0.1, "level_dropout": 0.2, "logits_dropout": 0.3, "tied": True}
+    settings = Settings("words", network="srnn", units=3, **chosen).complete(words)
+    model = build_network("srnn", **network_arguments(settings, words))
+    assert model.get_layer("embedding").dropout == 0.1
+    assert [cell.dropout for cell in model.get_layer("recurrent").cell.cells] == [0.0, 0.2]
+    assert model.get_layer("dropout").rate == 0.3
+    chosen = {"intermediate_activation": "relu", "transition_units": (4,)}
+    settings = Settings("words", network="dt_rnn", units=3, **chosen).complete(words)
+    model = build_network("dt_rnn", **network_arguments(settings, words))
+    assert model.get_layer("recurrent").intermediate_activation is keras.activations.relu
 
 
 def test_zoneout_reaches_the_layer():
