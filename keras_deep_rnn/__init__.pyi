@@ -4,6 +4,7 @@ from . import export as export
 from . import layers as layers
 from . import tuning as tuning
 from .layers import Affine as Affine
+from .layers import ClippedMomentum as ClippedMomentum
 from .layers import DeepInputRNN as DeepInputRNN
 from .layers import DeepInputRNNCell as DeepInputRNNCell
 from .layers import DeepOutputRNN as DeepOutputRNN

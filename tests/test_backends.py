@@ -23,6 +23,7 @@ FILES = [
     "layers/test_keras_contract.py",
     "layers/test_learned_activation.py",
     "layers/test_operators.py",
+    "layers/test_optimizers.py",
     "layers/test_schedules.py",
     "layers/test_step.py",
     "layers/test_tied_embedding.py",

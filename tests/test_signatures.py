@@ -11,6 +11,7 @@ pytestmark = pytest.mark.process
 
 # What a user looks for among the arguments of a public name.
 ARGUMENTS = {
+    "keras_deep_rnn.ClippedMomentum": "learning_rate momentum velocity_clipnorm use_ema name",
     "keras_deep_rnn.InverseDecay": "initial_learning_rate start beta",
     "keras_deep_rnn.LpUnit": "pieces order name",
     "keras_deep_rnn.Maxout": "pieces name",
@@ -20,6 +21,7 @@ ARGUMENTS = {
 }
 # A call that is right, and an argument that is misspelled.
 CALLS = {
+    "keras_deep_rnn.ClippedMomentum": ("1.0, momentum=0.9", "moment"),
     "keras_deep_rnn.InverseDecay": ("0.1, 1000, beta=50.0", "betas"),
     "keras_deep_rnn.SparseInitializer": ("nonzeros=15, seed=1", "nonzero"),
     "keras_deep_rnn.preset": ("'jsb_chorales', network='rnn'", "networks"),
@@ -56,6 +58,7 @@ ARGUMENTS |= {
     "keras_deep_rnn.FastDropoutDense": "units rate kernel_initializer bias_initializer name dtype",
     "keras_deep_rnn.Plus": "units transition_units shortcut input_to num_tokens activation",
     "keras_deep_rnn.Predict": "output_units output_activation use_bias",
+    "keras_deep_rnn.TiedEmbedding": "num_tokens units scale dropout seed name dtype",
     "keras_deep_rnn.WeightNoise": "layer stddev seed",
     "keras_deep_rnn.export.Client": "address model transport version timeout",
     "keras_deep_rnn.export.export_saved_model": "model path version name signatures",

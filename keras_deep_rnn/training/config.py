@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from ..utils.errors import ArgumentError, Words
 from ..utils.fields import (
     CONFIG,
+    AtLeastOne,
     Count,
     Flag,
     NonNegative,
@@ -241,8 +242,10 @@ class Settings:
         0.01, REGULARIZATION, "Weight decay of adamw, times the learning rate.", argument=False
     )
 
-    optimizer: Literal["adamw", "sgd"] = _setting(
-        "adamw", OPTIMIZATION, "adamw with a cosine schedule, or sgd with the paper's."
+    optimizer: Literal["adamw", "sgd", "clipped_momentum"] = _setting(
+        "adamw",
+        OPTIMIZATION,
+        "adamw with a cosine schedule, sgd with the paper's, clipped_momentum with its authors'.",
     )
     learning_rate: Positive | None = _setting(
         None, OPTIMIZATION, "Initial learning rate, after the warmup."
@@ -250,14 +253,23 @@ class Settings:
     warmup: Count = _setting(
         0, OPTIMIZATION, "Updates over which adamw's learning rate rises from 0."
     )
-    momentum: Rate = _setting(0.0, OPTIMIZATION, "Momentum of sgd.")
+    momentum: Rate = _setting(
+        0.0, OPTIMIZATION, "Momentum of sgd and clipped_momentum; the authors' code has 0.995."
+    )
     decay_after: NonNegative = _setting(
         0, OPTIMIZATION, "Update after which sgd's learning rate falls."
     )
     decay_beta: Positive = _setting(
         1000.0, OPTIMIZATION, "Further updates that halve sgd's learning rate."
     )
-    clipnorm: Positive = _setting(1.0, OPTIMIZATION, "Largest norm of the whole gradient.")
+    halve_above: AtLeastOne = _setting(
+        1.0002,
+        OPTIMIZATION,
+        "Validation result over the best one at which clipped_momentum's learning rate is halved.",
+    )
+    clipnorm: Positive = _setting(
+        1.0, OPTIMIZATION, "Largest norm of the whole gradient, or of clipped_momentum's velocity."
+    )
     epochs: PositiveInt | None = _setting(None, OPTIMIZATION, "Largest number of epochs.")
     batch_size: PositiveInt | None = _setting(
         None, OPTIMIZATION, "Sequences, or rows of a text, in a batch."

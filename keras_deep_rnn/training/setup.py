@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import keras
 
 from ..data.batching import Batch, CarriedBatches, PieceBatches
-from ..layers import InverseDecay
+from ..layers import ClippedMomentum, InverseDecay
 from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
@@ -132,6 +132,8 @@ def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
         return keras.optimizers.SGD(
             rate, momentum=settings.momentum, global_clipnorm=settings.clipnorm
         )
+    if settings.optimizer == "clipped_momentum":
+        return ClippedMomentum(settings.learning_rate, settings.momentum, settings.clipnorm)
     if settings.warmup >= updates:
         raise ArgumentError(
             "warmup", f"below {updates}, the number of updates", Words(settings.warmup)

@@ -107,6 +107,29 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
 
 
 @pytest.mark.slow
+def test_a_halved_rate_survives_a_resume(tmp_path, monkeypatch, quiet):
+    """At a rate of 4 some epochs are worse than the best one, before and after the cut."""
+    clipped = {"optimizer": "clipped_momentum", "momentum": 0.9, "learning_rate": 4.0}
+    chosen = settings("characters", bptt_steps=9, epochs=6, patience=6, **clipped)
+    whole = training.train(chosen, tmp_path / "whole", log=quiet["log"])
+    train_until(monkeypatch, 3, chosen, tmp_path / "cut")
+    resumed = training.resume(tmp_path / "cut", log=quiet["log"])
+    rows, cut = (Run(tmp_path / name).history() for name in ("whole", "cut"))
+    rates = [row["learning_rate"] for row in rows]
+    worse = [
+        row["val_bits_per_character"]
+        > 1.0002 * min(other["val_bits_per_character"] for other in rows[: i + 1])
+        for i, row in enumerate(rows)
+    ]
+    assert any(worse[:3])
+    assert any(worse[3:5])
+    assert rates == [4.0 / 2 ** sum(worse[:i]) for i in range(6)]
+    for name in ("loss", "val_bits_per_character", "learning_rate"):
+        assert [row[name] for row in cut] == [row[name] for row in rows]
+    assert results(resumed) == results(whole)
+
+
+@pytest.mark.slow
 def test_the_rate_rises_over_the_warmup_and_falls_after_it(tmp_path, quiet):
     """Two updates an epoch: it is at its highest after two epochs, and at 0 after eight."""
     chosen = settings(epochs=8, learning_rate=0.01, warmup=4, patience=8)
