@@ -42,6 +42,10 @@ LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
 }
 # Activations of this package by name, beside those of Keras.
 ACTIVATIONS = {"maxout": Maxout, "lp_unit": LpUnit}
+# Settings that are arguments of `build_network`, but not of its recurrent layer.
+OF_MODEL = (
+    "tied", "word_dropout", "logits_dropout", "output_bias", "output_stddev", "weight_noise",
+)  # fmt: skip
 # Initializers of the transition's kernels by name, as functions of their largest singular value.
 INITIALIZERS = {
     "orthogonal": keras.initializers.Orthogonal,
@@ -197,7 +201,7 @@ def build_network(
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
     takes_tokens = kind != "piano_roll" and not fast_dropout
-    _check_words(network, kind, flag("tied", tied), word_dropout, options.get("dropout"))
+    check_words(network, kind, flag("tied", tied), word_dropout, options.get("dropout"))
     if takes_tokens and not tied:
         options["num_tokens"] = features
         if word_dropout is not None:  # x is the unit vector of the word
@@ -310,8 +314,20 @@ def seeded(layer: Layer, seeds: random.Random) -> Layer:
     return type(layer).from_config(filled(layer.get_config()))
 
 
-def _check_words(network: str, kind: str, tied: bool, word_dropout: Any, dropout: Any) -> None:
-    """Refuses what is for words where x(t) is none, and two rates for the same units."""
+def check_words(
+    network: str,
+    kind: str,
+    tied: bool = False,
+    word_dropout: float | None = None,
+    dropout: float | None = None,
+) -> None:
+    """Refuses what is for words where x(t) is none, and two rates for the same units.
+
+    Args: see `build_network`.
+
+    Raises:
+        ArgumentError: The network does not take one of them.
+    """
     for name, value in {"tied": tied or None, "word_dropout": word_dropout}.items():
         if value is not None and kind == "piano_roll":
             raise ArgumentError(name, "left out for music, which has no words", value)
