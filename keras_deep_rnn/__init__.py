@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # editors and type checkers.
 _PLACES = {
     "Affine": "layers",
+    "ClippedMomentum": "layers",
     "DeepInputRNN": "layers",
     "DeepInputRNNCell": "layers",
     "DeepOutputRNN": "layers",
@@ -41,6 +42,7 @@ _PLACES = {
     "SparseInitializer": "layers",
     "StackedRNN": "layers",
     "StackedRNNCell": "layers",
+    "TiedEmbedding": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
     "preset": "training.networks",

@@ -17,7 +17,15 @@ from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
-from .callbacks import AveragedWeights, Backup, EpochState, History, Progress, backup_state
+from .callbacks import (
+    AveragedWeights,
+    Backup,
+    EpochState,
+    History,
+    Progress,
+    backup_state,
+    rate_callbacks,
+)
 from .config import Settings, load_options, network_arguments
 from .devices import check_rows, data_parallel
 from .results import PRIMARY, definitions
@@ -356,6 +364,7 @@ def fit_and_evaluate(
         stopping,
         shown,
         history,
+        *rate_callbacks(settings, stopping),
         Backup(
             run / BACKUP,
             stopping,
