@@ -23,7 +23,7 @@ def packages():
 
 
 def readme():
-    """README.md for an index of packages, where its links to files of the repository would break."""
+    """README.md for an index of packages: links to files of the repository are absolute."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     source = project["urls"]["Source"]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
