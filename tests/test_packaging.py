@@ -239,3 +239,54 @@ def test_the_weekly_audit_knows_the_extras():
     assert set(named) <= PYPROJECT["project"]["optional-dependencies"].keys()
     assert {"all", "jax", "torch", "test"} <= set(named)
     assert workflow[True]["schedule"]  # YAML takes the key `on` for a truth value
+
+
+def test_workflows_test_what_is_promised():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+    matrix = workflow["jobs"]["layers"]["strategy"]["matrix"]
+    prefix = "Programming Language :: Python :: 3."
+    classifiers = PYPROJECT["project"]["classifiers"]
+    promised = [line.rpartition(" ")[2] for line in classifiers if line.startswith(prefix)]
+    assert matrix["python"] == promised
+    assert set(matrix["backend"]) == {"tensorflow", "jax", "torch"}
+    systems = [line for line in classifiers if line.startswith("Operating System ::")]
+    assert len(matrix["os"]) == len(systems)
+
+
+def test_workflows_make_targets_that_exist():
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    texts = [path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    called = re.findall(r"run: make ([\w-]+)", "".join(texts))
+    assert {"lint", "test", "docs"} <= set(called) <= set(targets)
+
+
+def test_only_tested_tags_are_published_and_without_a_secret():
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
+    workflow = yaml.safe_load(text)
+    job = workflow["jobs"]["publish"]
+    assert workflow[True]["push"].keys() == {"tags"}
+    assert job["needs"] == ["tests", "build"]
+    assert job["permissions"] == {"id-token": "write"}
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+
+
+def test_the_project_has_one_address():
+    source = PYPROJECT["project"]["urls"]["Source"]
+    paths = [*ROOT.glob("*.*"), *(ROOT / ".github").rglob("*.*"), *(ROOT / "docs").glob("*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+    found = re.findall(r"https://github\.com/[\w-]+/keras-deep-rnn", "".join(texts))
+    assert len(found) > 5
+    assert set(found) == {source}
+
+
+def test_image_has_extras_that_exist_and_what_it_copies():
+    text = (ROOT / "Dockerfile").read_text()
+    (extras,) = re.findall(r"^ARG EXTRAS=(\S+)$", text, re.MULTILINE)
+    extras_of_gpus = re.findall(r"--build-arg EXTRAS=(\S+)", text)
+    for names in (extras, *extras_of_gpus):
+        assert set(names.split(",")) <= PYPROJECT["project"]["optional-dependencies"].keys()
+    copied = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert {"setup.py", "README.md", "keras_deep_rnn", "export", "tuning"} <= set(copied)
+    assert all((ROOT / name).exists() for name in copied)
+    assert "image: keras-deep-rnn\n" in (ROOT / "docs" / "cluster.md").read_text()
