@@ -36,6 +36,7 @@ _PLACES = {
     "InverseDecay": "layers",
     "LpUnit": "layers",
     "Maxout": "layers",
+    "NADE": "layers",
     "Operator": "layers",
     "Plus": "layers",
     "Predict": "layers",

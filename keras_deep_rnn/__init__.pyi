@@ -3,6 +3,7 @@
 from . import export as export
 from . import layers as layers
 from . import tuning as tuning
+from .layers import NADE as NADE
 from .layers import Affine as Affine
 from .layers import DeepInputRNN as DeepInputRNN
 from .layers import DeepInputRNNCell as DeepInputRNNCell

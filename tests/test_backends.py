@@ -22,6 +22,7 @@ FILES = [
     "layers/test_initializers.py",
     "layers/test_keras_contract.py",
     "layers/test_learned_activation.py",
+    "layers/test_nade.py",
     "layers/test_operators.py",
     "layers/test_schedules.py",
     "layers/test_step.py",

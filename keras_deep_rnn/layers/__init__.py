@@ -30,6 +30,7 @@ from .gated import DeepTransitionLSTMCell as DeepTransitionLSTMCell
 from .gated import RecurrentHighway as RecurrentHighway
 from .gated import RecurrentHighwayCell as RecurrentHighwayCell
 from .initializers import SparseInitializer as SparseInitializer
+from .nade import NADE as NADE
 from .operators import Affine as Affine
 from .operators import Operator as Operator
 from .operators import Plus as Plus

@@ -190,6 +190,10 @@ class Settings:
     output_activation: Text | None = _setting(
         None, NETWORK, "Activation of the deep output; relu for music, else that of the recurrence."
     )
+    output: Literal["independent", "nade"] = _setting(
+        "independent", NETWORK, "Distribution of the keys of a frame: independent, or nade, joint."
+    )
+    nade_units: PositiveInt = _setting(128, NETWORK, "Hidden units of the output nade.")
     output_bias: Number | None = _setting(None, NETWORK, "Initial value of the output bias.")
     recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
         None, NETWORK, "Initializer of the transition's kernels: orthogonal or sparse."

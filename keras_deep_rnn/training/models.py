@@ -9,7 +9,7 @@ import keras
 
 from .. import layers
 from ..data.dataset import KINDS
-from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
+from ..layers import NADE, FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
 from ..utils.errors import ArgumentError
 from ..utils.validation import CHECKS, number, one_of, positive_integer, rate
 from .networks import sizes_of
@@ -33,6 +33,8 @@ LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
     "gru": (layers.DeepTransitionGRU, {"depth": 1}),
     "lstm": (layers.DeepTransitionLSTM, {"depth": 1}),
 }
+# Whether the keys of a frame are independent, or have a joint distribution.
+OUTPUTS = ("independent", "nade")
 # Activations of this package by name, beside those of Keras.
 ACTIVATIONS = {"maxout": Maxout, "lp_unit": LpUnit}
 # Initializers of the transition's kernels by name, as functions of their largest singular value.
@@ -111,6 +113,8 @@ def build_network(
     kind: str,
     features: int,
     units: int,
+    output: str = "independent",
+    nade_units: int = 128,
     output_dropout: float = 0.0,
     output_bias: float | None = None,
     output_stddev: float | None = None,
@@ -129,6 +133,10 @@ def build_network(
             `"words"`: x is the previous tokens, int (B, T).
         features: Keys of the piano-roll, or size of the vocabulary.
         units: H, the width of h (of each level of an sRNN).
+        output: `"independent"`, or for music `"nade"`: the keys of a frame have a joint
+            distribution, see `NADE`. The model then has a third input `target`, the frames (B, T,
+            features) whose probability is asked for, and gives the logits of their keys.
+        nade_units: Hidden units of this output.
         output_dropout: Dropout rate before the deep output and before the output layer.
         output_bias: Initial value of the output bias; None for 0.
         output_stddev: Standard deviation of the output kernel's normal initializer; None for
@@ -168,6 +176,10 @@ def build_network(
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
+    joint = one_of(OUTPUTS)("output", output) == "nade"
+    if joint and (kind != "piano_roll" or fast_dropout):
+        what = network if fast_dropout else kind
+        raise ArgumentError("output", f"'independent' for {what!r}", output)
     takes_tokens = kind != "piano_roll" and not fast_dropout
     if takes_tokens:
         options["num_tokens"] = features
@@ -193,7 +205,9 @@ def build_network(
             {"rate": output_dropout},
             0.0,
         )
-    output = output_layer(
+    if joint:
+        output_layer, rate_of_layer = NADE, {"hidden_units": nade_units}
+    last = output_layer(
         features,
         kernel_initializer=(
             "glorot_uniform" if output_stddev is None else _normal("output_stddev", output_stddev)
@@ -205,10 +219,10 @@ def build_network(
     )
     if weight_noise:
         recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
-        output = WeightNoise(output, weight_noise, seed=_next_seed(seed), name="noisy_output")
+        last = WeightNoise(last, weight_noise, seed=_next_seed(seed), name="noisy_output")
     if seed is not None:
         seeds = random.Random(seed)
-        recurrent, output = seeded(recurrent, seeds), seeded(output, seeds)
+        recurrent, last = seeded(recurrent, seeds), seeded(last, seeds)
 
     inputs = {}
     if kind == "piano_roll":
@@ -229,7 +243,10 @@ def build_network(
         y = keras.layers.Dropout(output_dropout, seed=_next_seed(_next_seed(seed)), name="dropout")(
             y
         )
-    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(output(y))
+    if joint:
+        inputs["target"] = keras.Input((None, features), batch_size=batch_size, name="target")
+        y = [y, inputs["target"]]
+    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(last(y))
     return keras.Model(inputs, logits, name=network)
 
 
@@ -283,6 +300,24 @@ def _normal(name: str, stddev: float) -> keras.initializers.Initializer:
 
 def _next_seed(seed: int | None) -> int | None:
     return None if seed is None else seed + 1
+
+
+def before_joint_output(model: keras.Model) -> tuple[keras.Model, NADE] | None:
+    """The network before its joint output, and that output; None for independent keys.
+
+    Example:
+
+    >>> sizes = {"kind": "piano_roll", "features": 88, "units": 8}
+    >>> before, nade = before_joint_output(build_network("rnn", output="nade", **sizes))
+    >>> before.output_shape, nade.units
+    ((None, None, 8), 88)
+    """
+    if not isinstance(model.input, dict) or "target" not in model.input:
+        return None
+    names = [layer.name for layer in model.layers]
+    last = model.get_layer("noisy_output" if "noisy_output" in names else "output")
+    inputs = {name: x for name, x in model.input.items() if name != "target"}
+    return keras.Model(inputs, last.input[0]), getattr(last, "layer", last)
 
 
 def table_1_size(model: keras.Model) -> int:

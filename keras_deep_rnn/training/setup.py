@@ -63,6 +63,7 @@ def batches(
     """
     kind, shuffle = dataset.kind, split == "train"
     options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
+    options["targets"] = settings.output == "nade"
     sequences = dataset.splits[split]
     assert settings.batch_size is not None  # as the settings are complete
     if not settings.bptt_steps:

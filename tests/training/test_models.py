@@ -6,7 +6,8 @@ import pytest
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
-from keras_deep_rnn.training.models import recurrent_layer, table_1_size
+from keras_deep_rnn.training.metrics import FrameLoss
+from keras_deep_rnn.training.models import before_joint_output, recurrent_layer, table_1_size
 from keras_deep_rnn.training.networks import NETWORKS, TABLE_1
 from keras_deep_rnn.utils.errors import UserError
 
@@ -265,3 +266,30 @@ def test_options_beside_a_cell(make_cell, option):
     given = {option: keras.layers.Dense(3) if option == "predict" else 1}
     with pytest.raises(UserError, match=f"`{option}` must be given to the .*Cell, got .* beside"):
         kdr.DeepRNN(make_cell(), **given)
+
+
+def test_a_joint_output_takes_the_frames_that_it_predicts():
+    x, y, _ = data("piano_roll")
+    options = {"kind": "piano_roll", "features": 11, "units": 3, "seed": 1}
+    model = build_network("rnn", output="nade", nade_units=4, weight_noise=0.01, **options)
+    model.compile("adam", FrameLoss())
+    first = model.evaluate({"x": x, "target": y}, y, verbose=0)
+    model.fit({"x": x, "target": y}, y, epochs=3, verbose=0)
+    assert model.evaluate({"x": x, "target": y}, y, verbose=0) < first
+    before, joint = before_joint_output(model)
+    logits = joint([before({"x": x}), y])
+    expected = model({"x": x, "target": y})
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (logits, expected)), rtol=1e-5)
+    assert before_joint_output(build_network("rnn", **options)) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "line"),
+    [
+        ("rnn", "words", "`output` must be 'independent' for 'words', got 'nade'"),
+        ("fast_dropout_rnn", "piano_roll", "`output` must be 'independent' for 'fast_dropout_rnn'"),
+    ],
+)
+def test_where_a_joint_output_cannot_be(network, kind, line):
+    with pytest.raises(UserError, match=line):
+        build_network(network, kind=kind, features=11, units=3, output="nade")

@@ -82,7 +82,8 @@ def test_run_folder(kind, more, tmp_path, quiet):
         ("piano_roll", {"weight_noise": 0.05, "output_dropout": 0.4}, 1),
         ("piano_roll", {"bptt_steps": 4}, 0),  # before the first backup
         ("characters", {"bptt_steps": 9, "output_dropout": 0.4}, 2),
-        ("piano_roll", {"ema": 0.9, "hold": 0.5}, 2),
+        ("piano_roll", {"ema": 0.9, "hold": 0.5, "output": "nade", "nade_units": 5}, 2),
+        ("piano_roll", {"bptt_steps": 4, "output": "nade", "nade_units": 5}, 1),
     ],
 )
 def test_resumed_run_ends_like_an_uninterrupted_one(
