@@ -1,11 +1,15 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
 import importlib
+import importlib.metadata
 import sys
 
 from .utils.registration import with_keras
 
-__version__ = "0.1.0"
+try:
+    __version__ = importlib.metadata.version("keras-deep-rnn")
+except importlib.metadata.PackageNotFoundError:  # a folder that was not installed
+    __version__ = "0+unknown"
 
 # Public names and where they are, imported when first asked for; __init__.pyi says the same to
 # editors and type checkers.
