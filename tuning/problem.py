@@ -20,6 +20,7 @@ from ..utils.validation import flag, keras_layer, one_of
 _OF_DATA_SETS = (
     "weight_noise", "output_bias", "output_stddev", "bptt_steps", "optimizer", "momentum",
     "decay_after", "decay_beta", "warmup", "tied", "word_dropout", "halve_above",
+    "output", "nade_units",
 )  # fmt: skip
 SETTINGS = tuple(name for name, field in fields_of(Settings).items() if field.extra["searched"])
 

@@ -203,8 +203,7 @@ def _task(task: str, task_records: TaskRecords, picture: str | None, results: Pa
             record = task_records[network, recipe]
             validation, test = _numbers(record)
             number, goal = _mean(record, "test"), published.PUBLISHED[task].get(network)
-            known = number is not None and goal is not None
-            difference = f"{number - goal:+.3f}" if known else ""
+            difference = "" if number is None or goal is None else f"{number - goal:+.3f}"
             rows.append([
                 published.NETWORKS[network], _published(task, network), recipe, validation, test,
                 difference, _state(record),

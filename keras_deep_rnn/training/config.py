@@ -28,7 +28,7 @@ from ..utils.fields import (
     fields_of,
     with_argument_errors,
 )
-from .networks import NETWORKS, default_sizes, sizes_of
+from .networks import NADE_UNITS, NETWORKS, default_sizes, sizes_of
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -197,7 +197,7 @@ class Settings:
     output: Literal["independent", "nade"] = _setting(
         "independent", NETWORK, "Distribution of the keys of a frame: independent, or nade, joint."
     )
-    nade_units: PositiveInt = _setting(128, NETWORK, "Hidden units of the output nade.")
+    nade_units: PositiveInt = _setting(NADE_UNITS, NETWORK, "Hidden units of the output nade.")
     tied: Flag = _setting(
         False, NETWORK, "Logits by the transpose of the embedding of x, for text."
     )

@@ -20,7 +20,7 @@ from ..layers import (
 )
 from ..utils.errors import ArgumentError
 from ..utils.validation import CHECKS, flag, number, one_of, positive_integer, rate
-from .networks import sizes_of
+from .networks import NADE_UNITS, sizes_of
 
 Layer = TypeVar("Layer", bound=keras.layers.Layer)
 
@@ -136,7 +136,7 @@ def build_network(
     features: int,
     units: int,
     output: str = "independent",
-    nade_units: int = 128,
+    nade_units: int = NADE_UNITS,
     tied: bool = False,
     word_dropout: float | None = None,
     output_dropout: float = 0.0,
@@ -210,10 +210,8 @@ def build_network(
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
-    joint = one_of(OUTPUTS)("output", output) == "nade"
-    if joint and (kind != "piano_roll" or fast_dropout):
-        what = network if fast_dropout else kind
-        raise ArgumentError("output", f"'independent' for {what!r}", output)
+    check_output(network, kind, output)
+    joint = output == "nade"
     takes_tokens = kind != "piano_roll" and not fast_dropout
     check_words(network, kind, flag("tied", tied), word_dropout, options.get("dropout"))
     if takes_tokens and not tied:
@@ -331,6 +329,15 @@ def seeded(layer: Layer, seeds: random.Random) -> Layer:
         return config
 
     return type(layer).from_config(filled(layer.get_config()))
+
+
+def check_output(network: str, kind: str, output: str) -> None:
+    """Refuses a joint output where there are no keys, or where the layer averages over dropout."""
+    one_of(OUTPUTS)("output", output)
+    fast_dropout = network == "fast_dropout_rnn"
+    if output != "independent" and (kind != "piano_roll" or fast_dropout):
+        what = network if fast_dropout else kind
+        raise ArgumentError("output", f"'independent' for {what!r}", output)
 
 
 def check_words(

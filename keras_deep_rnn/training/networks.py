@@ -37,6 +37,8 @@ ALL_SIZES = ("input_units", "transition_units", "output_units", "levels", "depth
 WITH_INPUT_TO = ("dt_rnn", "dts_rnn", "dot_rnn", "dots_rnn", "rhn")
 # Default number of gated layers in a transition, and of levels in a stack.
 DEFAULT_DEPTH = 2
+# Default number of hidden units of a joint output.
+NADE_UNITS = 128
 
 _MUSIC = {
     "dts_rnn": {"units": 400, "transition_units": (400,)},

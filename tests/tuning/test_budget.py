@@ -31,7 +31,11 @@ SIZES = ("network", "units", "input_units", "transition_units", "output_units", 
 
 
 def built_size(sizes, kind="piano_roll", features=7):
-    known = {n: sizes[n] for n in (*SIZES, "input_to", "skip", "tied") if n in sizes}
+    known = {
+        n: sizes[n]
+        for n in (*SIZES, "input_to", "skip", "tied", "output", "nade_units")
+        if n in sizes
+    }
     return build_network(**known, kind=kind, features=features).count_params()
 
 
@@ -87,6 +91,12 @@ def test_count_with_tied_embeddings(sizes):
     widths = units_for_budget(tied, 9_000, features=50)
     found = count_parameters(settings_of({**tied, **widths}), features=50)
     assert abs(found / 9_000 - 1) < 0.05
+
+
+@pytest.mark.parametrize("more", [{}, {"nade_units": 9}], ids=str)
+def test_count_with_a_joint_output(more):
+    sizes = {"network": "dots_rnn", "units": 5, "output_units": (4,), "output": "nade", **more}
+    assert count_parameters(sizes, features=7) == built_size(sizes)
 
 
 def test_a_carried_state_is_no_parameter():

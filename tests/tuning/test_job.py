@@ -266,6 +266,8 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     activation = "relu"
     intermediate_activation = "sigmoid"
     output_activation = "tanh"
+    output = "nade"
+    nade_units = 8
     tied = false
     dropout = 0.1
     recurrent_dropout = 0.1
@@ -284,6 +286,8 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     warmup = 0
     weight_decay = 0.0
     momentum = 0.9
+    hold = 0.5
+    ema = 0.9
     decay_after = 10
     decay_beta = 100
     halve_above = 1.004
@@ -571,6 +575,11 @@ def test_a_job_can_tie_the_embeddings_of_a_text(tmp_path, text):
     assert model.get_layer("embedding").dropout == 0.1
     assert model.count_params() == hyper.parameters(values)
     assert abs(model.count_params() / 900 - 1) < 0.05
+
+
+def test_a_text_has_no_joint_output(tmp_path, text):
+    with pytest.raises(UserError, match="`output` must be 'independent' for 'characters', got"):
+        read(tmp_path, BASE + "[settings]\noutput = 'nade'\n[space]\nnetwork = ['rnn']").prepare()
 
 
 def test_a_text_is_never_trained_whole(tmp_path, text):

@@ -64,7 +64,7 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     Args:
         hyper: `HyperDeepRNN`.
     """
-    from ...training.models import OF_MODEL, check_words, recurrent_layer
+    from ...training.models import OF_MODEL, check_output, check_words, recurrent_layer
     from ..space.budget import STRUCTURE
 
     assert hyper.dataset is not None  # a job has one
@@ -77,6 +77,7 @@ def check_networks(hyper: HyperDeepRNN) -> None:
         recurrent_layer(settings["network"], **chosen)
         of_words = {n: settings[n] for n in ("tied", "word_dropout", "dropout") if n in settings}
         check_words(settings["network"], kind, **of_words)
+        check_output(settings["network"], kind, settings.get("output", "independent"))
 
 
 def check_training(hyper: HyperDeepRNN) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...training.networks import DEFAULT_DEPTH
+from ...training.networks import DEFAULT_DEPTH, NADE_UNITS
 from ...utils.errors import ArgumentError, Words
 from ...utils.validation import positive_integer
 from .paper_space import DEPTHS, SIZES, settings_of
@@ -22,7 +22,7 @@ TOLERANCE = 0.02
 # beyond this distance is refused.
 LIMIT = 0.05
 # The hyperparameters, beside the widths, on which the number of parameters depends.
-STRUCTURE = ("network", *DEPTHS, "input_to", "skip", "tied")
+STRUCTURE = ("network", *DEPTHS, "input_to", "skip", "tied", "output")
 
 _SHORTCUT = ("dts_rnn", "dots_rnn")
 # Number of affine maps of H units in a gated layer.
@@ -38,8 +38,9 @@ def count_parameters(
 
     Args:
         settings: Dict with `network`, `units` and, if the network has them, `input_units`,
-            `transition_units`, `output_units`, `levels`, `depth`, `input_to`, `skip` and `tied`,
-            with the defaults of `build_network`. Other settings are ignored.
+            `transition_units`, `output_units`, `levels`, `depth`, `input_to`, `skip`, `tied`,
+            `output` and `nade_units`, with the defaults of `build_network`. Other settings are
+            ignored.
         features: D, the number of input features.
         outputs: Number of units of the dense output layer; None: `features`. Or a function from
             the width of the recurrent layer to the number of parameters after it.
@@ -87,6 +88,9 @@ def count_parameters(
         total, h = total + (h + 1) * width, width
     if callable(outputs):
         return total + outputs(y)
+    if settings.get("output") == "nade":
+        hidden = settings.get("nade_units") or NADE_UNITS
+        return total + (y + 1) * (features + hidden) + 2 * features * hidden
     return total + (y + 1) * (features if outputs is None else outputs)
 
 
