@@ -2,6 +2,7 @@
 # make test    every test; DATA_PATH=folder runs those that need the benchmark data as well
 # make test-fast    within a minute: the tests that are not marked as slow, nor start processes
 # make lint    ruff, and basedpyright for the types
+# make docs    the site: build/site/index.html
 # make bench   times of the loops over time, docs/performance.md; DATA_PATH=folder as for the tests
 #
 # Each makes the virtual environment .venv first. Other builds of the backends:
@@ -27,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-fast lint bench clean FORCE
+.PHONY: demo test test-fast lint docs bench clean FORCE
 
 demo: .venv/demo
 	$(BIN)/deep-rnn demo --overwrite
@@ -49,13 +50,17 @@ lint: .venv/lint
 	$(BIN)/python -W ignore setup.py -q build_py --build-lib build/lint
 	$(BIN)/basedpyright
 
+# Whatever Sphinx warns of, such as a broken link, ends it.
+docs: .venv/docs
+	$(BIN)/python -W ignore -m sphinx -W --keep-going -q -d build/doctrees docs build/site
+
 # The threads of a user who has set nothing; BENCH="--only step" and the like go to the command.
 bench: .venv/test
 	env -u TF_NUM_INTRAOP_THREADS $(BIN)/python -m benchmarks \
 	  $(if $(DATA_PATH),--data-path="$(DATA_PATH)") $(BENCH)
 
 clean:
-	rm -rf .venv build/lint
+	rm -rf .venv build/lint build/doctrees build/site
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -66,6 +71,11 @@ clean:
 # Types are checked against what the package uses, so that all of it is installed.
 .venv/lint: Makefile pyproject.toml .venv/test | .venv/made
 	$(PIP) install --quiet '$(RUFF)' '$(PYRIGHT)'
+	touch $@
+
+# The reference is made of the package as it is imported, which takes every extra.
+.venv/docs: pyproject.toml .venv/test | .venv/made
+	$(PIP) install --quiet -e '.[docs]'
 	touch $@
 
 # Which backends are installed: looked at each time, written only when another one is chosen. Both

@@ -1,16 +1,21 @@
 """Deep recurrent networks as Keras 3 layers (arXiv:1312.6026)."""
 
 import importlib
+import importlib.metadata
 import sys
 
 from .utils.registration import with_keras
 
-__version__ = "0.1.0"
+try:
+    __version__ = importlib.metadata.version("keras-deep-rnn")
+except importlib.metadata.PackageNotFoundError:  # a folder that was not installed
+    __version__ = "0+unknown"
 
 # Public names and where they are, imported when first asked for; __init__.pyi says the same to
 # editors and type checkers.
 _PLACES = {
     "Affine": "layers",
+    "ClippedMomentum": "layers",
     "DeepInputRNN": "layers",
     "DeepInputRNNCell": "layers",
     "DeepOutputRNN": "layers",
@@ -32,6 +37,7 @@ _PLACES = {
     "InverseDecay": "layers",
     "LpUnit": "layers",
     "Maxout": "layers",
+    "NADE": "layers",
     "Operator": "layers",
     "Plus": "layers",
     "Predict": "layers",
@@ -40,6 +46,7 @@ _PLACES = {
     "SparseInitializer": "layers",
     "StackedRNN": "layers",
     "StackedRNNCell": "layers",
+    "TiedEmbedding": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
     "preset": "training.networks",

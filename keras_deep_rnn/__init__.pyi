@@ -3,7 +3,9 @@
 from . import export as export
 from . import layers as layers
 from . import tuning as tuning
+from .layers import NADE as NADE
 from .layers import Affine as Affine
+from .layers import ClippedMomentum as ClippedMomentum
 from .layers import DeepInputRNN as DeepInputRNN
 from .layers import DeepInputRNNCell as DeepInputRNNCell
 from .layers import DeepOutputRNN as DeepOutputRNN
@@ -33,6 +35,7 @@ from .layers import RecurrentHighwayCell as RecurrentHighwayCell
 from .layers import SparseInitializer as SparseInitializer
 from .layers import StackedRNN as StackedRNN
 from .layers import StackedRNNCell as StackedRNNCell
+from .layers import TiedEmbedding as TiedEmbedding
 from .layers import WeightNoise as WeightNoise
 from .training.models import build_network as build_network
 from .training.networks import preset as preset

@@ -83,17 +83,26 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def wheel(source):
-    """The package as it is published."""
-    folder = source.parent
-    # What pip asks a checkout for, without the network that pip would fetch setuptools from.
-    code = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    (path,) = folder.glob("keras_deep_rnn-*.whl")
-    return path
+def built():
+    """Builds a distribution: built("wheel" or "sdist", folder of the source, empty folder)."""
+
+    def build(kind, source, folder):
+        # What pip asks a checkout for, without the network that pip would fetch setuptools from.
+        code = f"from setuptools import build_meta; build_meta.build_{kind}({str(folder)!r})"
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=source, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        (path,) = folder.glob("keras_deep_rnn-*")
+        return path
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def wheel(source, built, tmp_path_factory):
+    """The package as pip builds it from a folder that git does not know."""
+    return built("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

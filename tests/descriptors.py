@@ -65,6 +65,7 @@ NETWORKS = [
         transition_units=(6, 4),
         shortcut=True,
         input_to="all",
+        intermediate_activation="relu",
     ),
     _network("do", "DeepOutputRNN", units=H, output_units=(7, 8), output_activation="sigmoid"),
     _network("dot", "DeepOutputTransitionRNN", units=H, transition_units=(4,), output_units=(7,)),
@@ -95,6 +96,7 @@ NETWORKS = [
         units=(H, H),
         transition_units=(4,),
         shortcut=True,
+        intermediate_activation="sigmoid",
     ),
     _network("rhn", "RecurrentHighway", units=H, depth=3),
     _network("rhn_all", "RecurrentHighway", units=H, depth=2, coupled_gates=False, input_to="all"),
@@ -231,9 +233,11 @@ class Level:
                 weights, len(plus.input_units or ()), layers, plus.shortcut, plus.input_to, bias
             )
             of_input = phi_of(plus.input_activation or plus.activation)
+            between = phi_of(plus.intermediate_activation or plus.activation)
+            phis = [between] * (layers - 1) + [phi]
 
             def step(x, states, of_h, norm):
-                return [reference.plus(x, *states, mlp, transition, phi, of_input, of_h, norm)]
+                return [reference.plus(x, *states, mlp, transition, phis, of_input, of_h, norm)]
 
             return step, layers
         sigma = phi_of(plus.recurrent_activation)

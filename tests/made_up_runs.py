@@ -51,7 +51,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing in the package catches it."""
 
 
-def train_until(monkeypatch, epoch, chosen, out):
+def train_until(monkeypatch, epoch, chosen, out, **options):
     """Trains, and stops dead in an epoch between its row of history.csv and its backup."""
     original = Backup.on_epoch_end
 
@@ -63,7 +63,7 @@ def train_until(monkeypatch, epoch, chosen, out):
     with monkeypatch.context() as patched:
         patched.setattr(Backup, "on_epoch_end", killing)
         with pytest.raises(Killed):
-            training.train(chosen, out, log=lambda line: None)
+            training.train(chosen, out, log=lambda line: None, **options)
 
 
 def edit(folder, name, changes, *, keep_checksum=False):

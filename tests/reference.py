@@ -44,10 +44,10 @@ def unchanged(i, z):
     return z
 
 
-def plus(x, h, mlp, transition, phi, input_phi=None, of_h=1, norm=unchanged):
-    """x ⊕ h: section 3.3.1, with the shortcuts of figure 2 b*."""
+def plus(x, h, mlp, transition, phis, input_phi, of_h=1, norm=unchanged):
+    """x ⊕ h: section 3.3.1, with the shortcuts of figure 2 b*; a phi for each transition layer."""
     for U, b in mlp:
-        x = (input_phi or phi)(x @ U + (0 if b is None else b))
+        x = input_phi(x @ U + (0 if b is None else b))
     a = h = h * of_h
     for i, (U, W, S, b) in enumerate(transition):
         z = a @ W
@@ -57,7 +57,7 @@ def plus(x, h, mlp, transition, phi, input_phi=None, of_h=1, norm=unchanged):
             z = z + h @ S
         if b is not None:
             z = z + b
-        a = phi(norm(i, z))
+        a = phis[i](norm(i, z))
     return a
 
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from descriptors import NETWORKS, D, randomize
 
+import keras_deep_rnn as kdr
+
 
 def of_network(network, **options):
     """A network of descriptors.py with a layer to the classes."""
@@ -32,6 +34,14 @@ def text(dtype="float32", tokens=5, **arguments):
     h = keras.layers.Embedding(tokens, 4, dtype=dtype, **arguments)(x)
     h = keras.layers.SimpleRNN(7, return_sequences=True, dropout=0.5, dtype=dtype)(h)
     model = keras.Model({"tokens": x}, {"y": keras.layers.Dense(tokens, dtype=dtype)(h)})
+    randomize(model)
+    return model
+
+
+def tied(dtype="float32"):
+    """A network of tokens whose logits use the transpose of their embedding."""
+    options = {"units": 4, "tied": True, "word_dropout": 0.2, "weight_noise": 0.1}
+    model = kdr.build_network("do_rnn", kind="words", features=5, dtype=dtype, **options)
     randomize(model)
     return model
 
@@ -70,8 +80,6 @@ def shared_and_nested():
 
 def with_states_as_outputs():
     """Layers that give out more than y, which the model then uses."""
-    import keras_deep_rnn as kdr
-
     x = keras.Input((None, D))
     y, _, hs = kdr.DeepTransitionRNN(
         4, return_sequences=True, return_state=True, return_state_sequences=True
@@ -86,6 +94,7 @@ MODELS = {
     **{f"{network}": lambda network=network: of_network(network) for network in NETWORKS},
     "music": music,
     "text": text,
+    "tied": tied,
     "lstm_and_gru": lstm_and_gru,
     "keras_cells": keras_cells,
     "shared_and_nested": shared_and_nested,
@@ -98,6 +107,7 @@ HALF = {
     },
     "lstm_and_gru mixed_float16": lambda: lstm_and_gru("mixed_float16"),
     "text mixed_bfloat16": lambda: text("mixed_bfloat16"),
+    "tied mixed_bfloat16": lambda: tied("mixed_bfloat16"),
 }
 
 

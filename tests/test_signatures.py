@@ -12,6 +12,7 @@ pytestmark = pytest.mark.process
 # What a user looks for among the arguments of a public name.
 ARGUMENTS = {
     "keras_deep_rnn.HoldCosineDecay": "initial_learning_rate steps hold warmup_steps",
+    "keras_deep_rnn.ClippedMomentum": "learning_rate momentum velocity_clipnorm use_ema name",
     "keras_deep_rnn.InverseDecay": "initial_learning_rate start beta",
     "keras_deep_rnn.LpUnit": "pieces order name",
     "keras_deep_rnn.Maxout": "pieces name",
@@ -21,6 +22,7 @@ ARGUMENTS = {
 }
 # A call that is right, and an argument that is misspelled.
 CALLS = {
+    "keras_deep_rnn.ClippedMomentum": ("1.0, momentum=0.9", "moment"),
     "keras_deep_rnn.InverseDecay": ("0.1, 1000, beta=50.0", "betas"),
     "keras_deep_rnn.SparseInitializer": ("nonzeros=15, seed=1", "nonzero"),
     "keras_deep_rnn.preset": ("'jsb_chorales', network='rnn'", "networks"),
@@ -33,7 +35,9 @@ _OPTIONS = (
     " normalization name dtype"
 )
 _LOOP = " return_sequences return_state stateful go_backwards return_state_sequences jit_compile"
-_TRANSITION = "units transition_units shortcut input_to shortcut_initializer"
+_TRANSITION = (
+    "units transition_units shortcut input_to intermediate_activation shortcut_initializer"
+)
 _BOTH = {  # layer and cell
     "DeepTransitionRNN": _TRANSITION,
     "DeepInputRNN": "units input_units input_activation",
@@ -55,6 +59,7 @@ ARGUMENTS |= {
     "keras_deep_rnn.FastDropoutDense": "units rate kernel_initializer bias_initializer name dtype",
     "keras_deep_rnn.Plus": "units transition_units shortcut input_to num_tokens activation",
     "keras_deep_rnn.Predict": "output_units output_activation use_bias",
+    "keras_deep_rnn.TiedEmbedding": "num_tokens units scale dropout seed name dtype",
     "keras_deep_rnn.WeightNoise": "layer stddev seed",
     "keras_deep_rnn.export.Client": "address model transport version timeout",
     "keras_deep_rnn.export.export_saved_model": "model path version name signatures",

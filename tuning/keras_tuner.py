@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import keras
 
-from ..training.callbacks import EpochState
+from ..training.callbacks import EpochState, rate_callbacks
 from ..training.config import Settings
 from ..training.networks import UNITS
 from ..utils.errors import ArgumentError, UserError, Words, missing_extra, nearest
@@ -208,6 +208,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             EpochState(settings.seed, batches or cast(Any, types.SimpleNamespace())),
             keras.callbacks.TerminateOnNaN(),
             stopping,
+            *rate_callbacks(settings, stopping),
         ]
         history = model.fit(*args, **kwargs, **more, epochs=epochs, callbacks=[*own, *callbacks])
         _check_finite(history, stopping, settings)

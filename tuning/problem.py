@@ -19,7 +19,7 @@ from ..utils.validation import flag, keras_layer, one_of
 # Settings that apply to data sets of the package only.
 _OF_DATA_SETS = (
     "weight_noise", "output_bias", "output_stddev", "bptt_steps", "optimizer", "momentum",
-    "decay_after", "decay_beta", "warmup",
+    "decay_after", "decay_beta", "warmup", "tied", "word_dropout", "halve_above",
 )  # fmt: skip
 SETTINGS = tuple(name for name, field in fields_of(Settings).items() if field.extra["searched"])
 
@@ -164,6 +164,7 @@ class OwnProblem:
             for name in NETWORK_ARGUMENTS
             if name not in _OF_DATA_SETS and getattr(settings, name) is not None
         }
+        output_dropout = arguments.pop("logits_dropout", settings.output_dropout)
         keras.utils.set_random_seed(settings.seed)  # for code of the output layer's own
         seeds = random.Random(settings.seed)
         x = keras.Input(self.input_shape, name="x")
@@ -174,8 +175,8 @@ class OwnProblem:
             name="recurrent",
         )
         y = seeded(recurrent, seeds)(x)
-        if settings.output_dropout:
-            y = keras.layers.Dropout(settings.output_dropout, seed=settings.seed)(y)
+        if output_dropout:
+            y = keras.layers.Dropout(output_dropout, seed=settings.seed)(y)
         model = keras.Model(x, seeded(self.output, seeds)(y), name=settings.network)
         optimizer = keras.optimizers.AdamW(
             cast(float, settings.learning_rate),

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import keras
 
-from ...layers import Operator, WeightNoise
+from ...layers import Operator, TiedEmbedding, WeightNoise
 from ...training.models import OneHot
 from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.keras_compat import sublayers
@@ -102,7 +102,12 @@ def takes_tokens(model: keras.Model) -> bool:
 
 def tokens_of(model: keras.Model) -> int | None:
     """Number of tokens that the input layer of `model` knows; None if it does not say."""
-    names = ((keras.layers.Embedding, "input_dim"), (OneHot, "size"), (Operator, "num_tokens"))
+    names = (
+        (keras.layers.Embedding, "input_dim"),
+        (OneHot, "size"),
+        (Operator, "num_tokens"),
+        (TiedEmbedding, "num_tokens"),
+    )
     sizes = [
         getattr(layer, name)
         for layer in layers_in(model)

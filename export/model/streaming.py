@@ -10,13 +10,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ...layers import WeightNoise
+from ...layers import TiedEmbedding, WeightNoise
 from ...recurrence.tensorflow import as_exported
 from ...training.models import OneHot
 from .eligibility import call, has_recurrent, layers_in
 
-# Layers that compute each step by itself, with the rank of a sequence that they take.
-STEP_BY_STEP = {keras.layers.Dense: 3, keras.layers.Embedding: 2, OneHot: 2}
+# Layers that compute each step by itself, with the ranks of a sequence that they take.
+STEP_BY_STEP = {
+    keras.layers.Dense: (3,),
+    keras.layers.Embedding: (2,),
+    OneHot: (2,),
+    TiedEmbedding: (2, 3),
+}
 # Keras's cells draw masks of dropout, and move their seed on, in inference too.
 DROPOUT_CELLS = (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
 # How a recurrent layer is called: run(layer, sequences, **its other arguments).
@@ -233,10 +238,10 @@ class StepwiseWrapper(_Wrapper):
 
     def __init__(self, layer: keras.layers.Layer, streaming: StreamingModel, name: str) -> None:
         super().__init__(layer, streaming, name, autocast=False)
-        self._rank = STEP_BY_STEP.get(type(layer))
+        self._ranks = STEP_BY_STEP.get(type(layer), ())
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._streaming._one_step and self._rank and len(inputs.shape) == self._rank:
+        if self._streaming._one_step and len(inputs.shape) in self._ranks:
             return tf.expand_dims(self.layer(_at_step(inputs), *args, **kwargs), 1)
         return self.layer(inputs, *args, **kwargs)
 

@@ -1,5 +1,6 @@
 """The command `deep-rnn evaluate`."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from .options import (
 )
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
-RUNS = "Folder of a trained run; of several the probabilities are averaged."
+RUNS = "Folder of a trained run, or a packed run (.npz); of several the mean probabilities count."
 
 
 def evaluate(
@@ -44,22 +45,25 @@ def evaluate(
     """
     start_backend()
     from ..training import train as training
+    from ..training.packed_run import unpacked
 
     show = show_json if as_json else lambda metrics: show_results(metrics, split)
     places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
-    if len(run) > 1:
-        for name, given in (("dynamic", dynamic), ("streaming", streaming)):
-            if given:
-                raise ArgumentError(name, "left out for several runs", given)
-        show(training.evaluate_ensemble(run, split, **places, progress=progress))
-        return
-    training.evaluate_run(
-        run[0],
-        split,
-        **places,
-        dynamic=dynamic,
-        streaming=streaming,
-        show=show,
-        log=say_aside if as_json else say,
-        progress=progress,
-    )
+    for name, given in (("dynamic", dynamic), ("streaming", streaming)):
+        if given and len(run) > 1:
+            raise ArgumentError(name, "left out for several runs", given)
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(unpacked(path)) for path in run]
+        if len(folders) > 1:
+            show(training.evaluate_ensemble(folders, split, **places, progress=progress))
+            return
+        training.evaluate_run(
+            folders[0],
+            split,
+            **places,
+            dynamic=dynamic,
+            streaming=streaming,
+            show=show,
+            log=say_aside if as_json else say,
+            progress=progress,
+        )

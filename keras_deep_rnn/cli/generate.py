@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from ..utils.backend import start_backend
+from ..utils.errors import NOTHING, ArgumentError
 from .console import say
-from .options import A_RUN, argument, path, real, run_folders, text, whole
+from .options import argument, path, real, run_folders, text, whole
 
+RUN = "Folder of a finished run, or a packed run (.npz)."
 EXAMPLE = "Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9"
 
 
 def generate(
-    run: Annotated[str, argument(A_RUN, run_folders)],
+    run: Annotated[str, argument(RUN, run_folders)],
     out: Annotated[
         Path | None,
         path(
@@ -40,18 +42,22 @@ def generate(
     """Draws new music, as MIDI and as a picture, or new text."""
     start_backend()
     from ..training import sample as generation
+    from ..training.packed_run import unpacked
 
-    written = generation.generate(
-        run,
-        out,
-        length=length,
-        temperature=temperature,
-        seed=seed,
-        primer=primer,
-        primer_length=primer_length,
-        tempo=tempo,
-        instrument=instrument,
-        log=typer.echo,  # the text as it is
-    )
+    with unpacked(run) as folder:
+        if out is None and str(folder) != run:
+            raise ArgumentError("out", "given for a packed run, which is no folder", NOTHING)
+        written = generation.generate(
+            folder,
+            out,
+            length=length,
+            temperature=temperature,
+            seed=seed,
+            primer=primer,
+            primer_length=primer_length,
+            tempo=tempo,
+            instrument=instrument,
+            log=typer.echo,  # the text as it is
+        )
     for file in written:
         say(f"Wrote {file}")

@@ -54,6 +54,9 @@ def reproduce(
         bool,
         flag("--measure-only", "Train nothing; measure unfinished runs with their best weights."),
     ] = False,
+    ensemble: Annotated[
+        bool, flag("--ensemble", "Also measure the seeds of an experiment together.")
+    ] = False,
     only_list: Annotated[bool, flag("--list", "Only show what has been run.")] = False,
     as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
@@ -74,13 +77,14 @@ def reproduce(
             folders={"manual_dir": manual_dir, "data_dir": data_dir},
             overwrite=overwrite,
             measure_only=measure_only,
+            ensemble=ensemble,
             log=say_aside if as_json else say,
         )
     if as_json:
         show_json([
             {
                 "experiment": one.name,
-                "published": published.PUBLISHED[one.task][one.network],
+                "published": published.PUBLISHED[one.task].get(one.network),
                 "record": records.read(results, one.name),
             }
             for one in chosen

@@ -12,7 +12,7 @@ from ..utils.errors import UserError
 from ..utils.files import user_path, write_errors
 from ..utils.text import with_tilde
 from .console import progress, say, show_results
-from .options import flag, path
+from .options import flag, path, whole
 from .settings_options import with_settings
 
 EXAMPLE = (
@@ -36,6 +36,9 @@ def train(
         bool, flag("--resume", "Go on with the interrupted run in --out.", RUN)
     ] = False,
     overwrite: Annotated[bool, flag("--overwrite", "Replace the run in --out.", RUN)] = False,
+    devices: Annotated[
+        int, whole("Devices of JAX that share each batch; it does not change the result.", RUN)
+    ] = 1,
     **settings: Any,
 ) -> None:
     """Trains a network and measures it. What is not given has the data set's default."""
@@ -43,6 +46,7 @@ def train(
     from ..training import train as training
 
     how = {
+        "devices": devices,
         "command": shlex.join(["deep-rnn", *sys.argv[1:]]),
         "log": say,
         "progress": progress,

@@ -35,8 +35,9 @@ class _Batches(keras.utils.PyDataset):
     Without a seed one is drawn once, so that an epoch has the same order each time it is read.
     """
 
-    def __init__(self, batch_size: int, shuffle: bool, seed: int | None) -> None:
+    def __init__(self, batch_size: int, shuffle: bool, seed: int | None, targets: bool) -> None:
         super().__init__()
+        self.targets = flag("targets", targets)
         self.batch_size = positive_integer("batch_size", batch_size)
         self.shuffle = flag("shuffle", shuffle)
         seed = check_seed("seed", seed)
@@ -49,6 +50,17 @@ class _Batches(keras.utils.PyDataset):
 
     def _random(self) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.epoch])
+
+    def _stack(self, pairs: list[Pair], length: int) -> Batch:
+        """Stacks pairs to a batch: {"x": (B, T, ...)}, y (B, T, ...), sample_weight (B, T)."""
+        dtype = "float32" if pairs[0][0].ndim == 2 else "int32"
+        x = np.zeros((self.batch_size, length, *pairs[0][0].shape[1:]), dtype)
+        y, sample_weight = np.zeros_like(x), np.zeros((self.batch_size, length), "float32")
+        for b, (inputs, targets) in enumerate(pairs):
+            x[b, : len(inputs)] = inputs
+            y[b, : len(targets)] = targets
+            sample_weight[b, : len(targets)] = 1
+        return ({"x": x, "target": y} if self.targets else {"x": x}), y, sample_weight
 
 
 class PieceBatches(_Batches):
@@ -66,6 +78,7 @@ class PieceBatches(_Batches):
         seed: Non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
         shapes: Positive integer, the largest number of distinct lengths.
         start: For text, the token before the first one, or None.
+        targets: Whether the inputs have the targets too, as `target`, for joint outputs.
 
     Attributes:
         epoch: Index of the current epoch, which decides the order; `on_epoch_end` adds 1.
@@ -97,8 +110,9 @@ class PieceBatches(_Batches):
         seed: int | None = 0,
         shapes: int = 8,
         start: int | None = None,
+        targets: bool = False,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed)
+        super().__init__(batch_size, shuffle, seed, targets)
         self._pairs = input_target_pairs(sequences, kind, start)
         lengths = np.array([len(target) for _, target in self._pairs])
         limits = bucket_lengths(lengths, self.batch_size, positive_integer("shapes", shapes))
@@ -119,7 +133,7 @@ class PieceBatches(_Batches):
         if self._order[0] != self.epoch:
             self._order = (self.epoch, self._batches())
         length, members = self._order[1][index]
-        return _stack([self._pairs[i] for i in members], self.batch_size, length)
+        return self._stack([self._pairs[i] for i in members], length)
 
     def _batches(self) -> list[tuple[int, np.ndarray]]:
         """Batches of the epoch as (length, indices of sequences)."""
@@ -159,6 +173,7 @@ class CarriedBatches(_Batches):
             and `epoch`. The number of batches is the same in every epoch.
         seed: Non-negative integer; None draws one, which `keras.utils.set_random_seed` fixes.
         start: For text, the token before the first one, or None.
+        targets: Whether the inputs have the targets too, as `target`, for joint outputs.
 
     Attributes:
         epoch: Index of the current epoch, which decides the order; `on_epoch_end` adds 1.
@@ -190,8 +205,9 @@ class CarriedBatches(_Batches):
         shuffle: bool = False,
         seed: int | None = 0,
         start: int | None = None,
+        targets: bool = False,
     ) -> None:
-        super().__init__(batch_size, shuffle, seed)
+        super().__init__(batch_size, shuffle, seed, targets)
         pairs = input_target_pairs(sequences, kind, start)
         self.steps = positive_integer("steps", steps)
         self.shuffle = self.shuffle and kind == "piano_roll"
@@ -222,7 +238,7 @@ class CarriedBatches(_Batches):
             part = slice(chunk * self.steps, (chunk + 1) * self.steps)
             x, y = self._pairs[piece]
             pairs.append((x[part], y[part]))
-        inputs, y, sample_weight = _stack(pairs, self.batch_size, self.steps)
+        inputs, y, sample_weight = self._stack(pairs, self.steps)
         return {**inputs, "reset": reset}, y, sample_weight
 
     def _rows(self) -> list[list[int]]:
@@ -312,15 +328,3 @@ def _contiguous_rows(pairs: list[Pair], batch_size: int) -> list[Pair]:
         (inputs[first : first + length], targets[first : first + length])
         for first in range(0, len(targets), length)
     ]
-
-
-def _stack(pairs: list[Pair], batch_size: int, length: int) -> Batch:
-    """Stacks pairs to a batch: {"x": (B, T, ...)}, y (B, T, ...), sample_weight (B, T)."""
-    dtype = "float32" if pairs[0][0].ndim == 2 else "int32"
-    x = np.zeros((batch_size, length, *pairs[0][0].shape[1:]), dtype)
-    y, sample_weight = np.zeros_like(x), np.zeros((batch_size, length), "float32")
-    for b, (inputs, targets) in enumerate(pairs):
-        x[b, : len(inputs)] = inputs
-        y[b, : len(targets)] = targets
-        sample_weight[b, : len(targets)] = 1
-    return {"x": x}, y, sample_weight

@@ -10,7 +10,7 @@ from ..utils.errors import UserError
 from ..utils.types import PathLike
 from ..utils.validation import number, one_of
 from ..utils.validation import seed as checked_seed
-from .published import GROUPS, NETWORKS, RECIPES, group_of, networks_of
+from .published import GROUPS, NETWORKS, RECIPES, group_of, networks_of, recipes_of
 
 FOLDER = Path(__file__).parent
 KEYS = ("minutes", "seeds", "settings")
@@ -113,7 +113,7 @@ def select(
         List of `Experiment`.
 
     Raises:
-        UserError: The group does not have this task, network or recipe.
+        UserError: The group does not have this task, network or recipe, or not together.
 
     Example:
 
@@ -125,4 +125,13 @@ def select(
     known = [name for name in NETWORKS if any(name in networks_of(task) for task in tasks)]
     networks = known if network is None else [one_of(tuple(known))("network", network)]
     recipes = RECIPES if recipe is None else [one_of(RECIPES)("recipe", recipe)]
-    return [load(t, n, r) for t in tasks for r in recipes for n in networks]
+    found = [
+        load(t, n, r)
+        for t in tasks
+        for r in recipes
+        for n in networks
+        if n in networks_of(t) and r in recipes_of(n)
+    ]
+    if not found:
+        one_of(recipes_of(networks[0]))("recipe", recipe)
+    return found

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 COLOURS = {"paper": BLUE, "modern": ORANGE}
 LINES = {
     "rnn": ":", "dts_rnn": "--", "dots_rnn": "-", "srnn": "-.", "dots_rnn_lp": (0, (5, 1)),
-    "fast_dropout_rnn": (0, (1, 3)),
+    "fast_dropout_rnn": (0, (1, 3)), "rhn": (0, (8, 2)), "dt_gru": (0, (4, 1, 1, 1)),
+    "dt_lstm": (0, (6, 1, 1, 1, 1, 1)), "gru": (0, (1, 1)), "lstm": (0, (3, 3)),
+    "srnn_tied": (0, (2, 1)), "dots_rnn_nade": (0, (10, 1)),
 }  # fmt: skip
 
 
@@ -48,13 +50,16 @@ def write_picture(path: PathLike, task: str, task_records: TaskRecords, results:
 
 
 def _draw_numbers(axes: "Axes", task: str, task_records: TaskRecords) -> None:
-    networks = published.networks_of(task)
+    measured = {network for (network, _), record in task_records.items() if record}
+    shown = measured | set(published.PUBLISHED[task])
+    networks = [network for network in published.networks_of(task) if network in shown]
     for row, network in enumerate(networks):
         ring = {"mfc": "none", "mec": GREY, "ms": 8}
         label = "published" if row == 0 else None
-        axes.plot(published.PUBLISHED[task][network], row, "o", label=label, **ring)
+        if network in published.PUBLISHED[task]:
+            axes.plot(published.PUBLISHED[task][network], row, "o", label=label, **ring)
         for shift, recipe in ((-0.15, "paper"), (0.15, "modern")):
-            record = task_records[network, recipe]
+            record = task_records.get((network, recipe))
             if not record or not record["summary"]["test"]:
                 continue
             result = record["summary"]["test"][record["primary"]]

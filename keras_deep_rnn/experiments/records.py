@@ -1,6 +1,7 @@
 """Records of experiments: <task>/<network>-<recipe>.json, and .csv with the learning curves.
 
-Both are made from the run folders, and without paths of the machine they can be published.
+A packed run `.npz` beside them has the weights of the best run, where it is small.
+All are made from the run folders, and without paths of the machine they can be published.
 """
 
 import csv
@@ -14,8 +15,10 @@ import numpy as np
 
 from ..training.config import LOAD_OPTIONS, Settings
 from ..training.models import build_network, table_1_size
+from ..training.packed_run import pack
 from ..training.results import PRIMARY
 from ..training.run_folder import METRICS, PARTIAL_METRICS, Run
+from ..training.train import evaluate_ensemble
 from ..utils.errors import UserError
 from ..utils.files import read_json, replacing, write_json
 from ..utils.types import PathLike
@@ -29,6 +32,8 @@ TaskRecords: TypeAlias = dict[tuple[str, str], Record | None]
 Curve: TypeAlias = list[dict[str, float]]
 
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
+# Bytes of the largest packed run that is kept.
+MAX_PACKED = 2_500_000
 # Settings that do not belong to the experiment: paths of the machine, and those of a single run.
 OMITTED_SETTINGS = (*LOAD_OPTIONS, "tensorboard", "seed")
 
@@ -80,11 +85,63 @@ def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record |
         curves[run["seed"]] = curve
     content["runs"].sort(key=lambda run: run["seed"])
     content.update(_summary(content["runs"]))
+    ensemble = (read(results, experiment.name) or {}).get("ensemble")
+    if ensemble and ensemble["seeds"] == [run["seed"] for run in content["runs"]]:
+        content["ensemble"] = ensemble
     path = Path(results, f"{experiment.name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, content)
     _write_curves(path.with_suffix(".csv"), [curves[seed] for seed in sorted(curves)])
     return content
+
+
+def add_ensemble(
+    results: PathLike, experiment: Experiment, runs: PathLike, **folders: Any
+) -> Record | None:
+    """Adds what the finished runs of an experiment give together to its record, which is returned.
+
+    Args:
+        results: Folder of the records.
+        experiment: `Experiment`, whose record has been written.
+        runs: Folder of the run folders.
+        **folders: `manual_dir` and `data_dir`, where they are not those of the runs.
+    """
+    record = read(results, experiment.name)
+    found = Path(runs, *experiment.name.split("/")).glob("seed-*")
+    finished = {
+        run.settings().seed: run.path for run in map(Run, found) if (run / METRICS).is_file()
+    }
+    if record is None or len(finished) < 2:
+        return record
+    seeds = sorted(finished)
+    paths = [finished[seed] for seed in seeds]
+    splits = {
+        split: evaluate_ensemble(paths, split, **folders)["splits"][split]
+        for split in ("validation", "test")
+    }
+    record["ensemble"] = {"seeds": seeds, "splits": splits}
+    write_json(Path(results, f"{experiment.name}.json"), record)
+    return record
+
+
+def keep_weights(results: PathLike, experiment: Experiment, runs: PathLike) -> None:
+    """Packs the finished run that is best on validation beside the record, if it is small.
+
+    Args:
+        results: Folder of the records.
+        experiment: `Experiment`.
+        runs: Folder of the run folders.
+    """
+    folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
+    finished = [run for run in map(Run, folders) if (run / METRICS).is_file()]
+    if not finished:
+        return
+    best = min(
+        finished, key=lambda run: run.metrics["splits"]["validation"][run.metrics["primary"]]
+    )
+    path = Path(results, f"{experiment.name}.npz")
+    if 2 * best.metrics["weights"] <= MAX_PACKED:
+        pack(best, path)
 
 
 def _retained_runs(

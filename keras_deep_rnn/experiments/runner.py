@@ -90,6 +90,7 @@ def reproduce(
     folders: dict[str, Any] | None = None,
     overwrite: bool = False,
     measure_only: bool = False,
+    ensemble: bool = False,
     log: Log = print,
 ) -> list[records.Record]:
     """Trains the missing runs of experiments and writes the record of each.
@@ -105,6 +106,7 @@ def reproduce(
         overwrite: Whether to retrain finished and unfinished runs.
         measure_only: Whether to evaluate the best weights so far of unfinished runs, without any
             training.
+        ensemble: Whether to evaluate the finished runs of each experiment together.
         log: Called with one line at a time.
 
     Returns:
@@ -136,9 +138,15 @@ def reproduce(
         try:
             for job in _run_jobs(pending, executor, options, log):
                 records.write(results, job.experiment, runs)
+                records.keep_weights(results, job.experiment, runs)
         finally:
             executor.stop()
-    written = [records.write(results, experiment, runs) for experiment in experiments]
+    written = []
+    for experiment in experiments:
+        record = records.write(results, experiment, runs)
+        if record is not None and ensemble:
+            record = records.add_ensemble(results, experiment, runs, **options["folders"])
+        written.append(record)
     failed = [job for job in pending if job.error]
     if failed:
         raise UserError(

@@ -8,7 +8,8 @@ A network is two operators (`operators`): ⊕ makes the new h of x and h, ▷ ma
 - `rnn`: `DeepRNN`; with `shape_checks`, `carried_state` (stateful layers), `inference` (`step`).
 - `paper`: the layers of the paper. `gated`, `fast_dropout`: those of other papers.
 - `options`: the options that constructors share, and how they become a config.
-- `activations`, `initializers`, `schedules`, `weight_noise`: the parts of the paper's recipe.
+- `activations`, `initializers`, `optimizers`, `schedules`, `weight_noise`: the parts of the
+  paper's recipe. `tied_embedding`: one of later recipes.
 - `stepper`: one step in plain NumPy.
 """
 
@@ -30,10 +31,12 @@ from .gated import DeepTransitionLSTMCell as DeepTransitionLSTMCell
 from .gated import RecurrentHighway as RecurrentHighway
 from .gated import RecurrentHighwayCell as RecurrentHighwayCell
 from .initializers import SparseInitializer as SparseInitializer
+from .nade import NADE as NADE
 from .operators import Affine as Affine
 from .operators import Operator as Operator
 from .operators import Plus as Plus
 from .operators import Predict as Predict
+from .optimizers import ClippedMomentum as ClippedMomentum
 from .paper import DeepInputRNN as DeepInputRNN
 from .paper import DeepOutputRNN as DeepOutputRNN
 from .paper import DeepOutputTransitionRNN as DeepOutputTransitionRNN
@@ -42,4 +45,5 @@ from .paper import StackedRNN as StackedRNN
 from .rnn import DeepRNN as DeepRNN
 from .schedules import HoldCosineDecay as HoldCosineDecay
 from .schedules import InverseDecay as InverseDecay
+from .tied_embedding import TiedEmbedding as TiedEmbedding
 from .weight_noise import WeightNoise as WeightNoise

@@ -23,8 +23,8 @@ from .rnn import DeepRNN
 class DeepTransitionRNN(DeepRNN):
     """The DT-RNN: a deep transition from h(t-1) to h(t) (section 3.3.1, figure 2 b).
 
-        a_1 = phi(h(t-1) W_1 + x(t) U_1 + b_1)
-        a_l = phi(a_{l-1} W_l + b_l)                        l = 2 ... L
+        a_1 = phi_1(h(t-1) W_1 + x(t) U_1 + b_1)
+        a_l = phi_l(a_{l-1} W_l + b_l)                      l = 2 ... L
         h(t) = a_L
 
     With `shortcut=True`, the DT(S)-RNN (figure 2 b*), every later layer also gets h(t-1) S_l; with
@@ -38,6 +38,8 @@ class DeepTransitionRNN(DeepRNN):
         shortcut: Whether every later layer of the transition also sees h(t-1).
         input_to: `"first"` or `"all"`: the layers of the transition that x(t) feeds. The sizes in
             the paper's Table 1 are those of `"all"`.
+        intermediate_activation: phi_l of the layers of `transition_units`, so that `activation` is
+            that of h(t) alone; None takes `activation`.
         shortcut_initializer: Initializer of every S_l; see `Plus`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
@@ -61,10 +63,13 @@ class DeepTransitionRNN(DeepRNN):
         transition_units: Sequence[int] | None = None,
         shortcut: bool = False,
         input_to: str = "first",
+        intermediate_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         own = cell_options(**options)
-        cell = DeepTransitionRNNCell(units, transition_units, shortcut, input_to, **own)
+        cell = DeepTransitionRNNCell(
+            units, transition_units, shortcut, input_to, intermediate_activation, **own
+        )
         super().__init__(cell, **options)
 
 
@@ -159,6 +164,7 @@ class DeepOutputTransitionRNN(DeepRNN):
         input_units: Widths of the layers that x(t) goes through first; None for none.
         input_activation: phi of the input layers; None takes `activation`.
         output_activation: phi of the output layers; None takes `activation`.
+        intermediate_activation: phi of the layers of `transition_units`; None takes `activation`.
         output_dropout: Dropout rate of h(t) before the output layers.
         shortcut_initializer: Initializer of every S_l; see `Plus`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
@@ -186,6 +192,7 @@ class DeepOutputTransitionRNN(DeepRNN):
         input_units: Sequence[int] | None = None,
         input_activation: Described = None,
         output_activation: Described = None,
+        intermediate_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         cell = DeepOutputTransitionRNNCell(
@@ -197,6 +204,7 @@ class DeepOutputTransitionRNN(DeepRNN):
             input_units,
             input_activation,
             output_activation,
+            intermediate_activation,
             **cell_options(**options),
         )
         super().__init__(cell, **options)
@@ -217,7 +225,8 @@ class StackedRNN(DeepRNN):
             level's input is added to its output. `"all_to_output"`: y(t) is the concatenated
             outputs of all levels.
         level_dropout: Dropout rate of the input of every level but the first; None: `dropout`.
-        transition_units, shortcut, input_to: Of each level; see `DeepTransitionRNN`.
+        transition_units, shortcut, input_to, intermediate_activation: Of each level; see
+            `DeepTransitionRNN`.
         **options: Weight options: see `Plus`; dropout and sequence options: see `DeepRNN`.
 
     Call arguments, returned tensors, masks and errors: see `DeepRNN`.
@@ -242,11 +251,20 @@ class StackedRNN(DeepRNN):
         transition_units: Sequence[int] | None = None,
         shortcut: bool = False,
         input_to: str = "first",
+        intermediate_activation: Described = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         own = cell_options(**options)
         cell = StackedRNNCell(
-            units, cells, skip, level_dropout, transition_units, shortcut, input_to, **own
+            units,
+            cells,
+            skip,
+            level_dropout,
+            transition_units,
+            shortcut,
+            input_to,
+            intermediate_activation,
+            **own,
         )
         super().__init__(cell, **options)
 

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from ..utils.errors import ArgumentError, Words
 from ..utils.fields import (
     CONFIG,
+    AtLeastOne,
     Count,
     Flag,
     NonNegative,
@@ -187,8 +188,18 @@ class Settings:
     activation: Text = _setting(
         "tanh", NETWORK, "Activation of the recurrent layers: a name of Keras, maxout or lp_unit."
     )
+    intermediate_activation: Text | None = _setting(
+        None, NETWORK, "Activation of the intermediate layers; that of the recurrence if left out."
+    )
     output_activation: Text | None = _setting(
         None, NETWORK, "Activation of the deep output; relu for music, else that of the recurrence."
+    )
+    output: Literal["independent", "nade"] = _setting(
+        "independent", NETWORK, "Distribution of the keys of a frame: independent, or nade, joint."
+    )
+    nade_units: PositiveInt = _setting(128, NETWORK, "Hidden units of the output nade.")
+    tied: Flag = _setting(
+        False, NETWORK, "Logits by the transpose of the embedding of x, for text."
     )
     output_bias: Number | None = _setting(None, NETWORK, "Initial value of the output bias.")
     recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
@@ -207,7 +218,15 @@ class Settings:
         None, NETWORK, "The same for the kernel of the logits."
     )
 
-    dropout: Rate = _setting(0.0, REGULARIZATION, "Dropout rate of the inputs.")
+    dropout: Rate = _setting(
+        0.0, REGULARIZATION, "Dropout rate of the inputs: of x(t), and of each level of srnn."
+    )
+    word_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate of whole words or characters: one mask per sequence."
+    )
+    level_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate between the levels of srnn; that of x if left out."
+    )
     recurrent_dropout: Rate | None = _setting(
         None, REGULARIZATION, "Recurrent dropout rate: one mask of h(t-1) per sequence."
     )
@@ -215,7 +234,10 @@ class Settings:
         None, REGULARIZATION, "Zoneout rate of h(t-1), arXiv:1606.01305."
     )
     output_dropout: Rate | None = _setting(
-        None, REGULARIZATION, "Dropout rate before and in the output."
+        None, REGULARIZATION, "Dropout rate before the deep output and before the logits."
+    )
+    logits_dropout: Rate | None = _setting(
+        None, REGULARIZATION, "Dropout rate before the logits; output_dropout if left out."
     )
     weight_noise: NonNegative = _setting(
         0.0, REGULARIZATION, "Standard deviation of the noise on weights."
@@ -224,8 +246,10 @@ class Settings:
         0.01, REGULARIZATION, "Weight decay of adamw, times the learning rate.", argument=False
     )
 
-    optimizer: Literal["adamw", "sgd"] = _setting(
-        "adamw", OPTIMIZATION, "adamw with a cosine schedule, or sgd with the paper's."
+    optimizer: Literal["adamw", "sgd", "clipped_momentum"] = _setting(
+        "adamw",
+        OPTIMIZATION,
+        "adamw with a cosine schedule, sgd with the paper's, clipped_momentum with its authors'.",
     )
     learning_rate: Positive | None = _setting(
         None, OPTIMIZATION, "Initial learning rate, after the warmup."
@@ -239,14 +263,23 @@ class Settings:
     ema: Rate | None = _setting(
         None, OPTIMIZATION, "Momentum of the weights' moving average, the result; 0 for none."
     )
-    momentum: Rate = _setting(0.0, OPTIMIZATION, "Momentum of sgd.")
+    momentum: Rate = _setting(
+        0.0, OPTIMIZATION, "Momentum of sgd and clipped_momentum; the authors' code has 0.995."
+    )
     decay_after: NonNegative = _setting(
         0, OPTIMIZATION, "Update after which sgd's learning rate falls."
     )
     decay_beta: Positive = _setting(
         1000.0, OPTIMIZATION, "Further updates that halve sgd's learning rate."
     )
-    clipnorm: Positive = _setting(1.0, OPTIMIZATION, "Largest norm of the whole gradient.")
+    halve_above: AtLeastOne = _setting(
+        1.0002,
+        OPTIMIZATION,
+        "Validation result over the best one at which clipped_momentum's learning rate is halved.",
+    )
+    clipnorm: Positive = _setting(
+        1.0, OPTIMIZATION, "Largest norm of the whole gradient, or of clipped_momentum's velocity."
+    )
     epochs: PositiveInt | None = _setting(None, OPTIMIZATION, "Largest number of epochs.")
     batch_size: PositiveInt | None = _setting(
         None, OPTIMIZATION, "Sequences, or rows of a text, in a batch."

@@ -46,7 +46,8 @@ def evaluate(
     kind, sequences = dataset.kind, dataset.splits[split]
     if kind == "piano_roll":
         rows = max(1, FRAMES // max(map(len, sequences)))
-        batches = PieceBatches(sequences, min(batch_size, rows), kind=kind)
+        joint = isinstance(model.input, dict) and "target" in model.input
+        batches = PieceBatches(sequences, min(batch_size, rows), kind=kind, targets=joint)
         metrics = [
             FrameNLL("frame", name="frame_nll"),
             FrameNLL("sequence", name="sequence_nll"),
@@ -77,6 +78,7 @@ class Ensemble:
 
     def __init__(self, models: Sequence[keras.Model], kind: str) -> None:
         self.models = models
+        self.input = models[0].input
         self.kind = kind
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -104,18 +106,27 @@ class StepwiseModel:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
+        self.input = model.input
         self.reset = np.ones((1, 1), "float32")
 
-    def step(self, x: np.ndarray) -> np.ndarray:
-        """Predicts the logits (V,) after the next frame (V,) or token ()."""
-        logits = self.model.predict_on_batch({"x": x[None, None], "reset": self.reset})
+    def step(self, x: np.ndarray, **target: np.ndarray) -> np.ndarray:
+        """Predicts the logits (V,) after the next frame (V,) or token ().
+
+        Args:
+            x: The frame or token.
+            **target: Of a joint output `target`, the frame (V,) after it.
+        """
+        inputs = {name: value[None, None] for name, value in {"x": x, **target}.items()}
+        y = self.model.predict_on_batch({**inputs, "reset": self.reset})
         self.reset = np.zeros((1, 1), "float32")
-        return keras.ops.convert_to_numpy(logits)[0, 0]
+        return keras.ops.convert_to_numpy(y)[0, 0]
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Predicts the logits (1, T, V); "reset" starts a new sequence, and so does its absence."""
         self.reset = inputs.get("reset", np.ones((1, 1), "float32"))
-        return np.stack([self.step(x) for x in inputs["x"][0]])[None]
+        names = [name for name in inputs if name != "reset"]
+        steps = zip(*(inputs[name][0] for name in names))
+        return np.stack([self.step(**dict(zip(names, step))) for step in steps])[None]
 
 
 def baselines(dataset: "Dataset", split: str) -> dict[str, dict[str, float]]:

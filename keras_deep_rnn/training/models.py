@@ -9,9 +9,17 @@ import keras
 
 from .. import layers
 from ..data.dataset import KINDS
-from ..layers import FastDropoutDense, LpUnit, Maxout, SparseInitializer, WeightNoise
+from ..layers import (
+    NADE,
+    FastDropoutDense,
+    LpUnit,
+    Maxout,
+    SparseInitializer,
+    TiedEmbedding,
+    WeightNoise,
+)
 from ..utils.errors import ArgumentError
-from ..utils.validation import CHECKS, number, one_of, positive_integer, rate
+from ..utils.validation import CHECKS, flag, number, one_of, positive_integer, rate
 from .networks import sizes_of
 
 Layer = TypeVar("Layer", bound=keras.layers.Layer)
@@ -33,8 +41,15 @@ LAYERS: dict[str, tuple[type[layers.DeepRNN], dict[str, Any]]] = {
     "gru": (layers.DeepTransitionGRU, {"depth": 1}),
     "lstm": (layers.DeepTransitionLSTM, {"depth": 1}),
 }
+# Whether the keys of a frame are independent, or have a joint distribution.
+OUTPUTS = ("independent", "nade")
 # Activations of this package by name, beside those of Keras.
 ACTIVATIONS = {"maxout": Maxout, "lp_unit": LpUnit}
+# Settings that are arguments of `build_network`, but not of its recurrent layer.
+OF_MODEL = (
+    "output", "nade_units", "tied", "word_dropout", "logits_dropout", "output_bias",
+    "output_stddev", "weight_noise",
+)  # fmt: skip
 # Initializers of the transition's kernels by name, as functions of their largest singular value.
 INITIALIZERS = {
     "orthogonal": keras.initializers.Orthogonal,
@@ -53,8 +68,10 @@ def recurrent_layer(
     depth: int | None = None,
     input_to: str | None = None,
     skip: str | None = None,
+    level_dropout: float | None = None,
     output_dropout: float = 0.0,
     activation: Any = "tanh",
+    intermediate_activation: Any = None,
     output_activation: Any = None,
     recurrent_initializer: Any = None,
     gain: float | None = None,
@@ -85,6 +102,11 @@ def recurrent_layer(
     layer, fixed = LAYERS[network]
     arguments |= fixed
     options["activation"] = _activation(activation)
+    if "transition_units" in arguments:
+        arguments["intermediate_activation"] = _activation(intermediate_activation)
+    elif intermediate_activation is not None:
+        expected = f"left out for {network!r}, which has no intermediate layers"
+        raise ArgumentError("intermediate_activation", expected, intermediate_activation)
     output_activation = _activation(output_activation)
     CHECKS["output_activation"]("output_activation", output_activation)
     if "output_units" in arguments:
@@ -99,9 +121,11 @@ def recurrent_layer(
     if kernel_stddev is not None:
         options.setdefault("kernel_initializer", _normal("kernel_stddev", kernel_stddev))
     if network == "srnn":
-        return layers.StackedRNN(units=(units,) * arguments.pop("levels"), skip=skip, **options)
-    if skip is not None:
-        raise ArgumentError("skip", f"left out for {network!r}, which has no levels", skip)
+        widths = (units,) * arguments.pop("levels")
+        return layers.StackedRNN(units=widths, skip=skip, level_dropout=level_dropout, **options)
+    for name, value in {"skip": skip, "level_dropout": level_dropout}.items():
+        if value is not None:
+            raise ArgumentError(name, f"left out for {network!r}, which has no levels", value)
     return layer(units, **arguments, **options)
 
 
@@ -111,7 +135,12 @@ def build_network(
     kind: str,
     features: int,
     units: int,
+    output: str = "independent",
+    nade_units: int = 128,
+    tied: bool = False,
+    word_dropout: float | None = None,
     output_dropout: float = 0.0,
+    logits_dropout: float | None = None,
     output_bias: float | None = None,
     output_stddev: float | None = None,
     weight_noise: float = 0.0,
@@ -129,10 +158,19 @@ def build_network(
             `"words"`: x is the previous tokens, int (B, T).
         features: Keys of the piano-roll, or size of the vocabulary.
         units: H, the width of h (of each level of an sRNN).
-        output_dropout: Dropout rate before the deep output and before the output layer.
+        output: `"independent"`, or for music `"nade"`: the keys of a frame have a joint
+            distribution, see `NADE`. The model then has a third input `target`, the frames (B, T,
+            features) whose probability is asked for, and gives the logits of their keys.
+        nade_units: Hidden units of this output.
+        tied: Whether x(t) is the embedding of a token and the logits use the transpose of the same
+            weights, for text; see `TiedEmbedding`.
+        word_dropout: Dropout rate of whole tokens; one mask of the vocabulary per sequence. None
+            for `dropout`, or 0 with `tied`: there `dropout` is that of the units of x.
+        output_dropout: Dropout rate before the deep output.
+        logits_dropout: Dropout rate before the output layer; None for `output_dropout`.
         output_bias: Initial value of the output bias; None for 0.
         output_stddev: Standard deviation of the output kernel's normal initializer; None for
-            Glorot's uniform initializer.
+            Glorot's uniform initializer, or 0.1 with `tied`.
         weight_noise: Standard deviation of the Gaussian noise on all kernels in training.
         stateful: Whether to carry the states from batch to batch. The model then has a second input
             `reset`, (B, 1), which is 1 for each row that starts a new sequence.
@@ -142,12 +180,13 @@ def build_network(
         dtype: Dtype policy of the layers.
         **options: `input_units`, `transition_units`, `output_units` (default: one layer of
             `units`), `levels` (2), `depth` of rhn, dt_gru and dt_lstm (2), `input_to`, `skip`,
-            `activation` and `output_activation` (names of Keras or of `ACTIVATIONS`; of Keras alone
-            for gated networks; the latter is for deep outputs), `dropout`, `recurrent_dropout`,
-            `recurrent_initializer` (one of `INITIALIZERS`; orthogonal), `gain` (1), `input_stddev`
-            and `kernel_stddev` (standard deviations of normal initializers in place of
-            `input_initializer` and `kernel_initializer`; the former is 1 for characters), and
-            further arguments of the layer.
+            `activation`, `intermediate_activation` (of a deep transition) and `output_activation`
+            (of a deep output; each a name of Keras or of `ACTIVATIONS`, of Keras alone for gated
+            networks), `dropout`, `level_dropout` (between the levels of srnn; `dropout`),
+            `recurrent_dropout`, `recurrent_initializer` (one of `INITIALIZERS`; orthogonal),
+            `gain` (1), `input_stddev` and `kernel_stddev` (standard deviations of normal
+            initializers in place of `input_initializer` and `kernel_initializer`; the former is 1
+            for characters that are not tied), and further arguments of the layer.
 
     Returns:
         A `keras.Model` from `{"x": ...}`, with "reset" if it is stateful, to the logits
@@ -165,13 +204,25 @@ def build_network(
     one_of(KINDS)("kind", kind)
     features = positive_integer("features", features)
     output_dropout = rate("output_dropout", output_dropout)
+    if logits_dropout is None:
+        logits_dropout = output_dropout
+    logits_dropout = rate("logits_dropout", logits_dropout)
     if stateful:
         batch_size = positive_integer("batch_size", batch_size)
     fast_dropout = network == "fast_dropout_rnn"
+    joint = one_of(OUTPUTS)("output", output) == "nade"
+    if joint and (kind != "piano_roll" or fast_dropout):
+        what = network if fast_dropout else kind
+        raise ArgumentError("output", f"'independent' for {what!r}", output)
     takes_tokens = kind != "piano_roll" and not fast_dropout
-    if takes_tokens:
+    check_words(network, kind, flag("tied", tied), word_dropout, options.get("dropout"))
+    if takes_tokens and not tied:
         options["num_tokens"] = features
-    if kind == "characters" and options.get("input_stddev") is None:
+        if word_dropout is not None:  # x is the unit vector of the word
+            options["dropout"] = rate("word_dropout", word_dropout)
+            if network == "srnn" and options.get("level_dropout") is None:
+                options["level_dropout"] = 0.0
+    if kind == "characters" and not tied and options.get("input_stddev") is None:
         options["input_stddev"] = 1.0  # see `Plus`
     recurrent = recurrent_layer(
         network,
@@ -188,34 +239,49 @@ def build_network(
     output_layer: Any = keras.layers.Dense
     rate_of_layer: dict[str, Any] = {}
     if fast_dropout:  # the layer computes the average over a dropout layer before it
-        output_layer, rate_of_layer, output_dropout = (
+        output_layer, rate_of_layer, logits_dropout = (
             FastDropoutDense,
-            {"rate": output_dropout},
+            {"rate": logits_dropout},
             0.0,
         )
-    output = output_layer(
-        features,
-        kernel_initializer=(
-            "glorot_uniform" if output_stddev is None else _normal("output_stddev", output_stddev)
-        ),
-        bias_initializer=keras.initializers.Constant(output_bias or 0.0),
-        dtype=dtype,
-        name="output",
-        **rate_of_layer,
-    )
+    if joint:
+        output_layer, rate_of_layer = NADE, {"hidden_units": nade_units}
+    initializer = None if output_stddev is None else _normal("output_stddev", output_stddev)
+    start: dict[str, Any] = {"bias_initializer": keras.initializers.Constant(output_bias or 0.0)}
+    if tied:
+        last = TiedEmbedding(
+            features,
+            recurrent.cell.output_size,
+            dropout=rate("word_dropout", word_dropout or 0.0),
+            embeddings_initializer=initializer,
+            dtype=dtype,
+            name="embedding",
+            **start,
+        )
+    else:
+        last = output_layer(
+            features,
+            kernel_initializer=initializer or "glorot_uniform",
+            dtype=dtype,
+            name="output",
+            **start,
+            **rate_of_layer,
+        )
     if weight_noise:
         recurrent = WeightNoise(recurrent, weight_noise, seed=seed, name="noisy_recurrent")
-        output = WeightNoise(output, weight_noise, seed=_next_seed(seed), name="noisy_output")
+        last = WeightNoise(last, weight_noise, seed=_next_seed(seed), name="noisy_output")
     if seed is not None:
         seeds = random.Random(seed)
-        recurrent, output = seeded(recurrent, seeds), seeded(output, seeds)
+        recurrent, last = seeded(recurrent, seeds), seeded(last, seeds)
 
     inputs = {}
     if kind == "piano_roll":
         x = inputs["x"] = keras.Input((None, features), batch_size=batch_size, name="x")
     else:
         tokens = inputs["x"] = keras.Input((None,), batch_size=batch_size, dtype="int32", name="x")
-        if takes_tokens:
+        if tied:
+            x = last(tokens)
+        elif takes_tokens:
             x = keras.ops.expand_dims(tokens, -1)
         else:  # fast dropout averages over dropped units of x
             x = OneHot(features, dtype=dtype, name="one_hot")(tokens)
@@ -225,11 +291,15 @@ def build_network(
     y = recurrent(x, **reset)
     if fast_dropout:
         y = list(y[1:])  # means and variances
-    if output_dropout:
-        y = keras.layers.Dropout(output_dropout, seed=_next_seed(_next_seed(seed)), name="dropout")(
+    if logits_dropout:
+        y = keras.layers.Dropout(logits_dropout, seed=_next_seed(_next_seed(seed)), name="dropout")(
             y
         )
-    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(output(y))
+    if joint:
+        inputs["target"] = keras.Input((None, features), batch_size=batch_size, name="target")
+        y = [y, inputs["target"]]
+    y = last(y, reverse=True) if tied else last(y)
+    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(y)
     return keras.Model(inputs, logits, name=network)
 
 
@@ -263,6 +333,30 @@ def seeded(layer: Layer, seeds: random.Random) -> Layer:
     return type(layer).from_config(filled(layer.get_config()))
 
 
+def check_words(
+    network: str,
+    kind: str,
+    tied: bool = False,
+    word_dropout: float | None = None,
+    dropout: float | None = None,
+) -> None:
+    """Refuses what is for words where x(t) is none, and two rates for the same units.
+
+    Args: see `build_network`.
+
+    Raises:
+        ArgumentError: The network does not take one of them.
+    """
+    for name, value in {"tied": tied or None, "word_dropout": word_dropout}.items():
+        if value is not None and kind == "piano_roll":
+            raise ArgumentError(name, "left out for music, which has no words", value)
+        if value is not None and network == "fast_dropout_rnn":
+            raise ArgumentError(name, f"left out for {network!r}", value)
+    if word_dropout is not None and dropout and not tied:
+        expected = "0 with `word_dropout`: without `tied`, x(t) is the word itself"
+        raise ArgumentError("dropout", expected, dropout)
+
+
 def _activation(activation: Any) -> Any:
     """Resolves the names of `ACTIVATIONS`; the layers resolve those of Keras."""
     found = ACTIVATIONS.get(activation) if isinstance(activation, str) else None
@@ -283,6 +377,24 @@ def _normal(name: str, stddev: float) -> keras.initializers.Initializer:
 
 def _next_seed(seed: int | None) -> int | None:
     return None if seed is None else seed + 1
+
+
+def before_joint_output(model: keras.Model) -> tuple[keras.Model, NADE] | None:
+    """The network before its joint output, and that output; None for independent keys.
+
+    Example:
+
+    >>> sizes = {"kind": "piano_roll", "features": 88, "units": 8}
+    >>> before, nade = before_joint_output(build_network("rnn", output="nade", **sizes))
+    >>> before.output_shape, nade.units
+    ((None, None, 8), 88)
+    """
+    if not isinstance(model.input, dict) or "target" not in model.input:
+        return None
+    names = [layer.name for layer in model.layers]
+    last = model.get_layer("noisy_output" if "noisy_output" in names else "output")
+    inputs = {name: x for name, x in model.input.items() if name != "target"}
+    return keras.Model(inputs, last.input[0]), getattr(last, "layer", last)
 
 
 def table_1_size(model: keras.Model) -> int:

@@ -14,6 +14,7 @@ from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
 from . import plots
 from .evaluate import StepwiseModel
+from .models import before_joint_output
 from .run_folder import Run
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
@@ -110,14 +111,14 @@ def sample_music(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Samples a piece frame by frame, the keys of a frame independently.
+    """Samples a piece frame by frame; the keys of a frame independently, or jointly by a NADE.
 
     Args:
         model: Stateful network with a batch size of 1.
         length: Number of frames to sample.
         primer: Piano-roll (P, 88) that the piece begins with; None for silence.
         temperature: Divisor of the logits; below 1 likely notes become more frequent. 0 takes the
-            keys that are more likely than not.
+            keys that are more likely than not, of a joint output one after another.
         seed: Non-negative integer; the same seed gives the same piece.
 
     Returns:
@@ -127,15 +128,20 @@ def sample_music(
         ValueError: An argument is out of range.
     """
     _check(length, temperature)
-    random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
-    keys = model.output_shape[-1]
+    random, keys = np.random.default_rng(seed), model.output_shape[-1]
+    before, joint = before_joint_output(model) or (model, None)
+    stepwise = StepwiseModel(before)
     frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
     for frame in frames[:-1]:
         stepwise.step(frame.astype("float32"))
     for _ in range(length):
-        logits = stepwise.step(frames[-1].astype("float32")).astype("float64")
-        probability = _probability(logits, temperature)
-        frames.append((random.random(keys) < probability).astype("uint8"))
+        y = stepwise.step(frames[-1].astype("float32"))
+        if joint is None:
+            frame = random.random(keys) < _probability(y.astype("float64"), temperature)
+        else:
+            noise = random.logistic(size=(1, keys)).astype("float32")
+            frame = keras.ops.convert_to_numpy(joint.sample(y[None], noise, temperature))[0]
+        frames.append(frame.astype("uint8"))
     return np.stack(frames[1:])
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import keras
 
 from ..data.batching import Batch, CarriedBatches, PieceBatches
-from ..layers import HoldCosineDecay, InverseDecay
+from ..layers import ClippedMomentum, HoldCosineDecay, InverseDecay
 from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
@@ -63,6 +63,7 @@ def batches(
     """
     kind, shuffle = dataset.kind, split == "train"
     options = {"kind": kind, "shuffle": shuffle, "seed": settings.seed, "start": dataset.start}
+    options["targets"] = settings.output == "nade"
     sequences = dataset.splits[split]
     assert settings.batch_size is not None  # as the settings are complete
     if not settings.bptt_steps:
@@ -127,12 +128,16 @@ def optimizer(settings: "Settings", updates: int) -> keras.optimizers.Optimizer:
         UserError: The warmup is not shorter than the training.
     """
     assert settings.learning_rate is not None  # as the settings are complete
-    options: dict[str, Any] = {"global_clipnorm": settings.clipnorm}
+    averaging: dict[str, Any] = {}
     if settings.ema:
-        options.update(use_ema=True, ema_momentum=settings.ema)
+        averaging = {"use_ema": True, "ema_momentum": settings.ema}
+    options: dict[str, Any] = {"global_clipnorm": settings.clipnorm, **averaging}
     if settings.optimizer == "sgd":
         rate = InverseDecay(settings.learning_rate, settings.decay_after, settings.decay_beta)
         return keras.optimizers.SGD(rate, momentum=settings.momentum, **options)
+    if settings.optimizer == "clipped_momentum":
+        rate, momentum = settings.learning_rate, settings.momentum
+        return ClippedMomentum(rate, momentum, settings.clipnorm, **averaging)
     if settings.warmup >= updates:
         raise ArgumentError(
             "warmup", f"below {updates}, the number of updates", Words(settings.warmup)

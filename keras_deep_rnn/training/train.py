@@ -17,8 +17,17 @@ from ..utils.types import Log, PathLike, ShowProgress, no_progress
 from ..utils.validation import one_of
 from . import evaluate as evaluation
 from . import plots
-from .callbacks import AveragedWeights, Backup, EpochState, History, Progress, backup_state
+from .callbacks import (
+    AveragedWeights,
+    Backup,
+    EpochState,
+    History,
+    Progress,
+    backup_state,
+    rate_callbacks,
+)
 from .config import Settings, load_options, network_arguments
+from .devices import check_rows, data_parallel
 from .results import PRIMARY, definitions
 from .run_folder import (
     BACKUP,
@@ -42,6 +51,7 @@ def train(
     out: PathLike,
     *,
     overwrite: bool = False,
+    devices: int = 1,
     command: str | None = None,
     log: Log = print,
     progress: ShowProgress = no_progress,
@@ -52,6 +62,7 @@ def train(
         settings: `Settings`.
         out: Run folder to make; `run_folder.py` lists its files.
         overwrite: Whether to replace a run in this folder.
+        devices: Number of devices that share each batch, see `data_parallel`.
         command: Command line of the run, which its files record.
         log: Called with one log line per epoch, and some before.
         progress: Wraps an iterable, for example to show a progress bar.
@@ -66,12 +77,13 @@ def train(
     """
     run = Run(out)
     plots.require()
-    with run.owned(make=True):
+    with run.owned(make=True), data_parallel(devices):
         run.check_free(overwrite)
         settings = dataclasses.replace(settings, **_with_absolute_paths(vars(settings)))
         dataset = _load(settings)
         check_lengths(dataset)
         settings = settings.complete(dataset)
+        check_rows(settings.batch_size or 0, devices)
         network = network_arguments(settings, dataset)
         prepared = prepare(settings, dataset, network)
         run.clear()
@@ -83,6 +95,7 @@ def resume(
     out: PathLike,
     *,
     requested: dict[str, Any] | None = None,
+    devices: int = 1,
     command: str | None = None,
     evaluate_only: bool = False,
     log: Log = print,
@@ -94,6 +107,7 @@ def resume(
         out: Folder of the run.
         requested: Settings that the run must have: {name: value}. `data`, `manual_dir` and
             `data_dir` may be others, where the same data is now.
+        devices: As for `train`; it may be another number.
         command: Command line, which config.json records beside that of the start.
         evaluate_only: Whether to evaluate the best weights so far without further training, into
             partial.json; the run can still be resumed.
@@ -109,7 +123,7 @@ def resume(
         DivergedError: The loss became infinite or not a number.
     """
     run = Run(out)
-    with run.owned():
+    with run.owned(), data_parallel(devices):
         with argument_is("run", "out"):
             settings = run.settings()
         requested = _with_absolute_paths(requested or {})
@@ -127,6 +141,7 @@ def resume(
         if evaluate_only and not (run / BACKUP).is_file():
             raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
         dataset = _same_data(run, places)
+        check_rows(settings.batch_size or 0, devices)
         prepared = prepare(settings, dataset, network_arguments(settings, dataset))
         run.add_resume(command, places)
         how = {"log": log, "progress": progress}
@@ -349,6 +364,7 @@ def fit_and_evaluate(
         stopping,
         shown,
         history,
+        *rate_callbacks(settings, stopping),
         Backup(
             run / BACKUP,
             stopping,

@@ -24,6 +24,7 @@ Seed: TypeAlias = Annotated[
 Number: TypeAlias = Annotated[float, Field(description="a finite number")]
 Positive: TypeAlias = Annotated[float, Field(gt=0, description="a finite number above 0")]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0, description="a finite number of at least 0")]
+AtLeastOne: TypeAlias = Annotated[float, Field(ge=1, description="a finite number of at least 1")]
 Rate: TypeAlias = Annotated[
     float, Field(ge=0, lt=1, description="a number of at least 0 and below 1")
 ]

@@ -56,6 +56,14 @@ def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     return optimizer._model_variables_moving_average
 
 
+def variable_index(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:
+    """Place of a variable, and of the optimizer's own for it, among those it was built with.
+
+    Every optimizer of Keras finds its variables by it.
+    """
+    return optimizer._get_variable_index(variable)
+
+
 def calls_before(results: list[keras.KerasTensor]) -> list:
     """Nodes of the graph that symbolic outputs come from, in topological order.
 

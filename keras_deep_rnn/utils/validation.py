@@ -168,6 +168,7 @@ CHECKS: dict[str, Check] = {
     "use_bias": flag,
     "activation": _activation,
     "input_activation": optional(_activation),
+    "intermediate_activation": optional(_activation),
     "output_activation": optional(_activation),
     "input_initializer": optional(_initializer),
     "kernel_initializer": _initializer,

@@ -147,6 +147,20 @@ def test_order_is_a_function_of_seed_and_epoch(make):
     assert [resumed[i][1].tobytes() for i in range(len(resumed))] == order(3, 2)
 
 
+@pytest.mark.parametrize("kind", [PieceBatches, CarriedBatches])
+def test_inputs_have_the_targets_if_asked(kind):
+    pieces = [np.eye(length, 5, dtype="uint8") for length in (3, 4, 2)]
+    batches = kind(
+        pieces, 2, *([2] if kind is CarriedBatches else []), kind="piano_roll", targets=True
+    )
+    for inputs, y, _ in batches:
+        np.testing.assert_array_equal(inputs["target"], y)
+    assert (
+        "target"
+        not in kind(pieces, 2, *([2] if kind is CarriedBatches else []), kind="piano_roll")[0][0]
+    )
+
+
 def test_a_drawn_seed_gives_one_order_per_epoch():
     pieces = [np.full((2, 1), i) for i in range(50)]
     keras.utils.set_random_seed(3)

@@ -28,7 +28,7 @@ from keras_deep_rnn.experiments import (
 )
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.training.config import network_arguments
-from keras_deep_rnn.training.networks import preset
+from keras_deep_rnn.training.networks import TABLE_1, preset
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
@@ -37,8 +37,9 @@ KIND = {"music": ("piano_roll", 88), "characters": ("characters", 50), "words": 
 
 
 def test_every_cell_of_the_table_has_its_files():
-    assert len(EVERY) == 2 * (5 * 4 + 3 * 2)
-    assert {(e.task, e.network) for e in EVERY} == {
+    gated, joint = 5 * 5, 3
+    assert len(EVERY) == 2 * (5 * 4 + 3 * 2) + gated + joint
+    assert {(e.task, e.network) for e in EVERY} > {
         (task, network) for task, numbers in published.PUBLISHED.items() for network in numbers
     }
     assert set(published.TASKS) <= set(names())
@@ -56,7 +57,7 @@ def test_sizes_are_those_of_table_1(found):
     left = {"input_units", "transition_units", "output_units", "levels", "input_to", "skip"}
     for name, value in found.settings.items():
         assert getattr(complete, name) == value
-    if found.network in published.MUSIC_ONLY:
+    if (found.task, found.network) not in TABLE_1:
         return
     sizes = preset(found.task, found.network)
     assert {name: chosen[name] for name in sizes} == sizes
@@ -111,6 +112,10 @@ def test_a_damaged_file_is_named(line, error, tmp_path):
         ({"group": "music", "task": "ptb_char"}, "`task` must be one of 'nottingham'"),
         ({"group": "words", "network": "fast_dropout_rnn"}, "`network` must be one of 'rnn'"),
         ({"group": "words", "recipe": "old"}, "`recipe` must be one of 'paper', 'modern'"),
+        (
+            {"group": "words", "network": "lstm", "recipe": "paper"},
+            "`recipe` must be one of 'modern', got 'paper'",
+        ),
     ],
 )
 def test_what_there_is_not(chosen, error):
@@ -243,6 +248,21 @@ def test_a_record_keeps_its_other_seeds(finished, reproduce_here, small):
     assert [run["seed"] for run in record["runs"]] == [2]
 
 
+@pytest.mark.slow
+def test_seeds_are_evaluated_together(finished, reproduce_here, small):
+    name = "jsb_chorales/do_rnn-modern"
+    (record,), _ = reproduce_here("do_rnn", ensemble=True)
+    assert record == records.read(small / "results", name)
+    assert record["ensemble"]["seeds"] == [1, 2]
+    together = record["ensemble"]["splits"]["test"]["frame_nll"]
+    assert together < record["summary"]["test"]["frame_nll"]["mean"]  # by Jensen's inequality
+    (again,), _ = reproduce_here("do_rnn")
+    assert again == record
+    shutil.rmtree(small / "runs")
+    (other,), _ = reproduce_here("do_rnn", seeds=[3])
+    assert "ensemble" not in other
+
+
 def test_records_have_no_path_of_the_machine(small):
     """Neither where the data lies nor where the run does."""
     real = experiment.load("jsb_chorales", "rnn", "modern")
@@ -359,7 +379,9 @@ def test_a_run_with_other_settings_is_refused(finished, reproduce_here, small):
 # The page, from records that are written by hand: every number in it is known.
 
 
-def record(name, numbers, *, partial=None, dynamic=None, primary="frame_nll", seeds=(1, 2)):
+def record(
+    name, numbers, *, partial=None, dynamic=None, ensemble=None, primary="frame_nll", seeds=(1, 2)
+):
     """Writes the record of an experiment with the given test results."""
     task, cell = name.split("/")
     network, recipe = cell.rsplit("-", 1)
@@ -386,9 +408,13 @@ def record(name, numbers, *, partial=None, dynamic=None, primary="frame_nll", se
     for run in runs:
         for split in run["splits"].values():
             split.update(extra)
+    together = {}
+    if ensemble:
+        splits = {s: {primary: number} for s, number in zip(("validation", "test"), ensemble)}
+        together["ensemble"] = {"seeds": list(seeds), "splits": splits}
     return name, {
         "task": task, "network": network, "recipe": recipe, "primary": primary, "runs": runs,
-        "settings": {"epochs": 20}, **records._summary(runs),
+        "settings": {"epochs": 20}, **records._summary(runs), **together,
     }  # fmt: skip
 
 
@@ -407,6 +433,7 @@ def test_page(tmp_path):
         results,
         record("jsb_chorales/rnn-modern", [8.4, 8.6]),
         record("jsb_chorales/dots_rnn-modern", [7.8, 8.0], partial=9.25),
+        record("jsb_chorales/lstm-modern", [7.0, 7.2], ensemble=(6.5, 6.6)),
         record("jsb_chorales/srnn-paper", [], partial=8.75),
         record("ptb_char/rnn-paper", [1.45], primary="bits_per_character", dynamic=(1.4, 1.35)),
     )
@@ -424,6 +451,7 @@ def test_page(tmp_path):
     assert rows["DOT(S)-RNN", "8.437", "modern"][1:4] == [
         "7.900 ± 0.141", "-0.537", "2 complete, 10 to 11 epochs; 1 unfinished, 4 of 20 epochs",
     ]  # fmt: skip
+    assert rows["LSTM, ensemble", "", "modern"] == ["6.500", "6.600", "", "seeds 1, 2"]
     assert rows["sRNN, 2 levels", "8.367†", "paper"] == [
         "(8.750)", "", "", "1 unfinished, 4 of 20 epochs",
     ]  # fmt: skip
@@ -434,14 +462,19 @@ def test_page(tmp_path):
         "    deep-rnn reproduce music --task jsb_chorales --network rnn --recipe paper --manual-dir"
     )
     assert command in text
-    goals = {line[0]: line[1:] for line in lines if len(line) == 5}
-    assert goals["JSB Chorales"] == ["7.92", "DOT(S)-RNN, modern", "7.900", "reached"]
-    assert goals["Nottingham"] == ["2.95", "", "not run", ""]
-    assert goals["Penn Treebank, characters"][3] == "missed by 0.064"
-    depth = [line for line in lines if len(line) == 6 and line[0] in published.TASKS.values()]
-    assert depth == [
-        ["JSB Chorales", "modern", "8.500", "DOT(S)-RNN", "7.900", "-0.600"],
-    ]
+    goals = {tuple(line[:2]): line[2:] for line in lines if len(line) == 6}
+    assert goals["JSB Chorales", "the paper's"] == [
+        "7.92", "DOT(S)-RNN, modern", "7.900", "reached",
+    ]  # fmt: skip
+    assert goals["Nottingham", "the paper's"] == ["2.95", "not run", "", ""]
+    assert goals["Penn Treebank, characters", "the paper's"][3] == "missed by 0.064"
+    assert goals["JSB Chorales", "LSTM and GRU"] == ["", "LSTM, modern", "7.100", ""]
+    assert goals["JSB Chorales", "joint output"] == ["5.56", "not run", "", ""]
+    assert ("Penn Treebank, words", "joint output") not in goals
+    assert goals["JSB Chorales", "modern"] == ["8.500", "DOT(S)-RNN", "7.900", "-0.600"]
+    assert ["JSB Chorales", "DOT(S)-RNN 7.900", "not run", "7.100", "not run"] in lines
+    row = ["LSTM", "", "modern", "7.000 ± 0.141", "7.100 ± 0.141", ""]
+    assert [*row, "2 complete, 10 to 11 epochs"] in lines
     (definitions,) = [line for line in lines if line[:1] == ["RNN, modern"]]
     assert definitions[1:] == ["8.500", "1.500", "2.500", "3.500"]
     assert "What was tried." in text

@@ -315,6 +315,7 @@ def test_public_names():
         "InverseDecay",
         "LpUnit",
         "Maxout",
+        "NADE",
         "Plus",
         "Predict",
         "SparseInitializer",

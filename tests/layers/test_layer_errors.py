@@ -25,6 +25,17 @@ CASES = [
         "such as (400,), got 400.",
     ),
     (
+        lambda: kdr.DeepTransitionRNN(H, intermediate_activation="relu"),
+        "`intermediate_activation` must be None without `transition_units`, got 'relu'.",
+    ),
+    (
+        lambda: kdr.StackedRNN(
+            cells=[kdr.DeepTransitionRNNCell(H)], intermediate_activation="relu"
+        ),
+        "`intermediate_activation` can be given with `units` only: "
+        "each of the `cells` has its own options.",
+    ),
+    (
         lambda: kdr.DeepTransitionRNN(H, transition_units=(4, -1)),
         "`transition_units[1]` must be a positive integer, got -1.",
     ),

@@ -23,9 +23,12 @@ class LearnedSwish(keras.layers.Layer):
 
 MAKE = {
     "DT(S)-RNN": lambda **o: kdr.DeepTransitionRNN(H, (4,), True, activation=LearnedSwish(), **o),
+    "intermediate": lambda **o: kdr.DeepTransitionRNN(
+        H, (4,), True, intermediate_activation=LearnedSwish(), **o
+    ),
     "RHN": lambda **o: kdr.RecurrentHighway(H, depth=2, activation=LearnedSwish(), **o),
 }
-BETAS = {"DT(S)-RNN": [(4,), (H,)], "RHN": [(H,)]}
+BETAS = {"DT(S)-RNN": [(4,), (H,)], "intermediate": [(4,)], "RHN": [(H,)]}
 
 
 def betas(layer):

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_deep_rnn.training.callbacks import LINE, AveragedWeights, Backup, Progress, epoch_line
+from keras_deep_rnn.training.callbacks import (
+    LINE,
+    AveragedWeights,
+    Backup,
+    Halving,
+    Progress,
+    epoch_line,
+)
 
 
 @pytest.mark.parametrize("epochs", [3, 60, 900, 1000])
@@ -66,6 +73,30 @@ def test_every_batch_of_training_and_validation_is_a_step(error):
         assert shown == ["epoch 1/2", 0, 1, 2, 3]
         callback.close()
         assert shown[-1] == "over"
+
+
+@pytest.mark.parametrize(
+    ("result", "halved"),
+    [
+        (1.9, False),
+        (2.0, False),
+        (2.0003, False),
+        (2.0005, True),
+        (math.inf, True),
+        (math.nan, False),
+    ],
+)
+def test_a_worse_epoch_halves_the_rate_and_brings_back_the_best_weights(result, halved):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.set_weights([np.array([[3.0]])])
+    stopping = keras.callbacks.EarlyStopping("val_loss", mode="min")
+    stopping.best, stopping.best_weights = 2.0, [np.array([[7.0]])]
+    callback = Halving(stopping, 1.0002)
+    callback.set_model(model)
+    callback.on_epoch_end(3, {"val_loss": result})
+    found = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    assert (found, model.get_weights()[0].item()) == ((0.25, 7.0) if halved else (0.5, 3.0))
 
 
 def test_without_an_epoch_there_is_nothing_to_close():

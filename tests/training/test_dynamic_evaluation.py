@@ -59,7 +59,11 @@ def run(tmp_path):
 
 @pytest.mark.parametrize(
     "noise",
-    [{"output_dropout": 0.5, "weight_noise": 0.1}, {"dropout": 0.3, "zoneout": 0.3}],
+    [
+        {"output_dropout": 0.5, "weight_noise": 0.1},
+        {"dropout": 0.3, "zoneout": 0.3},
+        {"tied": True, "word_dropout": 0.3, "weight_noise": 0.1},
+    ],
     ids=str,
 )
 def test_without_learning_it_is_the_static_result(noise, tmp_path):

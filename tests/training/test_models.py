@@ -6,7 +6,8 @@ import pytest
 
 import keras_deep_rnn as kdr
 from keras_deep_rnn import build_network, preset
-from keras_deep_rnn.training.models import recurrent_layer, table_1_size
+from keras_deep_rnn.training.metrics import FrameLoss
+from keras_deep_rnn.training.models import before_joint_output, recurrent_layer, table_1_size
 from keras_deep_rnn.training.networks import NETWORKS, TABLE_1
 from keras_deep_rnn.utils.errors import UserError
 
@@ -162,6 +163,105 @@ def test_units_of_this_package_by_name():
     assert model.output_shape == (None, None, 88)
 
 
+def test_lp_units_in_the_intermediate_layers_alone():
+    model = music("dots_rnn", intermediate_activation="lp_unit")
+    recurrent = model.get_layer("recurrent")
+    assert isinstance(recurrent.intermediate_activation, kdr.LpUnit)
+    assert recurrent.activation is keras.activations.tanh
+    assert recurrent.recurrence == "fast"
+    # Two pieces a unit between h(t-1) and h(t), one for h(t).
+    shapes = {path: w.shape for path, w in weights(model).items()}
+    assert {s for path, s in shapes.items() if "hidden_to_hidden_1" in path} == {(60, 120)}
+    assert {s for path, s in shapes.items() if "hidden_to_hidden_2" in path} == {(60, 60)}
+
+
+def text(network="rnn", **options):
+    return build_network(network, kind="words", features=11, units=6, **options)
+
+
+def rates(model):
+    """Dropout rates: of the input of each level, before the deep output, before the logits."""
+    cell = model.get_layer("recurrent").cell
+    of_levels = [level.dropout for level in getattr(cell, "cells", [cell])]
+    names = {layer.name for layer in model.layers}
+    of_logits = model.get_layer("dropout").rate if "dropout" in names else 0.0
+    return of_levels, getattr(cell, "output_dropout", 0.0), of_logits
+
+
+@pytest.mark.parametrize(
+    ("make", "network", "options", "expected"),
+    [
+        (text, "srnn", {"dropout": 0.1}, ([0.1, 0.1], 0, 0)),
+        (text, "srnn", {"dropout": 0.1, "level_dropout": 0.2}, ([0.1, 0.2], 0, 0)),
+        (text, "srnn", {"word_dropout": 0.1}, ([0.1, 0], 0, 0)),
+        (text, "srnn", {"word_dropout": 0.1, "level_dropout": 0.2}, ([0.1, 0.2], 0, 0)),
+        (text, "srnn", {"word_dropout": 0.1, "dropout": 0.3, "tied": True}, ([0.3, 0.3], 0, 0)),
+        (music, "srnn", {"level_dropout": 0.2}, ([0, 0.2], 0, 0)),
+        (music, "do_rnn", {"output_dropout": 0.5}, ([0], 0.5, 0.5)),
+        (music, "do_rnn", {"output_dropout": 0.5, "logits_dropout": 0.2}, ([0], 0.5, 0.2)),
+        (music, "do_rnn", {"output_dropout": 0.5, "logits_dropout": 0.0}, ([0], 0.5, 0)),
+        (music, "do_rnn", {"logits_dropout": 0.2}, ([0], 0, 0.2)),
+    ],
+)
+def test_dropout_of_each_place(make, network, options, expected):
+    model = make(network, **options)
+    assert rates(model) == expected
+    if "tied" in options:
+        assert model.get_layer("embedding").dropout == options["word_dropout"]
+
+
+def test_dropout_before_the_logits_of_fast_dropout():
+    model = music("fast_dropout_rnn", output_dropout=0.5, logits_dropout=0.2)
+    assert model.get_layer("output").rate == 0.2
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "width"),
+    [
+        ("rnn", {}, 6),
+        ("dots_rnn", {"output_units": (5, 4)}, 4),
+        ("srnn", {"skip": "all_to_output"}, 12),
+        ("lstm", {}, 6),
+    ],
+)
+def test_tied_embeddings_are_as_wide_as_y(network, options, width):
+    model = text(network, tied=True, output_bias=-1.0, **options)
+    embedding, recurrent = model.get_layer("embedding"), model.get_layer("recurrent")
+    rows, bias = embedding.get_weights()
+    assert (rows.shape, bias.tolist()) == ((11, width), [-1.0] * 11)
+    assert model.count_params() == embedding.count_params() + recurrent.count_params()
+    kernels = sum(w.size for w in recurrent.get_weights() if w.ndim > 1)
+    assert table_1_size(model) == 11 * width + kernels
+    x = np.random.default_rng(0).integers(11, size=(2, 5), dtype="int32")
+    y = keras.ops.convert_to_numpy(keras.ops.stop_gradient(recurrent(3 * rows[x])))
+    np.testing.assert_allclose(model.predict({"x": x}, verbose=0), y @ rows.T - 1, atol=1e-5)
+
+
+def test_start_of_tied_embeddings():
+    for stddev in (None, 0.3):
+        model = build_network(
+            "rnn", kind="characters", features=300, units=50, tied=True, output_stddev=stddev
+        )
+        found = {path.split("/")[-1]: w.std() for path, w in weights(model).items()}
+        assert found["embeddings"] == pytest.approx(stddev or 0.1, rel=0.05)
+        # x is dense, so that the deviation for unit vectors of characters does not fit.
+        assert found["input_to_hidden_1"] == pytest.approx((2 / 100) ** 0.5, rel=0.1)
+
+
+@pytest.mark.slow
+def test_tied_embeddings_train_with_what_regularizes_them():
+    x, y, loss = data("words")
+    options = {"tied": True, "word_dropout": 0.1, "dropout": 0.1, "weight_noise": 0.01, "seed": 1}
+    first, again = (
+        compiled(text("do_rnn", **options), loss)
+        .fit({"x": x}, y, epochs=12, shuffle=False, verbose=0)
+        .history["loss"]
+        for _ in range(2)
+    )
+    assert first[-1] < first[0]
+    np.testing.assert_allclose(first, again, rtol=1e-5)
+
+
 def test_depth_of_gated_networks():
     depths = {"rhn": 2, "dt_gru": 2, "dt_lstm": 2, "gru": 1, "lstm": 1}
     assert {name: recurrent_layer(name, units=4).depth for name in depths} == depths
@@ -227,11 +327,56 @@ def test_mistakes_about_gated_networks(network, options, error):
         ({"kernel_stddev": 0}, "`kernel_stddev` must be a finite number above 0, got 0."),
         ({"output_stddev": "x"}, "`output_stddev` must be a finite number above 0"),
         ({"activation": "lp_units"}, "`activation` must be an activation of Keras, got 'lp_units'"),
+        (
+            {"intermediate_activation": "relu"},
+            "`intermediate_activation` must be left out for 'rnn', which has no intermediate "
+            "layers, got 'relu'.",
+        ),
+        ({"tied": True}, "`tied` must be left out for music, which has no words, got True."),
+        ({"tied": 1}, "`tied` must be True or False, got 1."),
+        ({"word_dropout": 0.1}, "`word_dropout` must be left out for music, which has no words"),
+        (
+            {"level_dropout": 0.1},
+            "`level_dropout` must be left out for 'rnn', which has no levels, got 0.1.",
+        ),
+        ({"logits_dropout": 1.0}, "`logits_dropout` must be a number of at least 0 and below 1"),
     ],
 )
 def test_mistakes(options, error):
     with pytest.raises(UserError, match=error):
         music(**options)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "error"),
+    [
+        (
+            "rnn",
+            {"word_dropout": 0.1, "dropout": 0.2},
+            "`dropout` must be 0 with `word_dropout`: without `tied`, x\\(t\\) is the word itself, "
+            "got 0.2.",
+        ),
+        ("rnn", {"word_dropout": 1}, "`word_dropout` must be a number of at least 0 and below 1"),
+        (
+            "rnn",
+            {"word_dropout": -1, "tied": True},
+            "`word_dropout` must be a number of at least 0 and below 1, got -1.",
+        ),
+        (
+            "fast_dropout_rnn",
+            {"tied": True},
+            "`tied` must be left out for 'fast_dropout_rnn', got True.",
+        ),
+        (
+            "fast_dropout_rnn",
+            {"word_dropout": 0.1},
+            "`word_dropout` must be left out for 'fast_dropout_rnn', got 0.1.",
+        ),
+    ],
+)
+def test_mistakes_about_words(network, options, error):
+    with pytest.raises(UserError, match=error):
+        text(network, **options)
 
 
 CELLS = {
@@ -265,3 +410,30 @@ def test_options_beside_a_cell(make_cell, option):
     given = {option: keras.layers.Dense(3) if option == "predict" else 1}
     with pytest.raises(UserError, match=f"`{option}` must be given to the .*Cell, got .* beside"):
         kdr.DeepRNN(make_cell(), **given)
+
+
+def test_a_joint_output_takes_the_frames_that_it_predicts():
+    x, y, _ = data("piano_roll")
+    options = {"kind": "piano_roll", "features": 11, "units": 3, "seed": 1}
+    model = build_network("rnn", output="nade", nade_units=4, weight_noise=0.01, **options)
+    model.compile("adam", FrameLoss())
+    first = model.evaluate({"x": x, "target": y}, y, verbose=0)
+    model.fit({"x": x, "target": y}, y, epochs=3, verbose=0)
+    assert model.evaluate({"x": x, "target": y}, y, verbose=0) < first
+    before, joint = before_joint_output(model)
+    logits = joint([before({"x": x}), y])
+    expected = model({"x": x, "target": y})
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (logits, expected)), rtol=1e-5)
+    assert before_joint_output(build_network("rnn", **options)) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "line"),
+    [
+        ("rnn", "words", "`output` must be 'independent' for 'words', got 'nade'"),
+        ("fast_dropout_rnn", "piano_roll", "`output` must be 'independent' for 'fast_dropout_rnn'"),
+    ],
+)
+def test_where_a_joint_output_cannot_be(network, kind, line):
+    with pytest.raises(UserError, match=line):
+        build_network(network, kind=kind, features=11, units=3, output="nade")

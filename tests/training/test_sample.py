@@ -59,6 +59,22 @@ def test_the_network_hears_the_primer_and_its_own_frames(music):
     np.testing.assert_array_equal(drawn[4:], expected)
 
 
+def test_the_keys_of_a_frame_are_sampled_jointly():
+    """At temperature 0 each frame is the likeliest value of every key, given those before it."""
+    options = {"kind": "piano_roll", "features": 88, "output": "nade", "nade_units": 4}
+    joint = network("dots_rnn", output_bias=-0.1, **options)
+    primer = roll((40, 0, 3), (44, 1, 4))
+    first, again = (sample_music(joint, 3, primer=primer, seed=1) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    drawn = sample_music(joint, 3, primer=primer, temperature=0)
+    x = np.concatenate([np.zeros((1, 88)), drawn[:-1]]).astype("float32")
+    whole = build_network("dots_rnn", units=8, **options)
+    whole.set_weights(joint.get_weights())
+    logits = whole.predict_on_batch({"x": x[None], "target": drawn[None].astype("float32")})
+    np.testing.assert_array_equal(drawn[4:], (np.array(logits)[0, 4:] > 0))
+    assert 0 < drawn[4:].mean() < 1
+
+
 def test_temperature_sharpens(music):
     """Near temperature 0 nothing is left to chance."""
     cold = [sample_music(music, 6, temperature=1e-6, seed=seed) for seed in (1, 2)]

@@ -82,7 +82,9 @@ def test_run_folder(kind, more, tmp_path, quiet):
         ("piano_roll", {"weight_noise": 0.05, "output_dropout": 0.4}, 1),
         ("piano_roll", {"bptt_steps": 4}, 0),  # before the first backup
         ("characters", {"bptt_steps": 9, "output_dropout": 0.4}, 2),
-        ("piano_roll", {"ema": 0.9, "hold": 0.5}, 2),
+        ("piano_roll", {"ema": 0.9, "hold": 0.5, "output": "nade", "nade_units": 5}, 2),
+        ("piano_roll", {"bptt_steps": 4, "output": "nade", "nade_units": 5}, 1),
+        ("words", {"bptt_steps": 3, "tied": True, "word_dropout": 0.2}, 1),
     ],
 )
 def test_resumed_run_ends_like_an_uninterrupted_one(
@@ -104,6 +106,29 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert not any(None in row.values() for row in rows)
+
+
+@pytest.mark.slow
+def test_a_halved_rate_survives_a_resume(tmp_path, monkeypatch, quiet):
+    """At a rate of 4 some epochs are worse than the best one, before and after the cut."""
+    clipped = {"optimizer": "clipped_momentum", "momentum": 0.9, "learning_rate": 4.0}
+    chosen = settings("characters", bptt_steps=9, epochs=6, patience=6, **clipped)
+    whole = training.train(chosen, tmp_path / "whole", log=quiet["log"])
+    train_until(monkeypatch, 3, chosen, tmp_path / "cut")
+    resumed = training.resume(tmp_path / "cut", log=quiet["log"])
+    rows, cut = (Run(tmp_path / name).history() for name in ("whole", "cut"))
+    rates = [row["learning_rate"] for row in rows]
+    worse = [
+        row["val_bits_per_character"]
+        > 1.0002 * min(other["val_bits_per_character"] for other in rows[: i + 1])
+        for i, row in enumerate(rows)
+    ]
+    assert any(worse[:3])
+    assert any(worse[3:5])
+    assert rates == [4.0 / 2 ** sum(worse[:i]) for i in range(6)]
+    for name in ("loss", "val_bits_per_character", "learning_rate"):
+        assert [row[name] for row in cut] == [row[name] for row in rows]
+    assert results(resumed) == results(whole)
 
 
 @pytest.mark.slow
@@ -445,6 +470,20 @@ def test_sizes_come_from_the_paper_until_units_are_given():
     assert own["input_to"] == "first"
 
 
+def test_settings_of_text_reach_the_network():
+    words = dataset("words")
+    chosen = {"word_dropout": 0.1, "level_dropout": 0.2, "logits_dropout": 0.3, "tied": True}
+    settings = Settings("words", network="srnn", units=3, **chosen).complete(words)
+    model = build_network("srnn", **network_arguments(settings, words))
+    assert model.get_layer("embedding").dropout == 0.1
+    assert [cell.dropout for cell in model.get_layer("recurrent").cell.cells] == [0.0, 0.2]
+    assert model.get_layer("dropout").rate == 0.3
+    chosen = {"intermediate_activation": "relu", "transition_units": (4,)}
+    settings = Settings("words", network="dt_rnn", units=3, **chosen).complete(words)
+    model = build_network("dt_rnn", **network_arguments(settings, words))
+    assert model.get_layer("recurrent").intermediate_activation is keras.activations.relu
+
+
 def test_zoneout_reaches_the_layer():
     roll = dataset("piano_roll")
     settings = Settings("piano_roll", network="lstm", units=3, zoneout=0.2).complete(roll)
@@ -573,6 +612,8 @@ def test_every_random_state_of_a_network_is_found():
 
 class Fixed:
     """A network that predicts the same logits whatever it reads."""
+
+    input = None
 
     def __init__(self, logits):
         self.logits = np.array(logits, "float32")

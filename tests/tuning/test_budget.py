@@ -31,7 +31,7 @@ SIZES = ("network", "units", "input_units", "transition_units", "output_units", 
 
 
 def built_size(sizes, kind="piano_roll", features=7):
-    known = {name: sizes[name] for name in (*SIZES, "input_to", "skip") if name in sizes}
+    known = {n: sizes[n] for n in (*SIZES, "input_to", "skip", "tied") if n in sizes}
     return build_network(**known, kind=kind, features=features).count_params()
 
 
@@ -68,6 +68,25 @@ def test_count_is_that_of_the_built_network(values):
 def test_count_with_what_is_not_given_and_other_options(sizes):
     assert count_parameters(sizes, features=7) == built_size(sizes)
     assert count_parameters(sizes, features=7) == built_size(sizes, kind="characters")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"network": "deep_input_rnn", "units": 5, "input_units": (6, 4)},
+        {"network": "dots_rnn", "units": 5, "output_units": (4, 3), "input_to": "all"},
+        {"network": "srnn", "units": 5, "levels": 3, "skip": "all_to_output"},
+        {"network": "lstm", "units": 5},
+    ],
+    ids=str,
+)
+def test_count_with_tied_embeddings(sizes):
+    """x is as wide as y, and its embedding is the kernel of the logits."""
+    tied = {**sizes, "tied": True}
+    assert count_parameters(tied, features=50) == built_size(tied, kind="words", features=50)
+    widths = units_for_budget(tied, 9_000, features=50)
+    found = count_parameters(settings_of({**tied, **widths}), features=50)
+    assert abs(found / 9_000 - 1) < 0.05
 
 
 def test_a_carried_state_is_no_parameter():

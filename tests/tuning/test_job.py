@@ -264,10 +264,13 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     input_units = [3]
     input_to = "all"
     activation = "relu"
+    intermediate_activation = "sigmoid"
     output_activation = "tanh"
+    tied = false
     dropout = 0.1
     recurrent_dropout = 0.1
     output_dropout = 0.1
+    logits_dropout = 0.2
     zoneout = 0.1
     weight_noise = 0.01
     output_bias = -3
@@ -283,6 +286,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     momentum = 0.9
     decay_after = 10
     decay_beta = 100
+    halve_above = 1.004
     clipnorm = 1
     batch_size = 2
     bptt_steps = 2
@@ -293,9 +297,10 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     job = read(tmp_path, BASE + text)
     assert names(job.space) == ["network"]
     _, hyper = job.prepare()
-    given = {**hyper.settings_of({"network": "dots_rnn"}), "levels": None, "depth": None}
-    given["skip"] = None
-    assert set(given) == set(problem.SETTINGS)
+    given = hyper.settings_of({"network": "dots_rnn"})
+    of_others = {"levels", "depth", "skip", "level_dropout", "word_dropout"}
+    assert {*given, *of_others} == set(problem.SETTINGS)
+    assert not of_others & set(given)
     assert (
         hyper.parameters({"network": "dots_rnn"})
         == hyper.network({"network": "dots_rnn"}).count_params()
@@ -507,6 +512,12 @@ def test_files_of_other_names(tmp_path):
          "`transition_units` must be left out for 'rnn', which has none, got (9,)."),
         ("[settings]\nskip = 'residual'",
          "`skip` must be left out for 'rnn', which has no levels, got 'residual'."),
+        ("[settings]\ntied = true", "`tied` must be left out for music, which has no words"),
+        ("[settings]\nword_dropout = 0.1", "`word_dropout` must be left out for music"),
+        ("[settings]\nlevel_dropout = 0.1",
+         "`level_dropout` must be left out for 'rnn', which has no levels, got 0.1."),
+        ("[settings]\nintermediate_activation = 'lp_units'",
+         "`settings.intermediate_activation` must be an activation of Keras, got 'lp_units'"),
         ("[settings]\ntransition_units = [9]\n[space]\ntransition_depth = [1, 2]",
          "`settings.transition_units` must be left out: it follows from `transition_depth`."),
         ("[settings]\ndropout = 0.1\n[space]\ndropout = [0.0, 0.2]",
@@ -544,11 +555,25 @@ def test_mistakes_that_need_the_data(tmp_path, loaded, text, line):
     assert "\n" not in str(error.value)
 
 
-def test_a_text_is_never_trained_whole(tmp_path, monkeypatch):
+@pytest.fixture
+def text(monkeypatch):
     splits = {name: [np.arange(60) % 3] for name in ("train", "validation", "test")}
     facts = {"step": "character", "version": "1", "checksum": "", "description": ""}
     text = data.Dataset("ptb_char", "characters", splits, vocabulary=("\n", "a", "b"), **facts)
     monkeypatch.setattr(data, "load", lambda name, **places: text)
+
+
+def test_a_job_can_tie_the_embeddings_of_a_text(tmp_path, text):
+    settings = "budget = 900\n[settings]\ntied = true\nword_dropout = 0.1\ndropout = 0.2"
+    _, hyper = read(tmp_path, BASE + settings + "\n[space]\nnetwork = ['rnn']").prepare()
+    values = hyper.space.defaults()
+    model = hyper.network(values)
+    assert model.get_layer("embedding").dropout == 0.1
+    assert model.count_params() == hyper.parameters(values)
+    assert abs(model.count_params() / 900 - 1) < 0.05
+
+
+def test_a_text_is_never_trained_whole(tmp_path, text):
     space = "[space]\nbptt_steps = { kind = 'choice', values = [%s] }"
     read(tmp_path, BASE + space % "20, 50").prepare()
     with pytest.raises(UserError, match="`bptt_steps` must be a positive integer for text"):

@@ -151,6 +151,28 @@ def test_a_training_run_has_the_result_of_the_trial(monkeypatch, tmp_path):
     np.testing.assert_allclose(run, trial, rtol=1e-6)
 
 
+def test_a_trial_halves_the_rate_as_a_training_run_does(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "load", lambda name, **places: music())
+    fixed = {"epochs": 4, "optimizer": "clipped_momentum", "learning_rate": 20.0, "momentum": 0.9}
+    hyper = HyperDeepRNN("tunes", small_space(batch_size=2, learning_rate=None), settings=fixed)
+    values = values_of(hyper, network="rnn")
+    trial = trained(hyper, **values).history["val_frame_nll"]
+    settings = Settings("tunes", **hyper.settings_of(values), seed=hyper.seed_of(values))
+    training.train(settings, tmp_path / "run", log=lambda line: None)
+    rows = Run(tmp_path / "run").history()
+    assert rows[-1]["learning_rate"] < 20
+    np.testing.assert_allclose([row["val_frame_nll"] for row in rows], trial, rtol=1e-6)
+
+
+def test_dropout_before_an_output_layer_of_ones_own():
+    space = small_space(output_dropout=0.5)
+    for more, rate in (({}, 0.5), ({"logits_dropout": 0.2}, 0.2)):
+        hyper = own(space=space, settings={"epochs": 1, **more})
+        model = hyper.network(values_of(hyper, network="rnn"))
+        (dropout,) = (n for n in model.layers if isinstance(n, keras.layers.Dropout))
+        assert dropout.rate == rate
+
+
 def test_text_carries_its_state():
     hyper = HyperDeepRNN(text(), small_space(), settings={"epochs": 1, "bptt_steps": 10})
     assert hyper.objective.name == "val_bits_per_character"

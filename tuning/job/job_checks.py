@@ -64,19 +64,19 @@ def check_networks(hyper: HyperDeepRNN) -> None:
     Args:
         hyper: `HyperDeepRNN`.
     """
-    from ...training.models import recurrent_layer
+    from ...training.models import OF_MODEL, check_words, recurrent_layer
     from ..space.budget import STRUCTURE
 
+    assert hyper.dataset is not None  # a job has one
+    kind = hyper.dataset.kind
     defaults = {hyperparameter.name: hyperparameter.default for hyperparameter in hyper.space}
     for values in hyper.space.combinations(STRUCTURE):
         settings = hyper.settings_of({**defaults, **values})
-        names = set(NETWORK_ARGUMENTS) - {
-            "output_bias",
-            "output_stddev",
-            "weight_noise",
-        }  # of the whole model
+        names = set(NETWORK_ARGUMENTS) - set(OF_MODEL)
         chosen = {name: settings[name] for name in names & set(settings)}
         recurrent_layer(settings["network"], **chosen)
+        of_words = {n: settings[n] for n in ("tied", "word_dropout", "dropout") if n in settings}
+        check_words(settings["network"], kind, **of_words)
 
 
 def check_training(hyper: HyperDeepRNN) -> None:

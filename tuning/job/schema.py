@@ -30,7 +30,7 @@ def job_schema() -> dict[str, Any]:
     >>> schema["properties"]["trials"]["maximum"]
     9999
     >>> schema["properties"]["settings"]["properties"]["optimizer"]["enum"]
-    ['adamw', 'sgd']
+    ['adamw', 'sgd', 'clipped_momentum']
     """
     job = fields_of(Job)
     top = {name: _schema(job[name]) for name in KEYS}

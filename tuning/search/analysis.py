@@ -26,7 +26,10 @@ SHORT = {
     "clipnorm": "clip",
     "batch_size": "batch",
 }
-DROPOUTS = ("dropout", "recurrent_dropout", "output_dropout")
+DROPOUTS = (
+    "dropout", "word_dropout", "level_dropout", "recurrent_dropout", "output_dropout",
+    "logits_dropout",
+)  # fmt: skip
 
 
 def describe(job: Job, trial: Trial) -> str:

@@ -22,7 +22,7 @@ TOLERANCE = 0.02
 # beyond this distance is refused.
 LIMIT = 0.05
 # The hyperparameters, beside the widths, on which the number of parameters depends.
-STRUCTURE = ("network", *DEPTHS, "input_to", "skip")
+STRUCTURE = ("network", *DEPTHS, "input_to", "skip", "tied")
 
 _SHORTCUT = ("dts_rnn", "dots_rnn")
 # Number of affine maps of H units in a gated layer.
@@ -38,8 +38,8 @@ def count_parameters(
 
     Args:
         settings: Dict with `network`, `units` and, if the network has them, `input_units`,
-            `transition_units`, `output_units`, `levels`, `depth`, `input_to` and `skip`, with the
-            defaults of `build_network`. Other settings are ignored.
+            `transition_units`, `output_units`, `levels`, `depth`, `input_to`, `skip` and `tied`,
+            with the defaults of `build_network`. Other settings are ignored.
         features: D, the number of input features.
         outputs: Number of units of the dense output layer; None: `features`. Or a function from
             the width of the recurrent layer to the number of parameters after it.
@@ -58,22 +58,24 @@ def count_parameters(
         default = (units,) if network in DEPTHS[depth] else ()
         return settings.get(SIZES[depth]) or default
 
-    total, x = 0, features
+    levels = settings.get("levels") or DEFAULT_DEPTH
+    stacked = network == "srnn" and settings.get("skip") == "all_to_output"
+    h = units * levels if stacked else units
+    y = (h, *widths("output_depth"))[-1]
+    total, x = 0, y if settings.get("tied") else features
     for width in widths("input_depth"):
         total, x = total + (x + 1) * width, width
     if network == "srnn":
-        levels = settings.get("levels") or DEFAULT_DEPTH
         total += (x + units + 1) * units + (levels - 1) * (2 * units + 1) * units
-        y = units * levels if settings.get("skip") == "all_to_output" else units
     elif network in _GATED:
-        width, y = _GATED[network] * units, units
+        width = _GATED[network] * units
         depth = (settings.get("depth") or DEFAULT_DEPTH) if network in DEPTHS["depth"] else 1
         total += depth * (units + 1) * width
         total += (depth if settings.get("input_to") == "all" else 1) * x * width
         # A GRU has separate input and recurrent biases.
         total += width if network in ("dt_gru", "gru") else 0
     else:
-        y = below = units
+        below = units
         for number, width in enumerate((*widths("transition_depth"), units), start=1):
             fan_in = below + 1
             if number == 1 or settings.get("input_to") == "all":
@@ -82,7 +84,7 @@ def count_parameters(
                 fan_in += units
             total, below = total + fan_in * width, width
     for width in widths("output_depth"):
-        total, y = total + (y + 1) * width, width
+        total, h = total + (h + 1) * width, width
     if callable(outputs):
         return total + outputs(y)
     return total + (y + 1) * (features if outputs is None else outputs)

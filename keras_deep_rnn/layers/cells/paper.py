@@ -47,9 +47,17 @@ class DeepTransitionRNNCell(DeepRNNCell):
         transition_units: Sequence[int] | None = None,
         shortcut: bool = False,
         input_to: str = "first",
+        intermediate_activation: Described = None,
         **options: Unpack[CellOptions],
     ) -> None:
-        plus = Plus(units, transition_units, shortcut, input_to, **weights_of(**options))
+        plus = Plus(
+            units,
+            transition_units,
+            shortcut,
+            input_to,
+            intermediate_activation=intermediate_activation,
+            **weights_of(**options),
+        )
         super().__init__(plus, **options)
 
 
@@ -114,6 +122,7 @@ class DeepOutputTransitionRNNCell(DeepRNNCell):
         input_units: Sequence[int] | None = None,
         input_activation: Described = None,
         output_activation: Described = None,
+        intermediate_activation: Described = None,
         **options: Unpack[CellOptions],
     ) -> None:
         plus = Plus(
@@ -123,6 +132,7 @@ class DeepOutputTransitionRNNCell(DeepRNNCell):
             input_to,
             input_units,
             input_activation,
+            intermediate_activation,
             **weights_of(**options),
         )
         super().__init__(plus, deep_output(plus, output_units, output_activation), **options)

@@ -11,7 +11,7 @@ from ...utils.errors import UserError
 from ...utils.keras_compat import KerasDropoutCell
 from ...utils.validation import CHECKS, cell_list, layer_sizes
 from ..initializers import numbered
-from ..options import CellOptions, keras_options
+from ..options import CellOptions, Described, keras_options
 from .base import (
     Cell,
     as_list,
@@ -42,6 +42,7 @@ class StackedRNNCell(Cell):
         transition_units: Sequence[int] | None = None,
         shortcut: bool = False,
         input_to: str = "first",
+        intermediate_activation: Described = None,
         **options: Unpack[CellOptions],
     ) -> None:
         of_keras = keras_options(**options)
@@ -56,7 +57,11 @@ class StackedRNNCell(Cell):
             )
         if cells is None:
             of_level = dict(
-                transition_units=transition_units, shortcut=shortcut, input_to=input_to, **options
+                transition_units=transition_units,
+                shortcut=shortcut,
+                input_to=input_to,
+                intermediate_activation=intermediate_activation,
+                **options,
             )
             of_level.pop("name", None)
             cells = _levels(layer_sizes("units", units), level_dropout, of_level)
@@ -66,6 +71,7 @@ class StackedRNNCell(Cell):
                 "transition_units": bool(transition_units),
                 "shortcut": bool(shortcut),
                 "input_to": input_to != "first",
+                "intermediate_activation": intermediate_activation is not None,
                 "level_dropout": level_dropout is not None,
             }
             of_levels = [name for name in changed if changed[name]]

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from ...recurrence import Affine
+from ...utils.errors import ArgumentError
 from ...utils.validation import CHECKS
 from ..options import Described, OperatorOptions, set_untracked
 from .operator import Operator, at_all_steps, embedding_lookup
@@ -20,7 +21,7 @@ class Plus(Operator):
     vectors throughout and [condition] being 1 where it holds, else 0:
 
         a_0 = h(t-1)
-        a_l = phi(a_{l-1} W_l + [l = 1 or input_to = "all"] x(t) U_l + [l > 1] h(t-1) S_l + b_l)
+        a_l = phi_l(a_{l-1} W_l + [l = 1 or input_to = "all"] x(t) U_l + [l > 1] h(t-1) S_l + b_l)
         h(t) = a_L
 
     The layers are `transition_units` and then `units`; without `transition_units` this is the
@@ -41,8 +42,10 @@ class Plus(Operator):
         num_tokens: D where x(t) is a token, an integer below D that stands for its unit vector (as
             in `keras.layers.CategoryEncoding`): x(t) U is then a row of U, which is looked up
             instead of computed. None: x(t) is D numbers.
-        activation: phi of the transition: a name, a function, or a layer such as `LpUnit`.
+        activation: phi_l of the transition: a name, a function, or a layer such as `LpUnit`.
         input_activation: phi of the input layers; None takes `activation`.
+        intermediate_activation: phi_l of the layers of `transition_units`, so that `activation` is
+            that of h(t) alone; None takes `activation`.
         use_bias: Whether each layer has a bias.
         normalization: Of each layer's pre-activation before phi: `"layer"` (Ba et al.,
             arXiv:1607.06450), a Keras layer that is copied for each, or None.
@@ -93,6 +96,7 @@ class Plus(Operator):
         input_to: str = "first",
         input_units: Sequence[int] | None = None,
         input_activation: Described = None,
+        intermediate_activation: Described = None,
         **options: Unpack[OperatorOptions],
     ) -> None:
         super().__init__(units, **options)
@@ -102,18 +106,25 @@ class Plus(Operator):
         self.input_units = CHECKS["input_units"]("input_units", input_units)
         phi = CHECKS["input_activation"]("input_activation", input_activation)
         set_untracked(self, "input_activation", phi)
+        if intermediate_activation is not None and not self.transition_units:
+            expected = "None without `transition_units`"
+            raise ArgumentError("intermediate_activation", expected, intermediate_activation)
+        phi = CHECKS["intermediate_activation"]("intermediate_activation", intermediate_activation)
+        set_untracked(self, "intermediate_activation", phi)
 
     def affine_maps(self) -> list[Affine]:
         maps, width = [], self.units
-        for number, units in enumerate((*(self.transition_units or ()), self.units)):
-            shortcut = number > 0 and self.shortcut
+        layers = (*(self.transition_units or ()), self.units)
+        for number, units in enumerate(layers, start=1):
+            shortcut = number > 1 and self.shortcut
+            phi = self.activation if number == len(layers) else self.intermediate_activation
             maps.append(
                 Affine(
                     units,
                     (width, self.units) if shortcut else (width,),
-                    x=number == 0 or self.input_to == "all",
-                    activation=self.activation,
-                    dropped=(1,) if shortcut else (0,) if number == 0 else (),
+                    x=number == 1 or self.input_to == "all",
+                    activation=phi or self.activation,
+                    dropped=(1,) if shortcut else (0,) if number == 1 else (),
                 )
             )
             width = units
