@@ -71,12 +71,29 @@ def xla_flags():
         return {"XLA_FLAGS": f"--{EMITTERS}=false"} if content.find(EMITTERS.encode()) > 0 else {}
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """Variables with which JAX finds what it has compiled before.
+
+    A new function of Python is a new program for JAX, also where it compiles to the same.
+    """
+    # Not shared by the workers of pytest-xdist: JAX writes its files where others read them.
+    folder = tmp_path_factory.mktemp("programs")
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 @pytest.mark.parametrize("files", PARTS, ids=lambda files: files[0])
 @pytest.mark.parametrize("backend", ["jax", "torch", "tensorflow"])
-def test_on_backend(backend, files):
+def test_on_backend(backend, files, programs):
     if backend == keras.backend.backend():
         pytest.skip("is the backend of this process")
-    environment = {**os.environ, **QUICKLY, **(xla_flags() if backend == "jax" else {})}
+    environment = {**os.environ, **QUICKLY, **programs}
+    if backend == "jax":
+        environment |= xla_flags()
     result = subprocess.run(
         [*PYTEST, "-k", f"not ({' or '.join(LEFT_OUT)})", *files],
         cwd=pathlib.Path(__file__).parent,

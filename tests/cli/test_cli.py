@@ -518,9 +518,9 @@ needs_tensorflow = pytest.mark.skipif(
 )
 
 
-@pytest.mark.process
+@pytest.mark.slow
 @needs_tensorflow
-def test_export_writes_a_served_model_and_checks_it_again(run, tmp_path):
+def test_export_writes_a_served_model_and_checks_it_again(run, quick_checks, tmp_path):
     (tmp_path / "file").touch()
     code, _, errors = called("export", run, "--out", tmp_path / "file")
     assert (code, "--out must be a folder" in errors) == (2, True)

@@ -46,10 +46,10 @@ def forecaster(*parts):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A checked export of music, and its model."""
+    """An export of music, which tests/export/test_checks.py checks, and its model."""
     model = music()
     path = tmp_path_factory.mktemp("served") / "music"
-    return model, export_saved_model(model, path, probabilities="sigmoid")
+    return model, unchecked(model, path, probabilities="sigmoid")
 
 
 def loaded(folder):
@@ -61,7 +61,7 @@ def serve(signature, **given):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 7), (8, 50), (64, 300)])
 def test_any_batch_and_length(batch, length, exported):
     model, folder = exported

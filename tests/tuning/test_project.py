@@ -193,10 +193,9 @@ def test_overwrite_takes_only_what_a_search_has_written(project, job):
 
 def test_a_begin_that_was_killed(tmp_path, job, monkeypatch):
     """At whichever call it stops, the same command, or --overwrite, begins the search."""
-    names = ("open", "fsync", "replace", "mkdir", "unlink")
     project, step = Project(tmp_path / "search"), 0
     while True:
-        with Stop(monkeypatch, names, after=step) as stop, project.lead():
+        with Stop(monkeypatch, after=step) as stop, project.lead():
             project.begin(job, overwrite=True)
         with project.lead():
             project.begin(job, overwrite=project.exists())
@@ -212,29 +211,42 @@ class Killed(BaseException):
 
 
 class Stop:
-    """Stops the program at one of its calls of the system, counted from 0."""
+    """Stops the program at one of its calls of the system, counted from 0.
 
-    def __init__(self, monkeypatch, names, after):
-        self.monkeypatch, self.names, self.left, self.stopped = monkeypatch, names, after, False
+    As where a process is killed, the files that it has open are closed, and their locks are free.
+    """
+
+    CALLS = ("open", "mkdir", "fsync", "replace", "unlink", "rmdir", "close")
+
+    def __init__(self, monkeypatch, after):
+        self.monkeypatch, self.left, self.stopped = monkeypatch, after, False
+        self.descriptors = set()
 
     def __enter__(self):
         self.context = self.monkeypatch.context()
         patch = self.context.__enter__()
-        for name in self.names:
-            patch.setattr(os, name, self.counting(getattr(os, name)))
+        for name in self.CALLS:
+            patch.setattr(os, name, self.counting(name, getattr(os, name)))
         return self
 
     def __exit__(self, kind, *error):
         self.context.__exit__(None, None, None)
+        for descriptor in self.descriptors:
+            os.close(descriptor)
         return kind is Killed
 
-    def counting(self, call):
+    def counting(self, name, call):
         def counted(*args, **kwargs):
             if self.left == 0:
                 self.stopped = True
                 raise Killed
             self.left -= 1
-            return call(*args, **kwargs)
+            result = call(*args, **kwargs)
+            if name == "open":
+                self.descriptors.add(result)
+            elif name == "close":
+                self.descriptors.discard(*args)
+            return result
 
         return counted
 
@@ -403,12 +415,11 @@ def test_what_cannot_be_read_is_not_damaged(project, monkeypatch):
 
 
 def test_a_save_that_was_killed_at_each_step(project, monkeypatch):
-    names = ("open", "mkdir", "fsync", "replace", "unlink", "rmdir", "close")
     project.save({"n": 0})
     project.save({"n": 1})
     last, step = 1, 0
     while True:
-        with Stop(monkeypatch, names, after=step) as stop:
+        with Stop(monkeypatch, after=step) as stop:
             project.save({"n": last + 1})
         state, note = project.load()
         assert state["n"] in (last, last + 1)
