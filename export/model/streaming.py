@@ -241,7 +241,8 @@ class StepwiseWrapper(_Wrapper):
         self._ranks = STEP_BY_STEP.get(type(layer), ())
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._streaming._one_step and len(inputs.shape) in self._ranks:
+        ranks = self._ranks if self._streaming._one_step else ()
+        if ranks and len(inputs.shape) in ranks:
             return tf.expand_dims(self.layer(_at_step(inputs), *args, **kwargs), 1)
         return self.layer(inputs, *args, **kwargs)
 

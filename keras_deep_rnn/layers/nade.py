@@ -114,7 +114,7 @@ class NADE(Configured):
         Returns:
             Zeros and ones, (B, D).
         """
-        e, d, kernels = self._conditions(ops.convert_to_tensor(y))
+        e, d, kernels = self._conditions(ops.convert_to_tensor(y, self.compute_dtype))
         noise = ops.cast(noise, e.dtype) * ops.reshape(ops.cast(temperature, e.dtype), (-1, 1))
 
         def one_unit(carry: list, unit: list, constants: list) -> tuple[list, list]:

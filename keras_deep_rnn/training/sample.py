@@ -170,10 +170,10 @@ def sample_tokens(
         ValueError: An argument is out of range.
     """
     _check(length, temperature)
-    random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     tokens = [int(token) for token in primer]
     if not tokens:
         raise ArgumentError("primer", "at least one token", Words("none"), verb="hold")
+    random, stepwise = np.random.default_rng(seed), StepwiseModel(model)
     for token in tokens[:-1]:
         stepwise.step(np.array(token, "int32"))
     for _ in range(length):

@@ -109,7 +109,7 @@ def test_every_setting_is_an_option():
     shown = {parameter.name for parameter in parameters}
     fields = set(fields_of(settings.Settings))
     assert fields <= shown
-    assert shown - fields == {"out", "resume", "overwrite"}
+    assert shown - fields == {"out", "resume", "overwrite", "devices"}
     assert set(settings.RENAMED.values()) <= fields
 
 
@@ -142,7 +142,7 @@ MISTAKES = [
     ("train --resume --overwrite", "--resume and --overwrite cannot be combined."),
     ("train --resume --out nowhere", "--out must be a run folder with config.json, got 'nowhere'."),
     ("evaluate nowhere", "RUN must be the folder of a finished run"),
-    ("evaluate", "Missing argument RUN: Folder of a finished run."),
+    ("evaluate", "Missing argument RUN: Folder of a trained run, or a packed run"),
     ("tune run", "Missing argument JOB: Job file (.toml)."),
     ("tune run job.toml --workers 0", "--workers must be a positive integer, got 0."),
     ("train --resume", "Missing option --out: the folder of the run to resume."),
@@ -248,7 +248,7 @@ def test_required_options_are_marked():
     [
         ("data prepare jsb", ["jsb_chorales"]),
         ("train --data ptb", ["ptb_char", "ptb_word"]),
-        ("reproduce music --network dots", ["dots_rnn", "dots_rnn_lp"]),
+        ("reproduce music --network dots", ["dots_rnn", "dots_rnn_lp", "dots_rnn_nade"]),
         ("evaluate ru", ["runs/bach"]),
         ("generate r", ["r2", "runs/bach"]),
     ],

@@ -93,7 +93,7 @@ class Started:
             raise AssertionError(self.output.read_text()) from None
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=240):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it has not come to pass"
