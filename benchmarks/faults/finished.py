@@ -32,6 +32,7 @@ def export(version):
     record = json.loads((version / "export.json").read_text(encoding="utf-8"))
     for sums in files, record["files"]:
         del sums["fingerprint.pb"]
+    del record["checksum"]  # which counts that sum too
     return {**files, "export.json": record}
 
 
