@@ -138,12 +138,12 @@ def reproduce(
         try:
             for job in _run_jobs(pending, executor, options, log):
                 records.write(results, job.experiment, runs)
-                records.keep_weights(results, job.experiment, runs)
         finally:
             executor.stop()
     written = []
     for experiment in experiments:
         record = records.write(results, experiment, runs)
+        records.keep_weights(results, experiment, runs)
         if record is not None and ensemble:
             record = records.add_ensemble(results, experiment, runs, **options["folders"])
         written.append(record)

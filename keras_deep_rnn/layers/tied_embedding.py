@@ -18,16 +18,18 @@ class TiedEmbedding(Configured):
         x(t) = scale * E[w(t)]          w(t): a token
         logits(t) = y(t) E^T + b        called with `reverse=True`
 
-    In training, whole tokens are dropped: one mask of the vocabulary for each row of a batch, so
-    that all occurrences of a token in it are dropped, or none (arXiv:1512.05287, section 4.2).
+    In training, whole tokens are dropped (Gal and Ghahramani, arXiv:1512.05287): one mask of the
+    vocabulary for each row of a batch, so that all occurrences of a token in it are dropped, or
+    none.
 
     `keras.layers.ReversibleEmbedding` has neither bias, scale nor dropout.
 
     Args:
         num_tokens: V, the size of the vocabulary.
         units: Width of x(t) and of y(t).
-        scale: Factor of x(t). The logits want small weights and the recurrence a larger input:
-            weights of deviation 0.1 and a factor of 3 trained fastest on words (measured).
+        scale: Factor of x(t): the logits want smaller weights than the recurrence. With 3 and
+            weights of deviation 0.1 an sRNN had a perplexity of 566 after 300 updates on a tenth of
+            Penn Treebank, without tied weights 950 (measured, one seed).
         dropout: Dropout rate of whole tokens.
         embeddings_initializer: Initializer of E; None: normal, of standard deviation 0.1.
         bias_initializer: Initializer of b.

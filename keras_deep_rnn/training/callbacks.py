@@ -261,6 +261,9 @@ class Halving(keras.callbacks.Callback):
             rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
             optimizer.learning_rate = rate / 2
             self.model.set_weights(self.stopping.best_weights)
+            if optimizer.use_ema:  # the best weights are averages; the weights begin anew from them
+                for average, best in zip(averages(optimizer), self.model.trainable_variables):
+                    average.assign(best)
 
 
 def rate_callbacks(

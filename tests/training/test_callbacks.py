@@ -16,6 +16,7 @@ from keras_deep_rnn.training.callbacks import (
     Progress,
     epoch_line,
 )
+from keras_deep_rnn.utils.keras_compat import averages
 
 
 @pytest.mark.parametrize("epochs", [3, 60, 900, 1000])
@@ -86,9 +87,11 @@ def test_every_batch_of_training_and_validation_is_a_step(error):
         (math.nan, False),
     ],
 )
-def test_a_worse_epoch_halves_the_rate_and_brings_back_the_best_weights(result, halved):
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_worse_epoch_halves_the_rate_and_brings_back_the_best_weights(result, halved, ema):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.compile(keras.optimizers.SGD(0.5, use_ema=ema), "mse")
+    model.optimizer.build(model.trainable_variables)
     model.set_weights([np.array([[3.0]])])
     stopping = keras.callbacks.EarlyStopping("val_loss", mode="min")
     stopping.best, stopping.best_weights = 2.0, [np.array([[7.0]])]
@@ -97,6 +100,9 @@ def test_a_worse_epoch_halves_the_rate_and_brings_back_the_best_weights(result, 
     callback.on_epoch_end(3, {"val_loss": result})
     found = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     assert (found, model.get_weights()[0].item()) == ((0.25, 7.0) if halved else (0.5, 3.0))
+    if ema:
+        (average,) = averages(model.optimizer)
+        assert (keras.ops.convert_to_numpy(average).item() == 7.0) == bool(halved)
 
 
 def test_without_an_epoch_there_is_nothing_to_close():

@@ -109,10 +109,11 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-def test_a_halved_rate_survives_a_resume(tmp_path, monkeypatch, quiet):
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_a_halved_rate_survives_a_resume(ema, tmp_path, monkeypatch, quiet):
     """At a rate of 4 some epochs are worse than the best one, before and after the cut."""
     clipped = {"optimizer": "clipped_momentum", "momentum": 0.9, "learning_rate": 4.0}
-    chosen = settings("characters", bptt_steps=9, epochs=6, patience=6, **clipped)
+    chosen = settings("characters", bptt_steps=9, epochs=6, patience=6, ema=ema, **clipped)
     whole = training.train(chosen, tmp_path / "whole", log=quiet["log"])
     train_until(monkeypatch, 3, chosen, tmp_path / "cut")
     resumed = training.resume(tmp_path / "cut", log=quiet["log"])
