@@ -29,7 +29,9 @@ from keras_deep_rnn.experiments import (
 from keras_deep_rnn.experiments.experiment import Experiment
 from keras_deep_rnn.training.config import network_arguments
 from keras_deep_rnn.training.networks import TABLE_1, preset
+from keras_deep_rnn.training.packed_run import unpacked
 from keras_deep_rnn.training.run_folder import Run
+from keras_deep_rnn.training.train import evaluate_run
 from keras_deep_rnn.utils.errors import UserError
 
 EVERY = [found for group in published.GROUPS for found in experiment.select(group)]
@@ -499,6 +501,18 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert text == (root / "docs" / "results.md").read_text()
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.slow
+def test_a_packed_run_gives_the_number_of_the_table_again(data_path, tmp_path):
+    """In half precision, so to about three digits after the point."""
+    results = pathlib.Path(__file__).parents[2] / "results"
+    record = records.read(results, "jsb_chorales/dots_rnn_nade-modern")
+    (run,) = (r for r in record["runs"] if r["seed"] == 1)
+    with unpacked(results / "jsb_chorales" / "dots_rnn_nade-modern.npz") as folder:
+        places = {"manual_dir": data_path, "data_dir": tmp_path}
+        found = evaluate_run(folder, "test", **places)["splits"]["test"]
+    assert found == pytest.approx(run["splits"]["test"], abs=2e-3)
 
 
 def called(*arguments):
