@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import plan, report
@@ -96,15 +97,23 @@ def measure(task, rounds, log):
         found = {"facts": facts, "contestants": {}, "failed": {}}
         if task.accelerator and not any(f.get("accelerator") for f in facts.values()):
             return {**found, "skipped": NO_ACCELERATOR}
-        for contestant, process in process_of.items():
-            name = contestant.split("/")[1]
-            try:
-                if process in failed:
-                    raise Failed(failed[process])
-                made = processes[process].ask("make", name=name, case=task.case)
-                found["contestants"][contestant] = {**made, "seconds": []}
-            except Failed as error:
-                found["failed"][contestant] = str(error)
+        made = {}
+
+        def make(process):
+            for contestant in [c for c, of in process_of.items() if of == process]:
+                name = contestant.split("/")[1]
+                try:
+                    if process in failed:
+                        raise Failed(failed[process])
+                    answer = processes[process].ask("make", name=name, case=task.case)
+                    made[contestant] = {**answer, "seconds": []}
+                except Failed as error:
+                    found["failed"][contestant] = str(error)
+
+        # The programs of a GPU take long to compile: there all processes make theirs at once.
+        with ThreadPoolExecutor(len(process_of) if task.accelerator else 1) as pool:
+            list(pool.map(make, dict.fromkeys(process_of.values())))
+        found["contestants"] = {c: made[c] for c in task.contestants if c in made}
         found["failed"] |= other_losses(found["contestants"], task.case)
         for contestant in found["failed"]:
             found["contestants"].pop(contestant, None)

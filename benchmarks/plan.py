@@ -53,15 +53,21 @@ ONE_LEVEL = [
 ]
 MEMORY = ["tensorflow/ours", "tensorflow/ours, remat=16", "tensorflow/naive"]
 ACCELERATOR = [
-    "jax/ours", "jax/ours, persistent", "jax/ours, persistent, bfloat16", "jax/lax.scan",
-    "jax/lax.scan, unroll 8", "jax, WHILE/lax.scan", "torch/ours", "torch/ours, persistent",
-    "torch/ours, persistent, bfloat16", "torch/eager", "torch/nn.RNN", "torch/nn.LSTM",
+    "jax/ours", "jax/ours, persistent", "jax/lax.scan", "torch/ours", "torch/ours, persistent",
+    "torch/eager", "torch/nn.RNN",
 ]  # fmt: skip
-# B, T, D, H, L
+# B, T, D, H, L, whether the loss alone is timed too, and further contestants of a training step
 ACCELERATOR_SIZES = (
-    (16, 200, 88, 200, 2), (16, 1000, 50, 200, 2), (32, 100, 88, 400, 2), (16, 200, 88, 200, 4),
-    (64, 50, 200, 512, 2),
+    (16, 200, 88, 200, 2, True, [
+        "jax/lax.scan, unroll 8", "jax, WHILE/lax.scan", "jax/ours, persistent, bfloat16",
+        "torch/ours, persistent, bfloat16", "jax/keras LSTM", "torch/nn.LSTM",
+    ]),
+    (16, 1000, 50, 200, 2, True, []),
+    (32, 100, 88, 400, 2, False, ["jax/ours, persistent, bfloat16"]),
+    (16, 200, 88, 200, 4, False, []),
+    (64, 50, 200, 512, 2, False, ["jax/ours, persistent, bfloat16"]),
 )  # fmt: skip
+LARGE_LSTM = ["jax/DT-LSTM", "jax/keras LSTM", "torch/nn.LSTM"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +118,15 @@ def tasks(data_path=None, compile_all=False, quick=False):
     found.append(Task("nottingham", nottingham, FIT, **few, skip=missing))
     memory = {**_sizes(64, 2000, 88, 256), "L": 4, "mode": "train"}
     found.append(Task("memory", memory, MEMORY, **few))
-    for sizes in ACCELERATOR_SIZES:
-        case = {**_sizes(*sizes[:4]), "L": sizes[4], "mode": "train"}
-        contestants = ACCELERATOR + ["torch/torch.compile"] * compile_all
-        found.append(Task("accelerator", case, contestants, steps=10, accelerator=True))
+    for *shape, depth, forward, more in ACCELERATOR_SIZES:
+        case = {**_sizes(*shape), "L": depth, "mode": "train"}
+        more = more + ["torch/torch.compile"] * compile_all
+        found.append(Task("accelerator", case, ACCELERATOR + more, steps=10, accelerator=True))
+        if forward:
+            case = {**case, "mode": "forward"}
+            found.append(Task("accelerator", case, ACCELERATOR, steps=10, accelerator=True))
+    case = {**_sizes(16, 1024, 768, 768), "L": 1, "mode": "train"}
+    found.append(Task("accelerator", case, LARGE_LSTM, steps=5, accelerator=True))
     return _small(found) if quick else _distinct(found)
 
 

@@ -29,6 +29,7 @@ import keras
 
 from .. import __version__
 from ..data.dataset import KINDS
+from ..utils.backend import accelerator
 from ..utils.errors import ArgumentError, UserError, Words, first_line, within
 from ..utils.files import (
     PARTIAL,
@@ -459,7 +460,7 @@ def is_unchanged(content: Mapping[str, Any]) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that the results depend on."""
+    """Versions of the packages that the results depend on, and the accelerator, if there is one."""
     backend = keras.backend.backend()
     module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}.get(backend)
     found = {
@@ -470,4 +471,5 @@ def versions() -> dict[str, str]:
     }
     if module is not None:
         found[module] = __import__(module).__version__
-    return found
+    device = accelerator()
+    return {**found, "device": device} if device else found

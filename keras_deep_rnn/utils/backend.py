@@ -68,6 +68,27 @@ def use_threads(count: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(count)
 
 
+def accelerator() -> str | None:
+    """The name of the accelerator that the backend uses; None on a processor."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return None if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    if not found:
+        return None
+    return tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU")
+
+
 @functools.cache
 def _silence_tensorflow() -> None:
     if "tensorflow" not in sys.modules:
