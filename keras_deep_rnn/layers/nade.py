@@ -7,7 +7,9 @@ import keras
 from keras import ops
 
 from ..recurrence import backend
+from ..utils.errors import ArgumentError, Words
 from ..utils.validation import CHECKS, positive_integer
+from .initializers import numbered
 from .options import Configured, Described, KerasOptions
 
 # Frames whose hidden units are in memory at a time, `units` times `hidden_units` of each.
@@ -51,8 +53,13 @@ class NADE(Configured):
     >>> import numpy as np
     >>> layer = NADE(3, hidden_units=8)
     >>> y, v = np.ones((2, 5, 4)), np.zeros((2, 5, 3))
-    >>> tuple(layer([y, v]).shape), tuple(layer.sample(y[:, 0], noise=np.zeros((2, 3))).shape)
-    ((2, 5, 3), (2, 3))
+    >>> tuple(layer([y, v]).shape)
+    (2, 5, 3)
+    >>> parameters = layer.parameters(y)
+    >>> tuple(layer.log_prob(parameters, v).shape)
+    (2, 5)
+    >>> tuple(layer.sample(parameters[:, 0], noise=np.zeros((2, 3))).shape)
+    (2, 3)
 
     Source: Larochelle and Murray, "The neural autoregressive distribution estimator" (2011); as the
     output of a recurrent network, Boulanger-Lewandowski et al., arXiv:1206.6392, section 4.
@@ -79,42 +86,92 @@ class NADE(Configured):
         self.unit_initializer = CHECKS["kernel_initializer"](
             "unit_initializer", normal if unit_initializer is None else unit_initializer
         )
+        self.supports_masking = True
 
     def build(self, input_shape: Sequence) -> None:
-        features = input_shape[0][-1]
+        if not isinstance(input_shape[0], (list, tuple)):
+            raise ArgumentError("inputs", "the list [y, v]", Words("one tensor"))
+        features, units = (shape[-1] for shape in input_shape)
+        if units != self.units:
+            raise ArgumentError("inputs[1]", f"{self.units} units", Words(units), verb="have")
 
-        def weight(name: str, shape: tuple, initializer: Any) -> keras.Variable:
-            return self.add_weight(name=name, shape=shape, initializer=initializer)
+        def weight(
+            name: str, shape: tuple, initializer: Any, number: int = 0, **options: Any
+        ) -> keras.Variable:
+            initializer = numbered(initializer, number)
+            return self.add_weight(name=name, shape=shape, initializer=initializer, **options)
 
         D, N, initializer = self.units, self.hidden_units, self.kernel_initializer
         self.kernel = weight("kernel", (features, D), initializer)  # Q
         self.bias = weight("bias", (D,), self.bias_initializer)
-        self.hidden_kernel = weight("hidden_kernel", (features, N), initializer)  # R
+        self.hidden_kernel = weight("hidden_kernel", (features, N), initializer, 1)  # R
         self.hidden_bias = weight("hidden_bias", (N,), "zeros")
-        self.unit_to_hidden = weight("unit_to_hidden", (D, N), self.unit_initializer)  # W
-        self.hidden_to_unit = weight("hidden_to_unit", (D, N), self.unit_initializer)  # V
+        initializer, exact = self.unit_initializer, {"autocast": False}
+        self.unit_to_hidden = weight("unit_to_hidden", (D, N), initializer, **exact)  # W
+        self.hidden_to_unit = weight("hidden_to_unit", (D, N), initializer, 1, **exact)  # V
 
     def call(self, inputs: Sequence) -> Any:
         y, v = inputs
-        e, d, kernels = self._conditions(y)
-        D, N = self.units, self.hidden_units
-        v = ops.reshape(ops.cast(v, e.dtype), (-1, D))
-        function = backend().with_gradient(_logits, _logits_and_residuals, _gradients, _plain)
-        (logits,) = function(ops.reshape(e, (-1, D)), ops.reshape(d, (-1, N)), v, *kernels)
-        return ops.reshape(logits, ops.shape(e))
+        return self.conditional_logits(self.parameters(y), v)
 
-    def sample(self, y: Any, noise: Any, temperature: Any = 1.0) -> Any:
+    def parameters(self, y: Any) -> Any:
+        """The parameters of the distribution of v: e and d side by side.
+
+        Args:
+            y: Features (..., F).
+
+        Returns:
+            (..., D + N), in float32 or wider: products of many small numbers want it.
+        """
+        y = ops.convert_to_tensor(y, dtype=self.compute_dtype)
+        kernels = [(self.kernel, self.bias), (self.hidden_kernel, self.hidden_bias)]
+        both = [
+            ops.matmul(y, ops.cast(kernel, y.dtype)) + ops.cast(bias, y.dtype)
+            for kernel, bias in kernels
+        ]
+        return ops.cast(ops.concatenate(both, axis=-1), self._wide)
+
+    def conditional_logits(self, parameters: Any, v: Any) -> Any:
+        """The logit of each unit given those before it.
+
+        Args:
+            parameters: Of `parameters`, (..., D + N).
+            v: Vectors of 0 and 1, (..., D), to which no gradient flows.
+
+        Returns:
+            (..., D).
+        """
+        e, d, kernels = self._conditions(ops.reshape(parameters, (-1, self._width)))
+        v = ops.cast(v, self._wide)
+        function = backend().with_gradient(_logits, _logits_and_residuals, _gradients, _plain)
+        (logits,) = function(e, d, ops.reshape(v, (-1, self.units)), *kernels)
+        return ops.reshape(logits, ops.shape(v))
+
+    def log_prob(self, parameters: Any, v: Any) -> Any:
+        """Log-probability of vectors, in nats.
+
+        Args:
+            parameters: Of `parameters`, (..., D + N).
+            v: Vectors of 0 and 1, (..., D).
+
+        Returns:
+            (...).
+        """
+        logits = self.conditional_logits(parameters, v)
+        return ops.sum(ops.cast(v, logits.dtype) * logits - ops.softplus(logits), axis=-1)
+
+    def sample(self, parameters: Any, noise: Any, temperature: Any = 1.0) -> Any:
         """Samples vectors, unit by unit.
 
         Args:
-            y: Shape (B, F).
+            parameters: Of `parameters`, (B, D + N).
             noise: Draws from the logistic distribution, (B, D); zeros take the likeliest.
             temperature: Divisor of the logits, a number or (B,).
 
         Returns:
             Zeros and ones, (B, D).
         """
-        e, d, kernels = self._conditions(ops.convert_to_tensor(y))
+        e, d, kernels = self._conditions(ops.convert_to_tensor(parameters))
         noise = ops.cast(noise, e.dtype) * ops.reshape(ops.cast(temperature, e.dtype), (-1, 1))
 
         def one_unit(carry: list, unit: list, constants: list) -> tuple[list, list]:
@@ -127,19 +184,30 @@ class NADE(Configured):
         (_, (v,)) = backend().looped(one_unit, [(d.shape[0],)])([d], by_unit, [])
         return ops.transpose(v)
 
-    def _conditions(self, y: Any) -> tuple[Any, Any, list]:
-        """e and d for y, and [W, V]; products of many small numbers want float32."""
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
-        e = ops.cast(ops.matmul(y, self.kernel) + self.bias, wide)
-        d = ops.cast(ops.matmul(y, self.hidden_kernel) + self.hidden_bias, wide)
-        return e, d, [ops.cast(w, wide) for w in (self.unit_to_hidden, self.hidden_to_unit)]
+    @property
+    def _wide(self) -> str:
+        """The dtype of `parameters` and of all that follows from them."""
+        return keras.backend.result_type(self.compute_dtype, "float32")
+
+    @property
+    def _width(self) -> int:
+        """The width of `parameters`."""
+        return self.units + self.hidden_units
+
+    def _conditions(self, parameters: Any) -> tuple[Any, Any, list]:
+        """e (B, D), d (B, N) and [W, V]."""
+        parameters = ops.cast(parameters, self._wide)
+        e, d = parameters[:, : self.units], parameters[:, self.units :]
+        return e, d, [ops.cast(w, self._wide) for w in (self.unit_to_hidden, self.hidden_to_unit)]
 
     def compute_output_shape(self, input_shape: Sequence) -> tuple:
         return (*input_shape[0][:-1], self.units)
 
     def compute_output_spec(self, inputs: Sequence) -> keras.KerasTensor:
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        return keras.KerasTensor(self.compute_output_shape([inputs[0].shape]), dtype)
+        return keras.KerasTensor(self.compute_output_shape([inputs[0].shape]), self._wide)
+
+    def compute_mask(self, inputs: Sequence, mask: Any = None) -> Any:
+        return mask[0] if isinstance(mask, (list, tuple)) else mask
 
 
 def _before(v: Any) -> Any:
