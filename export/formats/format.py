@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ...layers import NADE
 from ...utils.errors import ArgumentError, Words
 from ...utils.validation import flag, one_of, optional, positive_integer
 from ..model.eligibility import exportable, precision, read_vocabulary
+from ..model.joint_output import without_target
 from ..model.record import record_of
 from ..model.signatures import PROBABILITIES, SIGNATURES, Options, ServingSignatures
 from ..model.version import Version
@@ -37,11 +39,13 @@ class Format(abc.ABC):
         title: Its name in messages.
         offered: Names of the signatures that it can have.
         precisions: What the layers of a model may compute in.
+        joint: Whether it can have the joint output of a `NADE`.
     """
 
     title: str
     offered: Sequence[str] = SIGNATURES
     precisions: Sequence[str] = ("float32", "float16", "bfloat16")
+    joint: bool = False
 
     def export(
         self,
@@ -60,6 +64,7 @@ class Format(abc.ABC):
         """Writes a version of `model`: arguments, result and errors of `export_saved_model`."""
         probabilities = optional(one_of(tuple(PROBABILITIES)))("probabilities", probabilities)
         check = flag("check", check)
+        model, nade = self._without_target(model, probabilities)
         exportable(model)
         computes_in = precision(model)
         if computes_in not in self.precisions:
@@ -77,6 +82,7 @@ class Format(abc.ABC):
             tokens,
             positive_integer("max_steps", max_steps),
             flag("jit_compile", jit_compile),
+            nade,
         )
         served = self.serve(model, options)
         new = Version(path, version, name)
@@ -84,6 +90,22 @@ class Format(abc.ABC):
             self.write(served, folder, record_of(served, new, texts), check)
         self.write_beside(served, new)
         return new.folder
+
+    def _without_target(
+        self, model: keras.Model, probabilities: str | None
+    ) -> tuple[keras.Model, NADE | None]:
+        """The model to export, and the `NADE` of its joint output or None."""
+        if not getattr(model, "inputs", None):  # which is not exportable
+            return model, None
+        model, nade = without_target(model)
+        if nade is not None and not self.joint:
+            hint = ": export a SavedModel, whose signatures score and sample frames."
+            expected = f"independent outputs for {self.title}"
+            raise ArgumentError("model", expected, Words("a NADE"), hint, verb="have")
+        if nade is not None and probabilities is not None:
+            expected = "left out for a NADE, whose units have no probabilities of their own"
+            raise ArgumentError("probabilities", expected, probabilities)
+        return model, nade
 
     def serve(self, model: keras.Model, options: Options) -> ServingSignatures:
         """The signatures of a model in this format."""

@@ -46,7 +46,8 @@ def export_saved_model(
     Args:
         model: A built `keras.Model` or `keras.Sequential` with one input of shape (B, T) of tokens
             or (B, T, D), B open, and one output. Its recurrent layers are this package's or Keras's
-            own. Where T is fixed, the export has `serving_default` alone.
+            own. Where T is fixed, the export has `serving_default` alone. A model that ends in a
+            `NADE` is exported without the input of its target.
         path: Folder that holds the versions of this model, as TF Serving expects it.
         version: Number of the new folder, at least 1; None takes the one after the highest.
         name: Name of the model for its clients; None takes that of the folder.
@@ -100,6 +101,7 @@ class SavedModel(Format):
     """A SavedModel with its record, its warm-up requests and files to serve it."""
 
     title = "a SavedModel"
+    joint = True
 
     def serve(self, model: keras.Model, options: Options) -> ServingSignatures:
         return ServingSignatures(model, options)

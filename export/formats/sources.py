@@ -47,7 +47,8 @@ def export_run(
 ) -> Path:
     """Writes the trained network of a run as a SavedModel, or in another format, and checks it.
 
-    Music is exported with the probabilities of keys, text with those of characters or words.
+    Music is exported with the probabilities of keys, or with log-probabilities of frames where the
+    network has a joint output; text with the probabilities of characters or words.
 
     Args:
         path: Folder of the run.
@@ -64,10 +65,11 @@ def export_run(
         UserError: As for `export_saved_model`, or the run is not finished.
     """
     run, export = Run(path), exporter(target)
-    data = run.config["data"]
+    data, joint = run.config["data"], run.config["network"].get("output") == "nade"
+    of_music = None if joint else "sigmoid"
     of_run = {
         "name": None if out else run.path.resolve().name,
-        "probabilities": "sigmoid" if data["kind"] == "piano_roll" else "softmax",
+        "probabilities": of_music if data["kind"] == "piano_roll" else "softmax",
         "vocabulary": data["vocabulary"],
     }
     out = out or run / ("served" if target == "saved_model" else target)

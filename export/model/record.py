@@ -148,7 +148,7 @@ def whole_by_keras(served: ServingSignatures) -> Callable[[Arrays], Arrays]:
         outputs = {"y": y}
         if served.options.probabilities:
             outputs["probabilities"] = getattr(tf.nn, served.options.probabilities)(y)
-        return arrays(outputs)
+        return arrays({**outputs, **served.log_probability(tf.constant(inputs["x"]), y)})
 
     return run
 

@@ -9,6 +9,8 @@ from typing import cast
 
 import tensorflow as tf
 
+from ...layers import NADE
+
 # Odd constants with well-mixed bits: the golden ratio times 2**32, and those of the finalizer
 # below (Chris Wellons, "Prospecting for hash functions", 2018, "lowbias32").
 GOLDEN = 0x9E3779B9
@@ -64,9 +66,29 @@ def draw_frame(
         seed: As for `uniform`.
         step: As for `uniform`.
     """
-    u = uniform(seed, step, _width(logits))
-    noise = tf.math.log(u) - tf.math.log(1 - u)
+    noise = _logistic_noise(seed, step, _width(logits))
     return tf.cast(logits + temperature[:, None] * noise > 0, "float32")
+
+
+def draw_joint_frame(
+    nade: NADE, parameters: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, step: tf.Tensor
+) -> tf.Tensor:
+    """A frame of 0 and 1 for each row, (B, nade.units) float32, sampled unit by unit.
+
+    Args:
+        nade: The `NADE`.
+        parameters: float32 (B, V), its parameters.
+        temperature: float32 (B,), at least 0; of the conditional logits.
+        seed: As for `uniform`.
+        step: As for `uniform`.
+    """
+    noise = _logistic_noise(seed, step, nade.units)
+    return tf.cast(nade.sample(parameters, noise, temperature), "float32")
+
+
+def _logistic_noise(seed: tf.Tensor, step: tf.Tensor, size: int) -> tf.Tensor:
+    u = uniform(seed, step, size)
+    return tf.math.log(u) - tf.math.log(1 - u)
 
 
 def _width(logits: tf.Tensor) -> int:

@@ -14,19 +14,27 @@ no input has the name of an output.
 The inputs of a signature are not optional. `serving_default` takes x alone, which every client can
 send; rows of different lengths go to `padded`. `prefill` has no form without `lengths`: a server
 that pads the requests of a batch would change the state after a row's last step.
+
+Of a model with a joint output, y are the parameters of its `NADE` for the frame after x. There are
+no probabilities of single keys; `serving_default` and `padded` also give `log_probability` (B, T),
+of each frame of x given those before it. It is 0 of the first frame, which nothing predicts: a
+piece begins with a frame of silence.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
 import keras
 import tensorflow as tf
 
+from ...layers import NADE
+from ...recurrence.tensorflow import as_exported
 from ...utils.errors import ArgumentError, Words
 from . import input_checks
 from .eligibility import takes_tokens, tokens_of
-from .sampling import draw_frame, draw_tokens
+from .sampling import draw_frame, draw_joint_frame, draw_tokens
 from .streaming import StreamingModel
 
 WHOLE, PADDED, GENERATE = "serving_default", "padded", "generate"
@@ -49,6 +57,7 @@ class Options:
         tokens: How many tokens a model of tokens takes; None for what its layers say.
         max_steps: The most steps that one request may generate.
         jit_compile: Whether XLA compiles the signatures.
+        nade: The `NADE` whose parameters y are; None for other outputs.
     """
 
     signatures: tuple[str, ...] | None = None
@@ -56,6 +65,7 @@ class Options:
     tokens: int | None = None
     max_steps: int = 10_000
     jit_compile: bool = False
+    nade: NADE | None = None
 
 
 class ServingSignatures:
@@ -131,6 +141,30 @@ class ServingSignatures:
         """
         return self.length is not None or ("step" in self.names and not self.last_only)
 
+    @property
+    def scores_frames(self) -> bool:
+        """Whether there is `log_probability`: y says how likely the next x is."""
+        return self.options.nade is not None and self._no_feedback() is None
+
+    def log_probability(
+        self, x: tf.Tensor, y: tf.Tensor, lengths: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """`log_probability` (B, T) of each frame of x given those before it, where there is one.
+
+        Args:
+            x: Frames (B, T, D).
+            y: Parameters of the frame after each (B, T, V).
+            lengths: int32 (B,), beyond which it is 0.
+        """
+        if not self.scores_frames:
+            return {}
+        with as_exported():
+            found = cast(NADE, self.options.nade).log_prob(y[:, :-1], x[:, 1:])
+        found = tf.pad(tf.cast(found, "float32"), [[0, 0], [1, 0]])
+        if lengths is not None:
+            found = tf.where(tf.sequence_mask(lengths, tf.shape(found)[1]), found, 0.0)
+        return {"log_probability": found}
+
     def _names(self, offered: Sequence[str]) -> tuple[str, ...]:
         no_step = self.streaming.unsupported_reason
         reasons: dict[str, str | None] = dict.fromkeys((*STREAMING, GENERATE), no_step)
@@ -154,17 +188,18 @@ class ServingSignatures:
 
     def _no_feedback(self) -> str | None:
         """Why the outputs cannot be fed back as inputs; None if they can."""
-        probabilities = self.options.probabilities
-        if probabilities is None:
+        probabilities, nade = self.options.probabilities, self.options.nade
+        units = self.units if nade is None else nade.units
+        if probabilities is None and nade is None:
             return "`probabilities` does not say of what y are the logits"
         if self.last_only:
             return "the model gives the last step alone"
         if self.is_text != (probabilities == "softmax"):
             return "what is drawn from y is not what the model takes"
-        if self.is_text and self.tokens is not None and self.units > self.tokens:
-            return f"y has {self.units} units for {self.tokens} tokens"
-        if not self.is_text and self.units != self.features:
-            return f"y has {self.units} units for {self.features} features"
+        if self.is_text and self.tokens is not None and units > self.tokens:
+            return f"y has {units} units for {self.tokens} tokens"
+        if not self.is_text and units != self.features:
+            return f"y has {units} units for {self.features} features"
         return None
 
     def _specified(self, name: str) -> dict[str, Tensors]:
@@ -186,6 +221,7 @@ class ServingSignatures:
             "temperature": ((None,), "float32"),
             "y": y,
             "probabilities": y,
+            "log_probability": ((None, self.length), "float32"),
             "y_t": ((None, self.units), "float32"),
             "probabilities_t": ((None, self.units), "float32"),
             "samples": ((None, None, *features), of_x),
@@ -200,6 +236,8 @@ class ServingSignatures:
         }[name]
         if self.options.probabilities and returned[0] in ("y", "y_t"):
             returned = [*returned, returned[0].replace("y", "probabilities")]
+        if self.scores_frames and name in (WHOLE, PADDED):
+            returned = [*returned, "log_probability"]
         return {
             "inputs": {tensor: tensors[tensor] for tensor in given},
             "outputs": {tensor: tensors[tensor] for tensor in returned},
@@ -246,10 +284,12 @@ class ServingSignatures:
             }
 
     def _serving_default(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._outputs(self.streaming.whole(x))
+        y = self.streaming.whole(x)
+        return {**self._outputs(y), **self.log_probability(x, y)}
 
     def _padded(self, x: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._outputs(self.streaming.whole(x, lengths), lengths)
+        y = self.streaming.whole(x, lengths)
+        return {**self._outputs(y, lengths), **self.log_probability(x, y, lengths)}
 
     def _prefill(self, x: tf.Tensor, lengths: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         y, state = self.streaming.prefill(x, lengths, state)
@@ -271,8 +311,11 @@ class ServingSignatures:
         temperature: tf.Tensor,
         seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        # `generate` exists only with them.
-        draw = PROBABILITIES[cast(str, self.options.probabilities)]
+        # `generate` exists only with one of them.
+        if self.options.nade is not None:
+            draw = functools.partial(draw_joint_frame, self.options.nade)
+        else:
+            draw = PROBABILITIES[cast(str, self.options.probabilities)]
         most = tf.reduce_max(tf.concat([steps, [0]], 0))
         # An array of no elements cannot be stacked.
         samples = tf.TensorArray(x_t.dtype, size=most + 1, element_shape=x_t.shape)

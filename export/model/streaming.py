@@ -14,11 +14,13 @@ from ...layers import TiedEmbedding, WeightNoise
 from ...recurrence.tensorflow import as_exported
 from ...training.models import OneHot
 from .eligibility import call, has_recurrent, layers_in
+from .joint_output import NADEParameters
 
 # Layers that compute each step by itself, with the ranks of a sequence that they take.
 STEP_BY_STEP = {
     keras.layers.Dense: (3,),
     keras.layers.Embedding: (2,),
+    NADEParameters: (3,),
     OneHot: (2,),
     TiedEmbedding: (2, 3),
 }

@@ -396,12 +396,15 @@ def before_joint_output(model: keras.Model) -> tuple[keras.Model, NADE] | None:
     >>> before.output_shape, nade.units
     ((None, None, 8), 88)
     """
-    if not isinstance(model.input, dict) or "target" not in model.input:
-        return None
-    names = [layer.name for layer in model.layers]
-    last = model.get_layer("noisy_output" if "noisy_output" in names else "output")
-    inputs = {name: x for name, x in model.input.items() if name != "target"}
-    return keras.Model(inputs, last.input[0]), getattr(last, "layer", last)
+    for last in model.layers:
+        nade = last.layer if isinstance(last, WeightNoise) else last
+        if isinstance(nade, NADE):
+            y, target = last.input
+            inputs = [x for x in model.inputs if x is not target]
+            if isinstance(model.input, dict):
+                inputs = {name: x for name, x in model.input.items() if x is not target}
+            return keras.Model(inputs, y, name=model.name), nade
+    return None
 
 
 def table_1_size(model: keras.Model) -> int:

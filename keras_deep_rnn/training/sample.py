@@ -140,7 +140,8 @@ def sample_music(
             frame = random.random(keys) < _probability(y.astype("float64"), temperature)
         else:
             noise = random.logistic(size=(1, keys)).astype("float32")
-            frame = keras.ops.convert_to_numpy(joint.sample(y[None], noise, temperature))[0]
+            drawn = joint.sample(joint.parameters(y[None]), noise, temperature)
+            frame = keras.ops.convert_to_numpy(drawn)[0]
         frames.append(frame.astype("uint8"))
     return np.stack(frames[1:])
 
