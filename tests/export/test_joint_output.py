@@ -65,7 +65,8 @@ def rolls(rows, steps):
 @pytest.mark.slow
 def test_passes_every_check(exported, quick_checks):
     checked = check_export(exported[1])
-    assert checked.difference == 0.0
+    # The rows of a request decide in which order products add up.
+    assert checked.difference < 1e-6
     for check in ("golden", "padding", "step by step", "generate", "bad inputs"):
         assert f"C API, {check}" in checked.found
 
