@@ -11,7 +11,11 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 # Folders beside keras_deep_rnn/ that are installed inside it.
-MAPPED = {"keras_deep_rnn.export": "export", "keras_deep_rnn.tuning": "tuning"}
+MAPPED = {
+    "keras_deep_rnn.export": "export",
+    "keras_deep_rnn.results": "results",
+    "keras_deep_rnn.tuning": "tuning",
+}
 
 
 def packages():
@@ -38,6 +42,8 @@ DATA = {
     "keras_deep_rnn.experiments": ["*/*.toml"],
     # The files that an export writes for a server.
     "keras_deep_rnn.export.formats": ["templates/*"],
+    # The trained networks.
+    "keras_deep_rnn.results": ["*/*.npz"],
 }
 
 setup(

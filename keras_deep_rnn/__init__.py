@@ -49,7 +49,10 @@ _PLACES = {
     "TiedEmbedding": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
+    "load": "experiments.trained",
     "preset": "training.networks",
+    "save": "experiments.trained",
+    "trained": "experiments.trained",
 }
 _SUBPACKAGES = ("export", "layers", "tuning")
 __all__ = [*_PLACES]  # pyright: ignore[reportUnsupportedDunderAll] -- __init__.pyi has them
@@ -72,7 +75,7 @@ def __dir__() -> list[str]:
 
 def _import_layers() -> None:
     """Imports every module with classes that Keras may be asked to load."""
-    for place in sorted({*_PLACES.values()}):
+    for place in ("layers", "training.models"):
         importlib.import_module(f".{place}", __name__)
 
 

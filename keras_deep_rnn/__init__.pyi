@@ -3,6 +3,9 @@
 from . import export as export
 from . import layers as layers
 from . import tuning as tuning
+from .experiments.trained import load as load
+from .experiments.trained import save as save
+from .experiments.trained import trained as trained
 from .layers import NADE as NADE
 from .layers import Affine as Affine
 from .layers import ClippedMomentum as ClippedMomentum

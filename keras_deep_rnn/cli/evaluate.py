@@ -20,7 +20,10 @@ from .options import (
 )
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
-RUNS = "Folder of a trained run, or a packed run (.npz); of several the mean probabilities count."
+RUNS = (
+    "Folder of a trained run, a packed run (.npz), or a name of `deep-rnn trained`; of several the "
+    "mean probabilities count."
+)
 
 
 def evaluate(
@@ -44,6 +47,7 @@ def evaluate(
     runs the mean of the probabilities is measured, and nothing is written.
     """
     start_backend()
+    from ..experiments.trained import path_of
     from ..training import train as training
     from ..training.packed_run import unpacked
 
@@ -53,7 +57,7 @@ def evaluate(
         if given and len(run) > 1:
             raise ArgumentError(name, "left out for several runs", given)
     with contextlib.ExitStack() as stack:
-        folders = [stack.enter_context(unpacked(path)) for path in run]
+        folders = [stack.enter_context(unpacked(path_of(path))) for path in run]
         if len(folders) > 1:
             show(training.evaluate_ensemble(folders, split, **places, progress=progress))
             return

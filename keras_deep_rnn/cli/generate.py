@@ -10,8 +10,8 @@ from ..utils.errors import NOTHING, ArgumentError
 from .console import say
 from .options import argument, path, real, run_folders, text, whole
 
-RUN = "Folder of a finished run, or a packed run (.npz)."
-EXAMPLE = "Example: deep-rnn generate runs/bach --out chorale.mid --length 64 --temperature 0.9"
+RUN = "Folder of a finished run, a packed run (.npz), or a name of `deep-rnn trained`."
+EXAMPLE = "Example: deep-rnn generate jsb_chorales/dots_rnn --out chorale.mid --temperature 0.9"
 
 
 def generate(
@@ -41,10 +41,11 @@ def generate(
 ) -> None:
     """Draws new music, as MIDI and as a picture, or new text."""
     start_backend()
+    from ..experiments.trained import path_of
     from ..training import sample as generation
     from ..training.packed_run import unpacked
 
-    with unpacked(run) as folder:
+    with unpacked(path_of(run)) as folder:
         if out is None and str(folder) != run:
             raise ArgumentError("out", "given for a packed run, which is no folder", NOTHING)
         written = generation.generate(

@@ -108,9 +108,13 @@ def report(
         Path, path("Markdown file to write; its pictures lie in a folder of its name.")
     ] = Path("docs/results.md"),
 ) -> None:
-    """Writes the page of results, published and measured side by side, from the records."""
-    start_backend()
-    from ..experiments import results_page
+    """Writes the page of results, published and measured side by side, from the records.
 
-    for written in results_page.write(results, out):
+    The cards of the networks whose weights lie beside the records go to models.md beside it.
+    """
+    start_backend()
+    from ..experiments import model_cards, results_page
+
+    cards = model_cards.write(results, out.with_name("models.md"))
+    for written in [*results_page.write(results, out), cards]:
         say(f"Wrote {written}")

@@ -12,6 +12,7 @@ from ..utils.validation import CHECKS, positive_integer
 from .initializers import numbered
 from .options import Configured, Described, KerasOptions
 
+
 @keras.saving.register_keras_serializable(package="keras_deep_rnn")
 class NADE(Configured):
     """An output ▷ of binary vectors: the units are predicted one after another, each from the last.

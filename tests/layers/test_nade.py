@@ -94,7 +94,9 @@ def test_by_the_number_of_ones(ones):
     """Also of numbers other than 0 and 1, such as the expectation of v."""
     built, rows = layer(), 11
     y, random = features(rows), np.random.default_rng(1)
-    v = ((random.random((rows, UNITS)) < ones) * (1 + random.random((rows, UNITS)))).astype("float32")
+    v = ((random.random((rows, UNITS)) < ones) * (1 + random.random((rows, UNITS)))).astype(
+        "float32"
+    )
     weights = ops.convert_to_tensor(random.normal(size=(rows, UNITS)).astype("float32"))
 
     def plain():
