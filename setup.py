@@ -38,6 +38,8 @@ DATA = {
     "keras_deep_rnn.experiments": ["*/*.toml"],
     # The files that an export writes for a server.
     "keras_deep_rnn.export.formats": ["templates/*"],
+    # The page that plays a piece.
+    "keras_deep_rnn.training.music": ["templates/*"],
 }
 
 setup(
