@@ -6,7 +6,7 @@ import numpy as np
 
 from ...data.dataset import LOWEST_PITCH
 from ...data.midi_writer import notes
-from ...utils.errors import ArgumentError
+from ...utils.errors import ArgumentError, Words
 from ...utils.files import replacing
 from ...utils.types import PathLike
 from .piece import Piece
@@ -50,7 +50,7 @@ def sound(piece: Piece) -> np.ndarray:
     """
     timbre, seconds = TIMBRES[piece.instrument], piece.frame_seconds
     if len(piece.frames) * seconds > 60 * MAX_MINUTES:
-        minutes = f"{len(piece.frames) * seconds / 60:.0f} minutes"
+        minutes = Words(f"{len(piece.frames) * seconds / 60:.0f} minutes")
         expected = f"at most {MAX_MINUTES} minutes of music for a .wav file"
         raise ArgumentError("length", expected, minutes, verb="make")
     samples = np.zeros(int((len(piece.frames) * seconds + timbre.release) * RATE) + 1, "float32")
