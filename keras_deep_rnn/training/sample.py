@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from ..data import midi_files, midi_writer
+from ..layers import NADE
 from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing, user_path
 from ..utils.types import Log, PathLike
@@ -167,16 +169,17 @@ def sample_music(
     random, keys = np.random.default_rng(seed), model.output_shape[-1]
     before, joint = before_joint_output(model) or (model, None)
     stepwise = StepwiseModel(before)
+    jointly = joint and _joint_sampler(joint, before.output_shape[-1], temperature)
     frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
     for frame in frames[:-1]:
         stepwise.step(frame.astype("float32"))
     for _ in range(length):
         y = stepwise.step(frames[-1].astype("float32"))
-        if joint is None:
+        if jointly is None:
             frame = random.random(keys) < _probability(y.astype("float64"), temperature)
         else:
             noise = random.logistic(size=(1, keys)).astype("float32")
-            drawn = joint.sample(joint.parameters(y[None]), noise, temperature)
+            drawn = jointly.predict_on_batch([y[None], noise])
             frame = keras.ops.convert_to_numpy(drawn)[0]
         frames.append(frame.astype("uint8"))
     return np.stack(frames[1:])
@@ -263,6 +266,24 @@ def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
         raise ArgumentError("primer", "a MIDI file", str(path))
     every = max(1, round(quarter_length / midi_files.QUARTER_LENGTH))
     return midi_files.read(path)[::every][:length]
+
+
+class _Sample(keras.layers.Layer):
+    """Samples from a joint output of y, with noise."""
+
+    def __init__(self, joint: NADE, temperature: float) -> None:
+        super().__init__()
+        self.joint, self.temperature = joint, temperature
+
+    def call(self, y: Any, noise: Any) -> Any:
+        return self.joint.sample(self.joint.parameters(y), noise, self.temperature)
+
+
+def _joint_sampler(joint: NADE, width: int, temperature: float) -> keras.Model:
+    """A model of a joint output's samples: Keras compiles what a model predicts."""
+    y = keras.Input((width,))
+    noise = keras.Input((joint.units,))
+    return keras.Model([y, noise], _Sample(joint, temperature)(y, noise))
 
 
 def _check(length: int, temperature: float) -> None:
