@@ -1,7 +1,7 @@
 """The main job on real music, in some minutes: `make demo`.
 
-Bach's chorales as music21 ships them, a DOT(S)-RNN with a joint output, a new chorale, as a page that plays it and as
-MIDI, and a SavedModel that is checked in a process without this package.
+Bach's chorales as music21 ships them, a DOT(S)-RNN with a joint output, a new chorale, as a page
+that plays it and as MIDI, and a SavedModel that is checked in a process without this package.
 """
 
 import dataclasses
@@ -66,7 +66,7 @@ def run(
     from ..training.run_folder import CURVE, Run
     from ..training.train import train
 
-    # Of keys that are sampled independently, every third pair is a dissonance; of Bach's, one in 14.
+    # Of keys that are sampled independently, 3 of 10 pairs are dissonances; of Bach's, 1 in 14.
     settings = settings or Settings(data="bach_chorales", network="dots_rnn", output="nade")
     out = Path(out)
     folder = out / "run"

@@ -102,8 +102,9 @@ def envelope(time: np.ndarray, seconds: float, timbre: Timbre) -> np.ndarray:
 
     Example:
 
-    >>> envelope(np.array([0.0, 0.1, 5.0, 9.0]), 6.0, Timbre((1,), 0.1, 1.0, 0.5, 0.1)).round(2)
-    array([0.  , 1.  , 0.5 , 0.  ])
+    >>> timbre = Timbre((1,), attack=0.1, decay=1.0, sustain=0.5, release=0.1)
+    >>> envelope(np.array([0.0, 0.1, 5.0, 9.0]), 6.0, timbre).round(1).tolist()
+    [0.0, 1.0, 0.5, 0.0]
     """
     attack = min(timbre.attack, seconds / 2)
 
