@@ -44,6 +44,8 @@ DATA = {
     "keras_deep_rnn.export.formats": ["templates/*"],
     # The trained networks.
     "keras_deep_rnn.results": ["*/*.npz"],
+    # The page that plays a piece.
+    "keras_deep_rnn.training.music": ["templates/*"],
 }
 
 setup(

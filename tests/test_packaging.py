@@ -19,7 +19,7 @@ from keras_deep_rnn.__main__ import main
 
 pytestmark = pytest.mark.process
 
-ENDS = ("py", "pyi", "toml", "typed")
+ENDS = ("py", "pyi", "toml", "typed", "html")
 ROOT = pathlib.Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # The first version in which no published vulnerability is left open.

@@ -19,7 +19,8 @@ def generate(
     out: Annotated[
         Path | None,
         path(
-            "File to write: .mid, and a picture .png beside it; for text .txt.",
+            "File to write: .mid, and a picture .png beside it; .html, a page that plays the "
+            "music; .wav, sound; for text .txt.",
             default="music.mid or text.txt in RUN",
         ),
     ] = None,
@@ -39,7 +40,7 @@ def generate(
     tempo: Annotated[float, real("Quarter notes a minute.")] = 80.0,
     instrument: Annotated[str, text("piano, organ, strings or choir.")] = "organ",
 ) -> None:
-    """Draws new music, as MIDI and as a picture, or new text."""
+    """Draws new music, as MIDI with a picture, as a page that plays it or as sound, or new text."""
     start_backend()
     from ..experiments.trained import path_of
     from ..training import sample as generation

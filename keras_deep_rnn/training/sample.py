@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from ..data import midi_files, midi_writer
+from ..layers import NADE
 from ..utils.errors import ArgumentError, Words
 from ..utils.files import replacing, user_path
 from ..utils.types import Log, PathLike
 from ..utils.validation import number, one_of, positive_integer
 from ..utils.validation import seed as checked_seed
-from . import plots
 from .evaluate import StepwiseModel
 from .models import before_joint_output
+from .music.piece import Piece
+from .music.writers import WRITERS
 from .run_folder import Run
 
 LENGTH = {"piano_roll": 64, "characters": 500, "words": 100}
@@ -40,8 +43,9 @@ def generate(
 
     Args:
         run: Folder of a finished run.
-        out: File to write; None: music.mid or text.txt in the run folder. Music is plotted too, to
-            a .png file beside it.
+        out: File to write; None: music.mid or text.txt in the run folder. The ending says what
+            music is written as: `.mid`, with a picture of the same name beside it (.png), `.html`,
+            a page that plays it in a browser, or `.wav`, sound.
         length: Frames or tokens to sample, at most `MAX_LENGTH`; None: `LENGTH`.
         temperature: Divisor of the logits; below 1 likely notes or tokens become more frequent,
             0 takes the likeliest.
@@ -62,45 +66,79 @@ def generate(
     source = Run(run)
     facts = source.config["data"]
     kind = facts["kind"]
+    endings = tuple(WRITERS) if kind == "piano_roll" else (".txt",)
+    out = Path(out or source / ("music.mid" if kind == "piano_roll" else "text.txt"))
+    if out.suffix not in endings:
+        raise ArgumentError("out", f"with {' or '.join(endings)}", str(out), verb="end")
+    if not out.parent.is_dir():
+        raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
+    length = LENGTH[kind] if length is None else length
+    sampling = {"temperature": temperature, "seed": seed}
+    if kind == "piano_roll":
+        begin = {"primer": primer, "primer_length": primer_length}
+        sound = {"tempo": tempo, "instrument": instrument}
+        piece = compose(source, length=length, **sampling, **begin, **sound)
+        return WRITERS[out.suffix](piece, out)
+    checked_seed("seed", seed)
+    _check(length, temperature)
+    begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
+    tokens = sample_tokens(source.model(batch_size=1), length, primer=begin, **sampling)
+    text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
+    with replacing(out) as partial:
+        partial.write_text(text, encoding="utf-8")
+    log(text)
+    return [out]
+
+
+def compose(
+    run: Run,
+    *,
+    length: int = LENGTH["piano_roll"],
+    temperature: float = 1.0,
+    seed: int = 0,
+    primer: PathLike | None = None,
+    primer_length: int = 16,
+    tempo: float = 80.0,
+    instrument: str = "organ",
+) -> Piece:
+    """Samples music from a trained run.
+
+    Args:
+        run: A finished run on music.
+        length: See `generate`, as for the other arguments.
+        temperature: Divisor of the logits.
+        seed: The same seed gives the same piece.
+        primer: MIDI file to continue, or None for silence.
+        primer_length: Frames of the MIDI file to use.
+        tempo: Quarter notes a minute.
+        instrument: One of `midi_writer.INSTRUMENTS`.
+
+    Returns:
+        The piece, which begins with the primer.
+
+    Raises:
+        UserError: An argument is out of range, or a file cannot be read.
+    """
     one_of(tuple(midi_writer.INSTRUMENTS))("instrument", instrument)
     if not MIN_TEMPO <= number("tempo", tempo) <= MAX_TEMPO:
         raise ArgumentError("tempo", f"{MIN_TEMPO} to {MAX_TEMPO} quarter notes a minute", tempo)
     checked_seed("seed", seed)
-    out = Path(out or source / ("music.mid" if kind == "piano_roll" else "text.txt"))
-    ending = ".mid" if kind == "piano_roll" else ".txt"
-    if out.suffix != ending:
-        raise ArgumentError("out", f"with {ending}", str(out), verb="end")
-    if not out.parent.is_dir():
-        raise ArgumentError("out", "in an existing folder", str(out), verb="lie")
-    sampling = {"temperature": temperature, "seed": seed}
-    length = LENGTH[kind] if length is None else length
     _check(length, temperature)
-    model = source.model(batch_size=1)
-    if kind != "piano_roll":
-        begin = encode(str(primer), kind, facts["vocabulary"]) if primer else [facts["start"] or 0]
-        tokens = sample_tokens(model, length, primer=begin, **sampling)
-        text = decode(tokens if primer else tokens[1:], kind, facts["vocabulary"])
-        with replacing(out) as partial:
-            partial.write_text(text, encoding="utf-8")
-        log(text)
-        return [out]
+    facts = run.config["data"]
     # A time step of unknown length is taken for an eighth note.
     quarter_length = facts["quarter_length"] or 0.5
     begin = None if primer is None else _primer(primer, primer_length, quarter_length)
-    frames = sample_music(model, length, primer=begin, **sampling)
-    midi_writer.write_midi(
-        frames, out, quarter_length=quarter_length, tempo=tempo, instrument=instrument
-    )
-    picture = out.with_suffix(".png")
-    plots.piano_roll(
+    model = run.model(batch_size=1)
+    frames = sample_music(model, length, primer=begin, temperature=temperature, seed=seed)
+    return Piece(
         frames,
-        picture,
-        title=f"{source.config['settings']['network']} on {Path(facts['name']).name}, "
+        title=f"{run.config['settings']['network']} on {Path(facts['name']).name}, "
         f"seed {seed}, temperature {temperature:g}",
-        frames_in_quarter=1 / quarter_length,
+        quarter_length=quarter_length,
+        tempo=tempo,
+        instrument=instrument,
         primer=0 if begin is None else len(begin),
     )
-    return [out, picture]
 
 
 def sample_music(
@@ -131,16 +169,17 @@ def sample_music(
     random, keys = np.random.default_rng(seed), model.output_shape[-1]
     before, joint = before_joint_output(model) or (model, None)
     stepwise = StepwiseModel(before)
+    jointly = joint and _joint_sampler(joint, before.output_shape[-1], temperature)
     frames = [np.zeros(keys, "uint8"), *(primer if primer is not None else ())]
     for frame in frames[:-1]:
         stepwise.step(frame.astype("float32"))
     for _ in range(length):
         y = stepwise.step(frames[-1].astype("float32"))
-        if joint is None:
+        if jointly is None:
             frame = random.random(keys) < _probability(y.astype("float64"), temperature)
         else:
             noise = random.logistic(size=(1, keys)).astype("float32")
-            drawn = joint.sample(joint.parameters(y[None]), noise, temperature)
+            drawn = jointly.predict_on_batch([y[None], noise])
             frame = keras.ops.convert_to_numpy(drawn)[0]
         frames.append(frame.astype("uint8"))
     return np.stack(frames[1:])
@@ -227,6 +266,24 @@ def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:
         raise ArgumentError("primer", "a MIDI file", str(path))
     every = max(1, round(quarter_length / midi_files.QUARTER_LENGTH))
     return midi_files.read(path)[::every][:length]
+
+
+class _Sample(keras.layers.Layer):
+    """Samples from a joint output of y, with noise."""
+
+    def __init__(self, joint: NADE, temperature: float) -> None:
+        super().__init__()
+        self.joint, self.temperature = joint, temperature
+
+    def call(self, y: Any, noise: Any) -> Any:
+        return self.joint.sample(self.joint.parameters(y), noise, self.temperature)
+
+
+def _joint_sampler(joint: NADE, width: int, temperature: float) -> keras.Model:
+    """A model of a joint output's samples: Keras compiles what a model predicts."""
+    y = keras.Input((width,))
+    noise = keras.Input((joint.units,))
+    return keras.Model([y, noise], _Sample(joint, temperature)(y, noise))
 
 
 def _check(length: int, temperature: float) -> None:

@@ -20,6 +20,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_deep_rnn.cli import main as cli
+from keras_deep_rnn.data.midi_writer import write_midi
 from keras_deep_rnn.training import config as settings
 from keras_deep_rnn.training import plots
 from keras_deep_rnn.training import train as training
@@ -493,10 +494,28 @@ def test_generate_writes_music_and_picture(run, tmp_path):
     assert output.count("Wrote") == 2
     more = ["--primer", tmp_path / "a.mid", "--primer-length", 2, "--length", 3]
     assert called("generate", run, "--out", tmp_path / "b.mid", *more)[0] == 0
-    code, _, errors = called("generate", run, "--out", tmp_path / "c.wav")
-    assert (code, "--out must end with .mid" in errors) == (2, True)
+    code, _, errors = called("generate", run, "--out", tmp_path / "c.mp3")
+    assert (code, "--out must end with .mid or .html or .wav" in errors) == (2, True)
     code, _, errors = called("generate", run, "--primer", tmp_path / "no.mid")
     assert (code, "--primer must be a MIDI file" in errors) == (2, True)
+
+
+@pytest.mark.slow
+def test_generate_continues_a_primer_on_a_page_and_as_sound(run, tmp_path):
+    """A primer of another tempo, shorter than it may be."""
+    frames = np.zeros((5, 88), "uint8")
+    frames[:3, 40] = frames[1:, 44] = 1
+    primer = tmp_path / "primer.mid"
+    write_midi(frames, primer, quarter_length=0.5, tempo=137.0)
+    for ending in ("html", "wav"):
+        out = tmp_path / f"a.{ending}"
+        more = ["--primer", primer, "--length", 3]
+        code, output, _ = called("generate", run, "--out", out, *more)
+        assert (code, output) == (0, f"Wrote {out}\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"primer.mid", "a.html", "a.wav"}
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<title>dots_rnn on pieces.npz, seed 0, temperature 1</title>" in page
+    assert '"frames":8,"primer":5,' in page
 
 
 @pytest.mark.parametrize("tempo", [3, 1001, "nan"])
