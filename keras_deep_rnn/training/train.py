@@ -27,7 +27,7 @@ from .callbacks import (
     rate_callbacks,
 )
 from .config import Settings, load_options, network_arguments
-from .devices import check_rows, data_parallel
+from .devices import check_rows, data_parallel, of_this_process, on_one_device
 from .results import PRIMARY, definitions
 from .run_folder import (
     BACKUP,
@@ -393,8 +393,8 @@ def fit_and_evaluate(
     # Keras ends the callbacks only after a complete training.
     with write_errors(run.path), contextlib.closing(history), contextlib.closing(shown):
         model.fit(
-            training,
-            validation_data=validation,
+            of_this_process(training),
+            validation_data=of_this_process(validation),
             initial_epoch=state["epochs"],
             epochs=state["epochs"] if state["stopped"] else until or settings.epochs,
             callbacks=callbacks,
@@ -413,9 +413,10 @@ def fit_and_evaluate(
             f"a smaller --clipnorm than {settings.clipnorm:g}, or another --activation than "
             f"{settings.activation}."
         )
-    with replacing(run / MODEL) as partial:
-        _stateless(run, model).save(partial)
-    metrics = _results(run, settings, dataset, rows, stopping, splits, progress)
+    with on_one_device():
+        with replacing(run / MODEL) as partial:
+            _stateless(run, model).save(partial)
+        metrics = _results(run, settings, dataset, rows, stopping, splits, progress)
     plots.learning_curve(rows, dataset.kind, run / CURVE)
     run.write(results, metrics)
     if not keep_backup:

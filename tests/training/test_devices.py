@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from made_up_runs import dataset, settings
 
 from keras_deep_rnn import data
 from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
 TESTS = str(pathlib.Path(__file__).parents[1])
@@ -83,6 +85,70 @@ def test_two_devices_train_as_one(tmp_path):
         "`batch_size` must be a multiple of 2, the devices, got 3.",
         "`devices` must be at most 2, those of this machine, got 3.",
     ]
+
+
+PROCESSES = """
+import json, sys
+import pytest
+from made_up_runs import dataset, settings, train_until
+from keras_deep_rnn import data
+from keras_deep_rnn.training import train as training
+from keras_deep_rnn.training.run_folder import Run
+
+data.load = lambda name, **options: dataset(name)
+quiet = {"log": lambda line: None}
+chosen = settings(batch_size=4, bptt_steps=4, output_dropout=0.4, clipnorm=0.1, ema=0.9)
+found = []
+for devices in (2, 1):
+    out = f"{sys.argv[1]}-{devices}"
+    if devices == 2:
+        with pytest.MonkeyPatch.context() as patched:
+            train_until(patched, 1, chosen, out, devices=2)
+        metrics = training.resume(out, devices=2, **quiet)
+    else:
+        metrics = training.train(chosen, out, **quiet)
+    losses = [row["loss"] for row in Run(out).history()]
+    found.append([*losses, *metrics["splits"]["test"].values()])
+json.dump(found, sys.stdout)
+"""
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_two_processes_train_as_one(tmp_path):
+    """Interrupted after an epoch and resumed, each with a run folder of its own."""
+    pytest.importorskip("jax")
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(filter(None, [TESTS, os.environ.get("PYTHONPATH")])),
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESSES, str(tmp_path / f"run-{k}")],
+            env={**environment, "KERAS_DISTRIBUTION_PROCESS_ID": str(k)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for k in range(2)
+    ]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    for written, _ in outputs:
+        both, alone = json.loads(written.splitlines()[-1])  # after a line of the collectives
+        assert both == pytest.approx(alone, rel=1e-5)
+    first, second = (Run(tmp_path / f"run-{k}-2").metrics["splits"] for k in range(2))
+    assert first == second
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="is about TensorFlow")
