@@ -7,6 +7,7 @@ import json
 import math
 import random
 import shlex
+import statistics
 
 import pytest
 
@@ -475,6 +476,36 @@ def test_the_place_of_a_trial_beside_others_says_nothing_of_its_score():
     assert jitter(3, trials[:1]) == [3]
 
 
+def test_the_depth_picture_shows_medians_counts_and_what_was_searched():
+    pytest.importorskip("matplotlib")
+    from keras_deep_rnn.tuning.report.matplotlib_charts import _depth_picture
+
+    job = job_of(space=paper_space(network="dt_rnn", transition_depth=(1, 3), units=None))
+    trials = trials_of(job, 30)
+    picture = _depth_picture(job, trials)
+    (axes,) = picture.axes
+    of_depth = {depth: [] for depth in (1, 2, 3)}
+    for trial in trials:
+        of_depth[trial.values["transition_depth"]].append(trial.score)
+    bars = axes.lines[0]
+    assert [y for y in bars.get_ydata() if y == y] == [
+        statistics.median(scores) for scores in of_depth.values() for _ in range(2)
+    ]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == [f"{depth}\n({len(scores)})" for depth, scores in of_depth.items()]
+    title = picture.get_suptitle()
+    assert title.startswith("jsb_chorales, 30 trials, networks of about 20,000 parameters")
+
+
+def test_networks_of_a_picture_have_different_colours():
+    from keras_deep_rnn.experiments import published
+    from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
+    from keras_deep_rnn.training.plots import NETWORK_COLOURS
+
+    for networks in (SEARCHED_NETWORKS, published.NETWORKS):
+        assert len({NETWORK_COLOURS[name] for name in networks}) == len(networks)
+
+
 def test_the_ring_is_on_the_best_trial():
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.tuning.report.matplotlib_charts import RING, _depth_picture
@@ -537,7 +568,9 @@ def test_pictures(tmp_path):
         written = write_pictures(tmp_path / "docs", job, trials[:count])
         assert [path.name for path in written] == ["depth.png", "size.png", "ranking.md"]
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[:2])
-        rows = written[2].read_text().splitlines()[2:]
+        told, _, warning = written[2].read_text().partition("\n\n")
+        assert warning.startswith("Caution: ")
+        rows = told.splitlines()[2:]
         best = best_of(trials[:count])
         assert rows[0].startswith(f"| {best.settings['network']} |")
         assert f"| {best.score:.4f} |" in rows[0]

@@ -25,7 +25,14 @@ from ..search.analysis import (
     window,
 )
 from ..search.trial import ENDED, FAILED, Trial, best_of, score_of
-from .matplotlib_charts import MARKERS, depth_range, jitter, panels
+from .matplotlib_charts import (
+    MARKERS,
+    depth_range,
+    depth_ticks,
+    jitter,
+    median_bars,
+    panels,
+)
 
 if TYPE_CHECKING:
     from ..job.job import Job
@@ -50,7 +57,7 @@ LAYOUT = {
 
 
 def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
-    """The score against each depth of each network, with a line through the best of each depth."""
+    """The score against each depth of each network, with the median of each depth."""
     drawn, best = panels(trials), best_of(trials)
     columns = min(5, len(drawn))
     rows = math.ceil(len(drawn) / columns)
@@ -64,10 +71,9 @@ def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
     )
     for i, ((network, name), by_depth) in enumerate(drawn.items()):
         place: dict[str, Any] = {"row": i // columns + 1, "col": i % columns + 1}
-        x = list(by_depth)
-        lowest = [min(scores(same)) for same in by_depth.values()]
+        x, y = median_bars(by_depth)
         line = {"color": MARKERS[network][0], "width": 2}
-        figure.add_scatter(x=x, y=lowest, mode="lines", line=line, hoverinfo="skip", **place)
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", **place)
         points = [
             (at, trial)
             for depth, same in by_depth.items()
@@ -79,7 +85,14 @@ def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
                 figure.add_scatter(**_ring(at, score_of(trial)), **place)
         low, high = depth_range(job, name, by_depth)
         span = [low - 0.5, high + 0.5]
-        figure.update_xaxes(title_text=name.replace("_", " "), dtick=1, range=span, **place)
+        ticks = depth_ticks(by_depth, low, high)
+        figure.update_xaxes(
+            title_text=name.replace("_", " "),
+            tickvals=list(ticks),
+            ticktext=[text.replace("\n", "<br>") for text in ticks.values()],
+            range=span,
+            **place,
+        )
     figure.update_yaxes(range=window(trials)[:2])
     figure.update_yaxes(title_text=job.objective, col=1)
     return figure.update_layout(**LAYOUT, height=80 + 270 * rows, showlegend=False)
