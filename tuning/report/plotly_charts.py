@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import itertools
 import math
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.plots import BLUE, INK, ORANGE
@@ -33,6 +31,7 @@ from .matplotlib_charts import (
     median_bars,
     panels,
 )
+from .optuna_storage import quiet
 
 if TYPE_CHECKING:
     from ..job.job import Job
@@ -146,7 +145,7 @@ def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
     chosen = {name: ranges[name] for name in names}
     # Ranks, because the score of a network that learnt nothing would dominate the variance.
     order = sorted(range(len(trials)), key=lambda i: score_of(trials[i]))
-    with _quiet():
+    with quiet():
         study = optuna.create_study()
         for rank, i in enumerate(order):
             params = {name: values[i][name] for name in names}
@@ -272,16 +271,3 @@ def _dimension(name: str, values: Sequence[Any], *, log: bool = False) -> dict[s
         "tickvals": [*positions, *([below] if None in values else [])],
         "ticktext": [*map(brief, distinct), *([NONE] if None in values else [])],
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the log and the warnings of Optuna, and restores its settings."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
