@@ -171,8 +171,8 @@ class OwnProblem:
         shape = tuple(input_shape) if isinstance(input_shape, (list, tuple)) else None
         if self.input_layers and shape is not None:
             x = keras.Input(shape, dtype=self.input_dtype, name="x")
-            self._front = keras.Model(x, _stacked(self.input_layers.make(random.Random(0)), x))
-            read = self._front.output_shape
+            front = keras.Model(x, _stacked(self.input_layers.make(random.Random(0)), x))
+            self._front, read = front, front.output_shape
             if len(read) != 3 or read[-1] is None:
                 hint = "; end them in an Embedding." if len(read) == 2 else ""
                 expected = "layers whose output has shape (B, T, D)"

@@ -9,7 +9,7 @@ import shlex
 import statistics
 
 import pytest
-from made_up_searches import ATTACK, HISTORY, job_of, trials_of
+from made_up_searches import ATTACK, BUDGET, HISTORY, job_of, trials_of
 
 from keras_deep_rnn.training.config import Settings
 from keras_deep_rnn.tuning import paper_space, settings_of
