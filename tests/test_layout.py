@@ -17,8 +17,8 @@ FOLDERS = {
 # the public names and the version.
 ORDER = (
     "utils", "recurrence", "layers", "data", "training",
-    "tuning.space", "tuning.problem", "tuning.keras_tuner", "tuning.job", "tuning.search",
-    "tuning.report", "tuning.run_search",
+    "tuning.space", "tuning.input_layers", "tuning.targets", "tuning.problem",
+    "tuning.keras_tuner", "tuning.job", "tuning.search", "tuning.report", "tuning.run_search",
     "export.model", "export.client", "export.checks", "export.formats", "export.testing_server",
     "experiments", "cli", "__main__",
 )  # fmt: skip

@@ -30,7 +30,9 @@ try:
 except ModuleNotFoundError:
     raise missing_extra("keras-tuner", "tuning") from None
 
+from .input_layers import Given
 from .problem import DatasetProblem, OwnProblem
+from .targets import first_batch, input_of, shape_of
 
 
 def seed_from(*parts: Any) -> int:
@@ -63,6 +65,8 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     only: a trial has the same result in any order and in any process. On a data set of the
     package, so does `deep-rnn train` with the settings of `settings_of` and the seed of `seed_of`.
 
+    `for_arrays` takes the shapes from your data.
+
     Args:
         data: Name of a data set, path of your own music or text, or a `Dataset`. None if the
             arguments from `input_shape` on define the problem.
@@ -75,13 +79,21 @@ class HyperDeepRNN(keras_tuner.HyperModel):
             number here, not in `tuner.search`.
         manual_dir: Folder of manually downloaded files.
         data_dir: Folder of prepared data sets.
-        input_shape: (T, D) of one sequence; T may be None.
+        input_shape: (T, D) of one sequence; T may be None. With `input_layers` the shape that the
+            first of them takes, without the batch.
         output: Keras layer on top of the recurrent one; each network gets a copy.
         loss: Loss of `Model.compile`.
         metric: Metric, or name of one, that is the objective; None: the loss.
         direction: Whether to minimize ("min") or maximize ("max") the objective.
         return_sequences: Whether the output layer receives all time steps, (B, T, H), or only the
             last one, (B, H), as for one target per sequence.
+        input_layers: Layers before the recurrent one, whose output is (B, T, D), such as an
+            `Embedding` or an adapted `Normalization`: a Keras layer, a list of them, or a function
+            without arguments that makes them. Each network gets copies; those of a layer that has
+            weights or has been adapted begin with its state.
+        input_dtype: Dtype of the input, such as "int32" or "string"; None: Keras's default.
+        bidirectional: Whether a second recurrent layer of the same sizes reads the sequence
+            backwards; the outputs of both are concatenated, (B, T, 2H).
 
     Attributes:
         space: The `SearchSpace`.
@@ -121,6 +133,9 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         metric: str | keras.metrics.Metric | None = None,
         direction: str = "min",
         return_sequences: bool = True,
+        input_layers: Given = None,
+        input_dtype: str | None = None,
+        bidirectional: bool = False,
     ) -> None:
         super().__init__(name="deep_rnn")
         own = (input_shape, output, loss, metric)
@@ -130,9 +145,15 @@ class HyperDeepRNN(keras_tuner.HyperModel):
                 f"got data={data!r}, input_shape={input_shape!r}."
             )
         if data is not None:
+            given = {"input_layers": input_layers, "bidirectional": bidirectional or None}
+            for name, value in given.items():
+                if value is not None:
+                    raise ArgumentError(name, "left out for a data set of the package", value)
             self._problem = DatasetProblem(data, manual_dir, data_dir)
         else:
-            self._problem = OwnProblem(*own, direction, return_sequences)
+            self._problem = OwnProblem(
+                *own, direction, return_sequences, input_layers, input_dtype, bidirectional
+            )
         if space is None:
             space = paper_space() if budget is None else paper_space(units=None)
         if not isinstance(space, SearchSpace):
@@ -147,11 +168,66 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         self._check_names()
         if budget is not None:
             fixed = {"network": Settings.network, **self._fixed}
-            check_budget(space, budget, **self._sizes(), fixed=fixed)
+            check_budget(space, budget, **self._problem.sizes, fixed=fixed)
         self._settings(space.defaults())  # checks the fixed settings before the first trial
         problem = self._problem
         self.objective = keras_tuner.Objective(problem.objective, problem.direction)
         self.dataset: Dataset | None = getattr(problem, "dataset", None)
+
+    @classmethod
+    def for_arrays(
+        cls,
+        x: Any,
+        y: Any = None,
+        space: SearchSpace | None = None,
+        *,
+        output: keras.layers.Layer,
+        loss: Any,
+        return_sequences: bool | None = None,
+        **options: Any,
+    ) -> HyperDeepRNN:
+        """The hypermodel for your own data, whose shapes it takes from the data.
+
+        The data is looked at and not kept: pass it to `tuner.search`, too.
+
+        Args:
+            x: Inputs: an array (N, T, D), or with `input_layers` any array. Or a
+                `tf.data.Dataset` or a `PyDataset` of batches (x, y).
+            y: Targets: an array (N, ...) for one target per sequence, or (N, T, ...) for one per
+                time step. None if `x` makes the batches.
+            space: See `HyperDeepRNN`.
+            output: See `HyperDeepRNN`.
+            loss: See `HyperDeepRNN`.
+            return_sequences: See `HyperDeepRNN`. None: True if `y` fits one target per time step,
+                False if it fits one per sequence.
+            **options: Further arguments of `HyperDeepRNN`, except for `data` and `input_shape`.
+
+        Raises:
+            ArgumentError: The data does not fit the output layer and the loss, or both values of
+                `return_sequences` fit it.
+
+        Example:
+
+        >>> import numpy as np
+        >>> x, y = np.zeros((8, 10, 3)), np.zeros((8, 1))
+        >>> hyper = HyperDeepRNN.for_arrays(x, y, output=keras.layers.Dense(1), loss="mse")
+        >>> hyper.build(keras_tuner.HyperParameters()).output_shape
+        (None, 1)
+        """
+        with_layers = options.get("input_layers") is not None
+        first = (x, y) if y is not None else first_batch(x)
+        shape, dtype = input_of(first[0], with_layers)
+        options.setdefault("input_dtype", dtype)
+
+        if return_sequences is None:
+            names = ("input_layers", "input_dtype", "bidirectional")
+            given = {name: options[name] for name in names if name in options}
+            problem = OwnProblem(shape, output, loss, **given)
+            return_sequences = problem.returns_sequences(cast(tuple, shape_of(first[0])), first[1])
+        options.update(output=output, loss=loss, return_sequences=return_sequences)
+        hyper = cls(None, space, input_shape=shape, **options)
+        cast(OwnProblem, hyper._problem).check(*first)
+        return hyper
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Declares the hyperparameters and builds the compiled network of their values.
@@ -222,7 +298,7 @@ class HyperDeepRNN(keras_tuner.HyperModel):
     def parameters(self, values: Mapping[str, Any]) -> int:
         """The number of parameters of the network with these values."""
         settings = self.settings_of(values)
-        return count_parameters(settings, **self._sizes())
+        return count_parameters(settings, **self._problem.sizes)
 
     def settings_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of `deep-rnn train` that reproduce the trial with these values.
@@ -236,14 +312,11 @@ class HyperDeepRNN(keras_tuner.HyperModel):
         chosen = {**self._fixed, **self.space.active(values)}
         values = {"network": Settings.network, "units": UNITS, **chosen}
         if self.budget is not None:
-            values.update(units_for_budget(values, self.budget, **self._sizes()))
+            values.update(units_for_budget(values, self.budget, **self._problem.sizes))
         return settings_of(values)
 
     def _settings(self, values: Mapping[str, Any]) -> Settings:
         return self._problem.complete({**self.settings_of(values), "seed": self.seed_of(values)})
-
-    def _sizes(self) -> dict[str, Any]:
-        return {"features": self._problem.features, "outputs": self._problem.outputs}
 
     def _check_names(self) -> None:
         known = (*self._problem.known, *SIZES, "deep_units")

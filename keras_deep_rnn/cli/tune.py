@@ -9,7 +9,7 @@ import typer
 
 from ..utils.backend import start_backend
 from ..utils.errors import ArgumentError, Words, argument_is
-from .console import say, show_json, show_table
+from .console import say, say_aside, show_json, show_table
 from .options import JSON, Command, argument, flag, path, text, whole
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ def report(
         Path | None,
         path("Folder for pictures and a table of Markdown to show in a document.", default="none"),
     ] = None,
+    optuna: Annotated[
+        Path | None,
+        path("Optuna storage, an SQLite file, to write the trials to.", default="none"),
+    ] = None,
     as_json: Annotated[bool, flag("--json", JSON)] = False,
 ) -> None:
     """Writes the report of a search: CSV, JSON, a page with charts, TensorBoard's HParams."""
@@ -90,6 +94,12 @@ def report(
     write_report(project.path, search, trials)
     if figures is not None:
         write_pictures(figures, search, trials)
+    if optuna is not None:
+        from ..tuning.report.optuna_storage import write_optuna
+
+        with argument_is("path", "optuna"):
+            number = write_optuna(optuna, project.path, search, trials)
+        say_aside(f"Wrote {number} trials: optuna-dashboard sqlite:///{optuna}")
     _show(search, trials, as_json=as_json)
 
 

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, GREY, BLUE, ORANGE = "#222222", "#888888", "#2f5f9e", "#d9762b"
+# {network: colour}: Okabe and Ito's colours and Paul Tol's, for colour-blind readers. Networks of
+# one picture have different ones.
+NETWORK_COLOURS = {
+    "rnn": "#7f7f7f", "deep_input_rnn": "#e69f00", "dt_rnn": "#56b4e9", "dts_rnn": "#0072b2",
+    "do_rnn": "#009e73", "dot_rnn": "#cc79a7", "dots_rnn": "#d55e00", "srnn": "#222222",
+    "rhn": "#999933", "dt_gru": "#332288", "dt_lstm": "#882255", "gru": "#44aa99",
+    "lstm": "#aa4499", "srnn_tied": "#88ccee", "dots_rnn_lp": "#e69f00",
+    "fast_dropout_rnn": "#009e73", "dots_rnn_nade": "#cc79a7",
+}  # fmt: skip
 BLACK_KEYS = (1, 3, 6, 8, 10)  # of the twelve from C
 
 
-def learning_curve(history: Sequence[dict[str, float]], kind: str, path: PathLike) -> None:
+def learning_curve(
+    history: Sequence[dict[str, float]], kind: str, path: PathLike, *, title: str = ""
+) -> None:
     """Plots the training loss and the validation result over the epochs.
 
     Args:
@@ -26,6 +37,7 @@ def learning_curve(history: Sequence[dict[str, float]], kind: str, path: PathLik
             beside "val_loss", finite in one row at least; other rows are left out.
         kind: "piano_roll" (nats per frame), "characters" (bits) or "words" (perplexity).
         path: PNG file to write.
+        title: Title of the plot, such as the network and the data.
 
     Raises:
         UserError: matplotlib is not installed, or the file cannot be written.
@@ -64,6 +76,7 @@ def learning_curve(history: Sequence[dict[str, float]], kind: str, path: PathLik
     axes.grid(color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    axes.set_title(title, loc="left", color=INK, parse_math=False)  # a name may hold a $
     save(figure, path)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -417,7 +418,8 @@ def fit_and_evaluate(
         with replacing(run / MODEL) as partial:
             _stateless(run, model).save(partial)
         metrics = _results(run, settings, dataset, rows, stopping, splits, progress)
-    plots.learning_curve(rows, dataset.kind, run / CURVE)
+    title = f"{settings.network} on {Path(dataset.name).name}"
+    plots.learning_curve(rows, dataset.kind, run / CURVE, title=title)
     run.write(results, metrics)
     if not keep_backup:
         remove(run / PARTIAL_METRICS)

@@ -108,3 +108,23 @@ def test_status_reads_files_alone(job):
     assert (result.returncode, result.stderr) == (0, "")
     assert "0001*" in result.stdout
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_report_writes_an_optuna_storage(job, capsys, monkeypatch):
+    optuna = pytest.importorskip("optuna")
+    for extra in ("plotly", "tensorboard"):
+        pytest.importorskip(extra)
+    file = job.with_name("search.db")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["tune", "report", str(job), "--optuna", str(file), "--json"])
+    assert end.value.code == 0
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["trials"]) == 4
+    assert f"Wrote 3 trials: optuna-dashboard sqlite:///{file}" in shown.err
+    study = optuna.load_study(study_name="depth", storage=f"sqlite:///{file}")
+    assert study.best_trial.user_attrs["id"] == "0001"
+    file.write_text("no database")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["tune", "report", str(job), "--optuna", str(file)])
+    assert end.value.code == 2
+    assert "--optuna must be a new file or an Optuna storage" in capsys.readouterr().err

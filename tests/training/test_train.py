@@ -555,7 +555,9 @@ def test_table_counts_what_it_says():
 def test_learning_curve_claims_no_dropout(monkeypatch):
     figures = []
     monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
-    plots.learning_curve([{"epoch": 1, "loss": 2.0, "val_frame_nll": 1.0}], "piano_roll", None)
+    history = [{"epoch": 1, "loss": 2.0, "val_frame_nll": 1.0}]
+    plots.learning_curve(history, "piano_roll", None, title="rnn on $tunes")
+    assert figures[0].axes[0].get_title(loc="left") == "rnn on $tunes"
     legend = figures[0].axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
 

@@ -357,7 +357,7 @@ def test_a_search_for_targets_of_another_rank_ends_before_its_first_trial(
     )
     training, validation = batches(kind, X, y)
     mend = rf"set return_sequences={not return_sequences}\."
-    line = f"`y` must have the rank of the model's output.* {mend}"
+    line = f"`y` must have the shape of the model.s output.* {mend}"
     with pytest.raises(keras_tuner.errors.FatalValueError, match=line) as error:
         tuner.search(**training, validation_data=validation, verbose=0)
     assert "\n" not in str(error.value)

@@ -5,14 +5,14 @@ import dataclasses
 import html.parser
 import json
 import math
-import random
 import shlex
+import statistics
 
 import pytest
+from made_up_searches import ATTACK, BUDGET, HISTORY, job_of, trials_of
 
 from keras_deep_rnn.training.config import Settings
-from keras_deep_rnn.tuning import paper_space, settings_of, units_for_budget
-from keras_deep_rnn.tuning.job.job import Job
+from keras_deep_rnn.tuning import paper_space, settings_of
 from keras_deep_rnn.tuning.report.report import write_report
 from keras_deep_rnn.tuning.search.analysis import (
     compared,
@@ -29,71 +29,12 @@ from keras_deep_rnn.tuning.search.summary import (
     write_best,
 )
 from keras_deep_rnn.tuning.search.trial import COMPLETED, FAILED, RUNNING, WAITING, Trial, best_of
-from keras_deep_rnn.tuning.space.budget import count_parameters
 from keras_deep_rnn.utils.errors import UserError
 from keras_deep_rnn.utils.files import finite
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("plotly")
 pytest.importorskip("tensorboard")
-
-BUDGET = 20_000
-ATTACK = "</script><script>alert('1')</script> & more"
-HISTORY = "epoch,loss,val_frame_nll,seconds\n1,9.5,9.25,2.0\n2,8.5,8.75,3.0\n"
-
-
-def job_of(**more):
-    given = {"trials": 40, "epochs": 30, "objective": "frame_nll", "budget": BUDGET, **more}
-    space = paper_space(batch_size=8, **({"units": None} if given["budget"] else {}))
-    given = {"name": "job", "data": "jsb_chorales", "project": "/p", "space": space, **given}
-    return Job(**given)
-
-
-def trials_of(job, count, *, failed=0):
-    """Trials whose values are drawn as a search draws them; the last ones have failed."""
-    drawn, made = random.Random(3), []
-    for i in range(count):
-        values = job.space.sample_optuna(Drawn(drawn))
-        widths = units_for_budget(values, job.budget, features=88) if job.budget else {}
-        settings = {"data": job.data, "epochs": job.epochs, **settings_of({**values, **widths})}
-        trial = Trial(
-            f"{i:04d}",
-            values,
-            {**settings, "seed": 1000 + i},
-            count_parameters(settings, features=88),
-            worker="here",
-            folder=f"trials/{i:04d}/0",
-            started=f"2026-01-01T12:{i:02d}:00.000+00:00",
-            ended=f"2026-01-01T12:{i:02d}:30.000+00:00",
-            seconds=30.0 + i,
-        )
-        if i < count - failed:
-            score = 8 + drawn.random() + abs(math.log(values["learning_rate"] / 0.002))
-            result = {"score": score, "metrics": {"frame_nll": score}}
-            given = {"status": COMPLETED, "epochs": 20, "best_epoch": 10 + i % 10, **result}
-        else:
-            trace = f"Traceback (most recent call last):\n{ATTACK}"
-            given = {"status": FAILED, "error": f"ValueError: {ATTACK}", "traceback": trace}
-        made.append(dataclasses.replace(trial, **given))
-    return made
-
-
-class Drawn:
-    """What `SearchSpace.sample_optuna` asks of a trial."""
-
-    def __init__(self, generator):
-        self.generator = generator
-
-    def suggest_categorical(self, name, choices):
-        return self.generator.choice(list(choices))
-
-    def suggest_int(self, name, low, high, step=1, log=False):
-        return self.generator.randrange(low, high + 1, step)
-
-    def suggest_float(self, name, low, high, step=None, log=False):
-        if step:
-            return low + step * self.generator.randrange(round((high - low) / step) + 1)
-        return math.exp(self.generator.uniform(math.log(low), math.log(high)))
 
 
 def strict(path):
@@ -475,6 +416,36 @@ def test_the_place_of_a_trial_beside_others_says_nothing_of_its_score():
     assert jitter(3, trials[:1]) == [3]
 
 
+def test_the_depth_picture_shows_medians_counts_and_what_was_searched():
+    pytest.importorskip("matplotlib")
+    from keras_deep_rnn.tuning.report.matplotlib_charts import _depth_picture
+
+    job = job_of(space=paper_space(network="dt_rnn", transition_depth=(1, 3), units=None))
+    trials = trials_of(job, 30)
+    picture = _depth_picture(job, trials)
+    (axes,) = picture.axes
+    of_depth = {depth: [] for depth in (1, 2, 3)}
+    for trial in trials:
+        of_depth[trial.values["transition_depth"]].append(trial.score)
+    bars = axes.lines[0]
+    assert [y for y in bars.get_ydata() if y == y] == [
+        statistics.median(scores) for scores in of_depth.values() for _ in range(2)
+    ]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == [f"{depth}\n({len(scores)})" for depth, scores in of_depth.items()]
+    title = picture.get_suptitle()
+    assert title.startswith("jsb_chorales, 30 trials, networks of about 20,000 parameters")
+
+
+def test_networks_of_a_picture_have_different_colours():
+    from keras_deep_rnn.experiments import published
+    from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
+    from keras_deep_rnn.training.plots import NETWORK_COLOURS
+
+    for networks in (SEARCHED_NETWORKS, published.NETWORKS):
+        assert len({NETWORK_COLOURS[name] for name in networks}) == len(networks)
+
+
 def test_the_ring_is_on_the_best_trial():
     pytest.importorskip("matplotlib")
     from keras_deep_rnn.tuning.report.matplotlib_charts import RING, _depth_picture
@@ -537,7 +508,9 @@ def test_pictures(tmp_path):
         written = write_pictures(tmp_path / "docs", job, trials[:count])
         assert [path.name for path in written] == ["depth.png", "size.png", "ranking.md"]
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[:2])
-        rows = written[2].read_text().splitlines()[2:]
+        told, _, warning = written[2].read_text().partition("\n\n")
+        assert warning.startswith("Caution: ")
+        rows = told.splitlines()[2:]
         best = best_of(trials[:count])
         assert rows[0].startswith(f"| {best.settings['network']} |")
         assert f"| {best.score:.4f} |" in rows[0]

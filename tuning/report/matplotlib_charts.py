@@ -5,13 +5,27 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Iterable, Sequence
+import statistics
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ...training.plots import GREY, INK, ORANGE, require
+import numpy as np
+
+from ...training.plots import GREY, INK, NETWORK_COLOURS, ORANGE, require
 from ...utils.files import replacing, write_errors
-from ..search.analysis import by_network, compared, depths_of, ranking_table, scores, wide, window
+from ..search.analysis import (
+    by_network,
+    caution,
+    compared,
+    depths_of,
+    heading,
+    ranking_table,
+    scores,
+    wide,
+    window,
+)
 from ..search.trial import Trial, best_of, score_of
 
 if TYPE_CHECKING:
@@ -20,23 +34,24 @@ if TYPE_CHECKING:
     from ..job.job import Job
 
 RANKING = "ranking.md"
-# {network: colour, marker of plotly, marker of matplotlib}. The colours are Okabe and Ito's, for
-# colour-blind readers.
-MARKERS = {
-    "rnn": ("#7f7f7f", "circle", "o"),
-    "deep_input_rnn": ("#e69f00", "square", "s"),
-    "dt_rnn": ("#56b4e9", "triangle-up", "^"),
-    "dts_rnn": ("#0072b2", "triangle-down", "v"),
-    "do_rnn": ("#009e73", "diamond", "D"),
-    "dot_rnn": ("#cc79a7", "triangle-left", "<"),
-    "dots_rnn": ("#d55e00", "pentagon", "p"),
-    "srnn": ("#222222", "x", "X"),
-    "rhn": ("#f0e442", "star", "*"),
-    "dt_gru": ("#0072b2", "hexagon", "h"),
-    "dt_lstm": ("#d55e00", "cross", "P"),
-    "gru": ("#56b4e9", "hexagon2", "H"),
-    "lstm": ("#e69f00", "triangle-right", ">"),
+# {network: marker of plotly, marker of matplotlib}
+_SHAPES = {
+    "rnn": ("circle", "o"),
+    "deep_input_rnn": ("square", "s"),
+    "dt_rnn": ("triangle-up", "^"),
+    "dts_rnn": ("triangle-down", "v"),
+    "do_rnn": ("diamond", "D"),
+    "dot_rnn": ("triangle-left", "<"),
+    "dots_rnn": ("pentagon", "p"),
+    "srnn": ("x", "X"),
+    "rhn": ("star", "*"),
+    "dt_gru": ("hexagon", "h"),
+    "dt_lstm": ("cross", "P"),
+    "gru": ("hexagon2", "H"),
+    "lstm": ("triangle-right", ">"),
 }
+# {network: colour, marker of plotly, marker of matplotlib}
+MARKERS = {name: (NETWORK_COLOURS[name], *shapes) for name, shapes in _SHAPES.items()}
 # Marker of the best trial.
 RING = {"mfc": "none", "mec": ORANGE, "mew": 1.5, "clip_on": False}
 
@@ -74,10 +89,12 @@ def write_pictures(folder: str | os.PathLike[str], job: Job, trials: Sequence[Tr
 
 
 def _ranking(trials: Sequence[Trial]) -> str:
-    """The ranking as a Markdown table."""
+    """The ranking as a Markdown table, and what chance may have decided in it."""
     columns, rows = ranking_table(trials)
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    warning = caution(trials)
+    return f"{table}\n{textwrap.fill(warning, 120)}\n" if warning else table
 
 
 def panels(trials: Sequence[Trial]) -> dict[tuple[str, str], dict[int, list[Trial]]]:
@@ -100,6 +117,24 @@ def jitter(depth: int, trials: Sequence[Trial]) -> list[float]:
     return [depth + random.Random(trial.id).uniform(-width, width) for trial in trials]
 
 
+def median_bars(
+    by_depth: Mapping[int, Sequence[Trial]],
+) -> tuple[list[float | None], list[float | None]]:
+    """The x and y coordinates of a bar at the median of each depth; None is between bars."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for depth, same in by_depth.items():
+        middle = statistics.median(scores(same))
+        x += [depth - 0.35, depth + 0.35, None]
+        y += [middle, middle, None]
+    return x, y
+
+
+def depth_ticks(by_depth: Mapping[int, Sequence[Trial]], low: int, high: int) -> dict[int, str]:
+    """{depth: label with the number of trials} of an axis."""
+    return {depth: f"{depth}\n({len(by_depth.get(depth, ()))})" for depth in range(low, high + 1)}
+
+
 def depth_range(job: Job, name: str, by_depth: Iterable[int]) -> tuple[int, int]:
     """The smallest and the largest depth of a panel, in the space or in a trial."""
     possible = job.space[name].choices if name in job.space else None
@@ -113,15 +148,15 @@ def _depth_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     drawn, best = panels(trials), best_of(trials)
     columns = min(5, len(drawn))
     rows = math.ceil(len(drawn) / columns)
-    figure = Figure(figsize=(2.1 * max(columns, 2), 2.4 * rows), layout="constrained")
+    figure = Figure(figsize=(2.1 * max(columns, 2), 0.4 + 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes, ((network, name), by_depth) in zip(grid.flat, drawn.items()):
         colour, _, marker = MARKERS[network]
-        depths = list(by_depth)
-        lowest = [min(scores(same)) for same in by_depth.values()]
-        axes.plot(depths, lowest, color=colour, lw=1.5, alpha=0.7)
+        # matplotlib draws no line to a NaN.
+        x, y = (np.array(part, dtype=float) for part in median_bars(by_depth))
+        axes.plot(x, y, color=colour, lw=2, alpha=0.7)
         for depth, same in by_depth.items():
             x = jitter(depth, same)
             axes.plot(x, scores(same), marker, color=colour, ms=5, mec="white", mew=0.5)
@@ -129,13 +164,14 @@ def _depth_picture(job: Job, trials: Sequence[Trial]) -> Figure:
                 axes.plot(x[same.index(best)], score_of(best), "o", ms=11, **RING)
         axes.set_title(network, fontsize=10, color=INK)
         low, high = depth_range(job, name, by_depth)
-        axes.set_xticks(range(low, high + 1))
+        ticks = depth_ticks(by_depth, low, high)
+        axes.set_xticks(list(ticks), list(ticks.values()))
         axes.set_xlim(low - 0.5, high + 0.5)
         axes.set_xlabel(name.replace("_", " "))
         _style(axes, trials)
     for axes in grid[:, 0]:
         axes.set_ylabel(job.objective)
-    _note_outliers(figure, trials)
+    _explain(figure, job, trials, "Bar: median. (n): trials. Horizontal offsets are random.")
     return figure
 
 
@@ -158,7 +194,7 @@ def _size_picture(job: Job, trials: Sequence[Trial]) -> Figure:
     axes.set(xlabel="parameters", ylabel=job.objective)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     _style(axes, trials)
-    _note_outliers(figure, trials)
+    _explain(figure, job, trials)
     return figure
 
 
@@ -169,8 +205,12 @@ def _style(axes: Any, trials: Sequence[Trial]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _note_outliers(figure: Figure, trials: Sequence[Trial]) -> None:
+def _explain(figure: Figure, job: Job, trials: Sequence[Trial], note: str = "") -> None:
+    """The title of a picture, and below it how to read it."""
+    title = f"{heading(job, trials)}: validation, lower is better"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK, parse_math=False)
     beyond = window(trials)[2]
     if beyond:
-        text = f"{beyond} of {len(trials)} trials have far worse scores and are not shown"
-        figure.supxlabel(text, x=1, ha="right", fontsize=8, color=GREY)
+        note += f" {beyond} of {len(trials)} trials have far worse scores and are not shown."
+    if note:
+        figure.supxlabel(note.strip(), x=1, ha="right", fontsize=8, color=GREY)

@@ -14,12 +14,12 @@ from ...utils.files import replacing
 from ...utils.text import duration
 from ..search.analysis import (
     brief,
+    caution,
     compared,
     count,
     describe,
     measured,
     rank,
-    ranking,
     ranking_table,
     solved,
     varies,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from ..job.job import Job
 
 PAGE, SCRIPT = "index.html", "plotly.min.js"
-# The ranking warns of depths with fewer trials.
-FEW_TRIALS = 5
 STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; background: #f6f7f9; color: #222;
@@ -168,17 +166,11 @@ def _comparisons(job: Job, trials: Sequence[Trial], equal: Sequence[Trial]) -> I
             f" This section and the following four compare the {len(equal)} trials with all "
             "epochs; Hyperband stopped the others early."
         )
-    counts = [len(same) for _, _, same in ranking(equal)]
-    few = sum(count < FEW_TRIALS for count in counts)
-    if few:
-        note += (
-            f" Caution: {few} of {len(counts)} rows have fewer than {FEW_TRIALS} trials, which "
-            "also differ in other hyperparameters. Their order may be due to chance."
-        )
+    note = f"{note} {caution(equal)}".rstrip()
     yield _section("Which depth wins", note, _table(*ranking_table(equal), "short"))
     note = (
-        "One marker per trial, with a random horizontal offset. Lines show the best score of each "
-        "depth; the ring marks the best trial."
+        "One marker per trial; its horizontal offset is random. Bars show the median of each "
+        "depth, (n) is the number of its trials, and the ring marks the best trial."
     )
     beyond = window(equal)[2]
     if beyond:

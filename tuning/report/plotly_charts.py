@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import itertools
 import math
 import textwrap
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.plots import BLUE, INK, ORANGE
@@ -25,7 +23,15 @@ from ..search.analysis import (
     window,
 )
 from ..search.trial import ENDED, FAILED, Trial, best_of, score_of
-from .matplotlib_charts import MARKERS, depth_range, jitter, panels
+from .matplotlib_charts import (
+    MARKERS,
+    depth_range,
+    depth_ticks,
+    jitter,
+    median_bars,
+    panels,
+)
+from .optuna_storage import quiet
 
 if TYPE_CHECKING:
     from ..job.job import Job
@@ -50,7 +56,7 @@ LAYOUT = {
 
 
 def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
-    """The score against each depth of each network, with a line through the best of each depth."""
+    """The score against each depth of each network, with the median of each depth."""
     drawn, best = panels(trials), best_of(trials)
     columns = min(5, len(drawn))
     rows = math.ceil(len(drawn) / columns)
@@ -64,10 +70,9 @@ def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
     )
     for i, ((network, name), by_depth) in enumerate(drawn.items()):
         place: dict[str, Any] = {"row": i // columns + 1, "col": i % columns + 1}
-        x = list(by_depth)
-        lowest = [min(scores(same)) for same in by_depth.values()]
+        x, y = median_bars(by_depth)
         line = {"color": MARKERS[network][0], "width": 2}
-        figure.add_scatter(x=x, y=lowest, mode="lines", line=line, hoverinfo="skip", **place)
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", **place)
         points = [
             (at, trial)
             for depth, same in by_depth.items()
@@ -79,7 +84,14 @@ def depths(job: Job, trials: Sequence[Trial]) -> go.Figure:
                 figure.add_scatter(**_ring(at, score_of(trial)), **place)
         low, high = depth_range(job, name, by_depth)
         span = [low - 0.5, high + 0.5]
-        figure.update_xaxes(title_text=name.replace("_", " "), dtick=1, range=span, **place)
+        ticks = depth_ticks(by_depth, low, high)
+        figure.update_xaxes(
+            title_text=name.replace("_", " "),
+            tickvals=list(ticks),
+            ticktext=[text.replace("\n", "<br>") for text in ticks.values()],
+            range=span,
+            **place,
+        )
     figure.update_yaxes(range=window(trials)[:2])
     figure.update_yaxes(title_text=job.objective, col=1)
     return figure.update_layout(**LAYOUT, height=80 + 270 * rows, showlegend=False)
@@ -133,7 +145,7 @@ def importances(job: Job, trials: Sequence[Trial]) -> go.Figure | None:
     chosen = {name: ranges[name] for name in names}
     # Ranks, because the score of a network that learnt nothing would dominate the variance.
     order = sorted(range(len(trials)), key=lambda i: score_of(trials[i]))
-    with _quiet():
+    with quiet():
         study = optuna.create_study()
         for rank, i in enumerate(order):
             params = {name: values[i][name] for name in names}
@@ -259,16 +271,3 @@ def _dimension(name: str, values: Sequence[Any], *, log: bool = False) -> dict[s
         "tickvals": [*positions, *([below] if None in values else [])],
         "ticktext": [*map(brief, distinct), *([NONE] if None in values else [])],
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the log and the warnings of Optuna, and restores its settings."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -6,6 +6,7 @@ import collections
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ...training.networks import DEFAULT_DEPTH, SEARCHED_NETWORKS
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ..job.job import Job
     from ..space.hyperparameter import Hyperparameter
 
+# A reader is warned of depths with fewer trials.
+FEW_TRIALS = 5
 # Where one line has to hold all values of a trial.
 SHORT = {
     "input_depth": "input",
@@ -145,6 +148,26 @@ def ranking_table(trials: Iterable[Trial]) -> tuple[list[str], list[list[str]]]:
         numbers = [layers(best), len(same), f"{best.score:.4f}", f"{median:.4f}"]
         rows.append([network, told, *map(str, numbers), best.id])
     return ["network", "depth", "layers", "trials", "best", "median", "trial of the best"], rows
+
+
+def caution(trials: Iterable[Trial]) -> str:
+    """What chance may have decided in the ranking of these trials, as sentences; "" for nothing."""
+    counts = [len(same) for _, _, same in ranking(trials)]
+    few = sum(number < FEW_TRIALS for number in counts)
+    if not few:
+        return ""
+    return (
+        f"Caution: {few} of {len(counts)} rows have fewer than {FEW_TRIALS} trials, which also "
+        "differ in other hyperparameters, and every trial is one training run. Their order may be "
+        "due to chance, and the best of many trials is better than the best of few by chance alone."
+    )
+
+
+def heading(job: Job, trials: Sequence[Trial]) -> str:
+    """The data, the size of the networks and the score, for the title of a picture."""
+    size = "" if job.budget is None else f", networks of about {job.budget:,} parameters"
+    number = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+    return f"{Path(job.data).name}, {number}{size}"
 
 
 def scores(trials: Iterable[Trial]) -> list[float]:

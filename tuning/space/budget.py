@@ -30,7 +30,12 @@ _GATED = {"rhn": 2, "dt_gru": 3, "gru": 3, "dt_lstm": 4, "lstm": 4}
 
 
 def count_parameters(
-    settings: Mapping[str, Any], *, features: int, outputs: int | Callable[[int], int] | None = None
+    settings: Mapping[str, Any],
+    *,
+    features: int,
+    outputs: int | Callable[[int], int] | None = None,
+    before: int = 0,
+    bidirectional: bool = False,
 ) -> int:
     """The number of parameters of a network, equal to `count_params()` of the built model.
 
@@ -43,7 +48,9 @@ def count_parameters(
             ignored.
         features: D, the number of input features.
         outputs: Number of units of the dense output layer; None: `features`. Or a function from
-            the width of the recurrent layer to the number of parameters after it.
+            the width of the recurrent layer's output to the number of parameters after it.
+        before: Number of parameters before the recurrent layer.
+        bidirectional: Whether a second recurrent layer reads the sequence backwards.
 
     Example:
 
@@ -86,6 +93,9 @@ def count_parameters(
             total, below = total + fan_in * width, width
     for width in widths("output_depth"):
         total, h = total + (h + 1) * width, width
+    if bidirectional:
+        total, y = 2 * total, 2 * y
+    total += before
     if callable(outputs):
         return total + outputs(y)
     if settings.get("output") == "nade":
@@ -100,6 +110,8 @@ def units_for_budget(
     *,
     features: int,
     outputs: int | Callable[[int], int] | None = None,
+    before: int = 0,
+    bidirectional: bool = False,
 ) -> dict[str, int]:
     """The layer widths at which a network has about `budget` parameters.
 
@@ -114,6 +126,8 @@ def units_for_budget(
         budget: Number of parameters.
         features: See `count_parameters`.
         outputs: See `count_parameters`.
+        before: See `count_parameters`.
+        bidirectional: See `count_parameters`.
 
     Returns:
         `{"units": width}`, or `{"units": width, "deep_units": width}`, for `settings_of`.
@@ -132,9 +146,16 @@ def units_for_budget(
     """
     budget = positive_integer("budget", budget)
 
+    sizes: dict[str, Any] = {
+        "features": features,
+        "outputs": outputs,
+        "before": before,
+        "bidirectional": bidirectional,
+    }
+
     def count(units: int, deep_units: int) -> int:
         wide = settings_of({**values, "units": units, "deep_units": deep_units})
-        return count_parameters(wide, features=features, outputs=outputs)
+        return count_parameters(wide, **sizes)
 
     def distance(widths: tuple[int, int]) -> float:
         return abs(count(*widths) / budget - 1)
@@ -166,6 +187,8 @@ def check_budget(
     *,
     features: int,
     outputs: int | Callable[[int], int] | None = None,
+    before: int = 0,
+    bidirectional: bool = False,
     fixed: Mapping[str, Any] | None = None,
 ) -> None:
     """Checks that every network and depth of a space can meet a budget.
@@ -175,6 +198,8 @@ def check_budget(
         budget: Number of parameters.
         features: See `count_parameters`.
         outputs: See `count_parameters`.
+        before: See `count_parameters`.
+        bidirectional: See `count_parameters`.
         fixed: Dict of settings that are not searched.
 
     Raises:
@@ -186,7 +211,14 @@ def check_budget(
             if name in names:
                 raise ArgumentError(name, f"left out of the {place}: the budget decides it")
     for values in space.combinations(STRUCTURE):
-        units_for_budget({**fixed, **values}, budget, features=features, outputs=outputs)
+        units_for_budget(
+            {**fixed, **values},
+            budget,
+            features=features,
+            outputs=outputs,
+            before=before,
+            bidirectional=bidirectional,
+        )
 
 
 def _nearest(count: Callable[[int], int], budget: int) -> int:
