@@ -9,8 +9,8 @@ TRIADS = ({0, 3, 7}, {0, 4, 7})
 def with_ending(frames: np.ndarray, *, earliest: int, hold: int) -> np.ndarray:
     """Ends a piece on a triad in root position, which is held.
 
-    Of the triads from `earliest` on it takes one whose notes sound most in the piece, as those of
-    its key do; of several equal ones the last.
+    Of the triads from `earliest` on it takes a full one, of four notes or more, whose notes sound
+    most in the piece, as those of its key do; of several equal ones the last.
 
     Args:
         frames: (T, 88), 1 while a key sounds.
@@ -27,13 +27,13 @@ def with_ending(frames: np.ndarray, *, earliest: int, hold: int) -> np.ndarray:
     [1, 1, 1, 3, 3, 3, 3]
     """
     often = np.bincount(np.nonzero(frames)[1] % 12, minlength=12)
-    best, last = -1, None
+    best, last = (0, 0), None
     for t in range(earliest, len(frames)):
         keys = np.flatnonzero(frames[t])
         if len(keys) and set((keys - keys[0]) % 12) in TRIADS:
-            weight = sum(often[pitch] for pitch in set(keys % 12))
-            if weight >= best:
-                best, last = weight, t
+            rank = min(len(keys), 4), int(sum(often[pitch] for pitch in set(keys % 12)))
+            if rank >= best:
+                best, last = rank, t
     if last is None:
         return frames
     return np.concatenate([frames[:last], np.repeat(frames[last : last + 1], hold, axis=0)])

@@ -84,6 +84,9 @@ def test_a_piece_ends_on_its_commonest_triad():
     frames = roll(C, G, C, C, G, C_INVERTED, C, D_MINOR, (39, 40))
     ended = with_ending(frames, earliest=4, hold=3)
     np.testing.assert_array_equal(ended, roll(C, G, C, C, G, C_INVERTED, C, C, C))
+    # A chord of three notes is the last choice; G sounds less often than C.
+    ended = with_ending(frames[[1, 1, 2, 7, 1, 0, 7]], earliest=3, hold=1)
+    np.testing.assert_array_equal(ended, roll(G, G, C, D_MINOR, G))
     # C was too early.
     later = with_ending(frames, earliest=7, hold=2)
     np.testing.assert_array_equal(later, roll(C, G, C, C, G, C_INVERTED, C, D_MINOR, D_MINOR))
