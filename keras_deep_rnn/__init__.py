@@ -49,6 +49,7 @@ _PLACES = {
     "TiedEmbedding": "layers",
     "WeightNoise": "layers",
     "build_network": "training.models",
+    "inspect": "training.inspection",
     "preset": "training.networks",
 }
 _SUBPACKAGES = ("export", "layers", "tuning")
