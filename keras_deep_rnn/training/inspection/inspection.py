@@ -4,7 +4,7 @@ Shapes: B batch, T time steps, H units of h.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -156,13 +156,12 @@ def inspect(
         raise ArgumentError("row", f"a row of the batch, from 0 to {rows - 1}", row)
     loss_of = _loss(model, loss, x, y, sample_weight)
 
-    # In a scope of their own stateful layers keep their states.
-    with recorded(cells) as calls, keras.StatelessScope():
-        outputs = model(x, training=False)
+    variables = model.trainable_variables
+    values = [ops.convert_to_tensor(variable.value) for variable in variables]
+    calls, outputs = _forward(model, cells, x)
     if not calls:
         raise UserError("no recurrent layer of this package was called by the model.")
-    total = loss_of(outputs)  # outside of the scope: the first call may make variables
-    variables = model.trainable_variables
+    total = loss_of(outputs)  # here, as its first call may make variables
     probes = [[ops.zeros_like(state) for state in call.states] for call in calls]
 
     def loss_with(probes: list, values: list) -> list:
@@ -170,8 +169,10 @@ def inspect(
         with recorded(cells, probes), scope:
             return [loss_of(model(x, training=False))]
 
-    values = [ops.convert_to_tensor(variable.value) for variable in variables]
-    of_probes, of_weights = backend().vjp(loss_with, [probes, values], [ops.ones_like(total)])
+    def gradients(probes: list, values: list, of_loss: Any) -> list:
+        return backend().vjp(loss_with, [probes, values], [of_loss])
+
+    of_probes, of_weights = backend().compiled(gradients)(probes, values, ops.ones_like(total))
     layers = [
         _layer(call, [_array(g) for g in direct], row, number)
         for call, direct, number in zip(calls, of_probes, _numbers(calls))
@@ -186,6 +187,24 @@ def inspect(
         skipped=tuple(skipped),
         row=row,
     )
+
+
+def _forward(model: keras.Model, cells: Sequence, x: Any) -> tuple[list[CellCall], Any]:
+    """The recorded calls of the cells on a batch, and the outputs of the model."""
+    calls: list[CellCall] = []
+
+    def run(x: Any) -> tuple:
+        # In a scope of their own stateful layers keep their states.
+        with recorded(cells) as recording, keras.StatelessScope():
+            outputs = model(x, training=False)
+        calls.extend(recording)
+        return outputs, [(c.x, c.first_states, c.mask, c.states) for c in recording]
+
+    # Where a backend traces `run`, the calls hold symbols; the values are in what it returns.
+    outputs, found = backend().compiled(run)(x)
+    for call, values in zip(calls, found, strict=True):
+        call.x, call.first_states, call.mask, call.states = values
+    return calls, outputs
 
 
 def _layer(call: CellCall, direct: list[np.ndarray], row: int, number: int) -> LayerInspection:
