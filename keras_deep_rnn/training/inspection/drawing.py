@@ -4,10 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...utils.errors import ArgumentError
-from ...utils.validation import one_of
 from .. import plots
-from ..networks import GATED_NETWORKS, NETWORKS, sizes_of
+from .structure import Structure, structure_of_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,19 +14,12 @@ if TYPE_CHECKING:
 STYLES = {
     "data": ("#f1f1f1", plots.GREY, plots.INK),
     "before": ("white", plots.BLUE, plots.BLUE),
-    "layer": ("#dfe8f4", plots.BLUE, plots.INK),
+    "transition": ("#dfe8f4", plots.BLUE, plots.INK),
     "state": (plots.BLUE, plots.BLUE, "white"),
-    "output": ("#fbe6d6", plots.ORANGE, plots.INK),
+    "deep": ("#fbe6d6", plots.ORANGE, plots.INK),
 }
 # Of a box; between the columns of boxes, whose rows are 1 apart; of an arc.
 WIDTH, HEIGHT, SPACE, BEND = 0.86, 0.56, 1.3, -0.45
-# Names of the networks in titles.
-TITLES = {
-    "rnn": "RNN", "deep_input_rnn": "RNN with deep input", "dt_rnn": "DT-RNN",
-    "dts_rnn": "DT(S)-RNN", "do_rnn": "DO-RNN", "dot_rnn": "DOT-RNN", "dots_rnn": "DOT(S)-RNN",
-    "srnn": "sRNN", "fast_dropout_rnn": "RNN with fast dropout", "rhn": "recurrent highway network",
-    "dt_gru": "DT-GRU", "dt_lstm": "DT-LSTM", "gru": "GRU", "lstm": "LSTM",
-}  # fmt: skip
 
 
 class Box(NamedTuple):
@@ -59,7 +50,7 @@ class Plan:
     arrows: list[Arrow] = dataclasses.field(default_factory=list)
 
     def chain(self, names: Sequence[str], color: str = plots.INK) -> None:
-        """Arrows from each box to the next."""
+        """Adds an arrow from each box to the next."""
         self.arrows += [Arrow(a, b, color) for a, b in zip(names, names[1:])]
 
 
@@ -69,7 +60,7 @@ def draw_network(
     """Draws one time step of a network: h(t-1) on the left, x(t) below, y(t) above.
 
     Blue arrows are those of the recurrence, orange ones the shortcuts. A box with a small σ is a
-    gated layer, which can keep its input.
+    gated layer, which can keep what it gets.
 
     Args:
         axes: Axes of matplotlib; its frame is removed.
@@ -90,9 +81,14 @@ def draw_network(
     >>> sorted(text.get_text().splitlines()[0] for text in axes.texts if text.get_text())
     ['$a_t$', '$h_t$', '$h_{t-1}$', '$o_t$', '$x_t$', '$y_t$']
     """
+    draw_structure(axes, structure_of_network(kind, sizes), show_sizes=show_sizes)
+
+
+def draw_structure(axes: "Axes", structure: Structure, *, show_sizes: bool = True) -> None:
+    """The same of a `Structure`."""
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-    plan = plan_of(kind, sizes)
+    plan = plan_of(structure)
     for box in plan.boxes.values():
         fill, edge, ink = STYLES[box.style]
         corner = box.x - WIDTH / 2, box.y - HEIGHT / 2
@@ -123,85 +119,69 @@ def draw_network(
             )
         )  # fmt: skip
     xs, ys = ([box[i] for box in plan.boxes.values()] for i in (0, 1))
-    axes.set(xlim=(min(xs) - 0.6, max(xs) + 0.6), ylim=(min(ys) - 0.45, max(ys) + 0.45))
+    right = 0.6 + (0.4 * len(structure.units) if structure.skip else 0)  # room for the arcs
+    axes.set(xlim=(min(xs) - 0.6, max(xs) + right), ylim=(min(ys) - 0.45, max(ys) + 0.45))
     axes.set_aspect("equal")
     axes.axis("off")
 
 
-def plan_of(kind: str, sizes: Mapping[str, Any]) -> Plan:
-    """The boxes and arrows of a network; see `draw_network`."""
-    one_of(NETWORKS)("kind", kind)
-    given = {name: value for name, value in sizes.items() if name not in ("features", "outputs")}
-    units, skip = given.pop("units", None), given.pop("skip", None)
-    if units is None:
-        raise ArgumentError("sizes", "`units`", dict(sizes), verb="have")
-    widths = list(units) if isinstance(units, (tuple, list)) else [units]
-    if kind == "srnn" and len(widths) > 1:
-        given["levels"] = len(widths)
-    found = sizes_of(kind, widths[-1], given)
+def plan_of(structure: Structure) -> Plan:
+    """The boxes and arrows of a network."""
     plan = Plan()
-    if kind == "srnn":
-        levels = widths if len(widths) > 1 else widths * found["levels"]
-        below, above = _stack(plan, levels)
+    if len(structure.units) > 1:
+        receiving, top = _stack(plan, structure)
     else:
-        below, above = _transition(plan, kind, widths[0], found)
-    for number, width in enumerate(found.get("output_units") or (), start=1):
-        top = plan.boxes[above]
-        name = f"o_{number}"
-        symbol = _numbered("o", number, len(found["output_units"]))
-        plan.boxes[name] = Box(top.x, top.y + 1, symbol, width, "output")
-        plan.chain([above, name])
-        above = name
-    top = plan.boxes[above]
-    plan.boxes["y"] = Box(top.x, top.y + 1, "$y_t$", sizes.get("outputs"), "data")
-    plan.chain([above, "y"])
-    inputs = list(enumerate(found.get("input_units") or (), start=1))
-    column = plan.boxes[below[0]].x
-    plan.boxes["x"] = Box(column, -1 - len(inputs), "$x_t$", sizes.get("features"), "data")
-    path = ["x"]
-    for number, width in inputs:
-        symbol = _numbered("z", number, len(inputs))
-        name = f"z_{number}"
-        plan.boxes[name] = Box(column, number - 1 - len(inputs), symbol, width, "output")
-        path.append(name)
-    plan.chain([*path, below[0]])
-    plan.arrows += [Arrow(path[-1], layer) for layer in below[1:]]
-    if kind == "srnn" and skip:
-        _skip(plan, skip, len(levels))
+        receiving, top = _transition(plan, structure)
+    for number, width in enumerate(structure.output_units, start=1):
+        symbol = _numbered("o", number, len(structure.output_units))
+        top = _above(plan, top, f"o_{number}", symbol, width, "deep")
+    _above(plan, top, "y", "$y_t$", structure.outputs, "data")
+    column, depth = plan.boxes[receiving[0]].x, len(structure.input_units)
+    plan.boxes["x"] = Box(column, -1 - depth, "$x_t$", structure.features, "data")
+    below = "x"
+    for number, width in enumerate(structure.input_units, start=1):
+        below = _above(plan, below, f"z_{number}", _numbered("z", number, depth), width, "deep")
+    plan.arrows += [Arrow(below, layer) for layer in receiving]
+    if structure.skip:
+        path = [*(f"h_{level}" for level in range(1, len(structure.units) + 1)), "y"]
+        past = [(a, "y") for a in path[:-2]]
+        pairs = past if structure.skip == "all_to_output" else list(zip(path, path[2:]))
+        plan.arrows += [Arrow(*pair, plots.ORANGE, -BEND) for pair in pairs]
     return plan
 
 
-def _transition(
-    plan: Plan, kind: str, units: int, found: Mapping[str, Any]
-) -> tuple[list[str], str]:
+def _above(plan: Plan, below: str, name: str, symbol: str, size: int | None, style: str) -> str:
+    """Adds a box above another, with an arrow to it; gives its name."""
+    x, y = plan.boxes[below][:2]
+    plan.boxes[name] = Box(x, y + 1, symbol, size, style)
+    plan.chain([below, name])
+    return name
+
+
+def _transition(plan: Plan, structure: Structure) -> tuple[list[str], str]:
     """Adds h(t-1) and the layers to h(t); gives those that x(t) feeds, and h(t)."""
-    gated = kind in GATED_NETWORKS
-    widths = found.get("transition_units") or ()
-    if gated:
-        widths = (units,) * (found.get("depth", 1) - 1)
-    states = "h_{0}, c_{0}" if kind in ("lstm", "dt_lstm") else "h_{0}"
-    plan.boxes["before"] = Box(
-        0, 0, f"${states.replace('{0}', '{t-1}')}$", units, "before"
-    )
+    (units,), gated = structure.units, structure.gated
+    before, after = "$h_{t-1}$", "$h_t$"
+    if structure.cell_state:
+        before, after = "$h, c_{t-1}$", "$h, c_t$"
+    plan.boxes["before"] = Box(0, 0, before, units, "before")
     layers = []
-    for number, width in enumerate(widths, start=1):
-        symbol = _numbered("s" if gated else "a", number, len(widths))
+    for number, width in enumerate(structure.transition_units, start=1):
+        symbol = _numbered("s" if gated else "a", number, len(structure.transition_units))
         layers.append(f"a_{number}")
-        plan.boxes[layers[-1]] = Box(SPACE * number, 0, symbol, width, "layer", gated)
+        plan.boxes[layers[-1]] = Box(SPACE * number, 0, symbol, width, "transition", gated)
     layers.append("h")
-    plan.boxes["h"] = Box(
-        SPACE * len(layers), 0, f"${states.replace('{0}', 't')}$", units, "state", gated
-    )
+    plan.boxes["h"] = Box(SPACE * len(layers), 0, after, units, "state", gated)
     plan.chain(["before", *layers], plots.BLUE)
-    if kind in ("dts_rnn", "dots_rnn"):
+    if structure.shortcut:
         plan.arrows += [Arrow("before", layer, plots.ORANGE, BEND) for layer in layers[1:]]
-    return layers if found.get("input_to") == "all" else layers[:1], "h"
+    return layers if structure.input_to == "all" else layers[:1], "h"
 
 
-def _stack(plan: Plan, widths: Sequence[int]) -> tuple[list[str], str]:
+def _stack(plan: Plan, structure: Structure) -> tuple[list[str], str]:
     """Adds the levels of a stack, from below; gives the one that x(t) feeds, and the top one."""
-    names = [f"h_{level}" for level in range(1, len(widths) + 1)]
-    for level, (name, width) in enumerate(zip(names, widths)):
+    names = [f"h_{level}" for level in range(1, len(structure.units) + 1)]
+    for level, (name, width) in enumerate(zip(names, structure.units)):
         before = f"$h^{{({level + 1})}}_{{t-1}}$"
         plan.boxes[f"{name} before"] = Box(0, level, before, width, "before")
         plan.boxes[name] = Box(SPACE, level, f"$h^{{({level + 1})}}_t$", width, "state")
@@ -210,25 +190,15 @@ def _stack(plan: Plan, widths: Sequence[int]) -> tuple[list[str], str]:
     return names[:1], names[-1]
 
 
-def _skip(plan: Plan, skip: str, levels: int) -> None:
-    """Adds the arrows of a stack's `skip`."""
-    path = [*(f"h_{level}" for level in range(1, levels + 1)), "y"]
-    if skip == "all_to_output":
-        pairs = [(name, "y") for name in path[:-2]]
-    else:
-        pairs = list(zip(path, path[2:]))
-    plan.arrows += [Arrow(start, end, plots.ORANGE, -BEND) for start, end in pairs]
-
-
 def _numbered(letter: str, number: int, count: int) -> str:
     return f"${letter}_t$" if count == 1 else f"${letter}^{{({number})}}_t$"
 
 
 def _ends(start: Box, end: Box, bend: float) -> tuple[tuple[float, float], tuple[float, float]]:
     """Where an arrow leaves its first box, and where it meets the second."""
-    if start.y == end.y and bend:  # an arc over the boxes between
+    if bend and start.y == end.y:  # over the boxes between
         return (start.x, start.y + HEIGHT / 2), (end.x - WIDTH / 4, end.y + HEIGHT / 2)
-    if start.x == end.x and bend:
+    if bend:  # past them on the right
         return (start.x + WIDTH / 2, start.y), (end.x + WIDTH / 2, end.y)
     if start.y == end.y:
         return (start.x + WIDTH / 2, start.y), (end.x - WIDTH / 2, end.y)
