@@ -7,7 +7,8 @@ import numpy as np
 if TYPE_CHECKING:
     from .inspection import LayerInspection
 
-# A change of the gradient within at most so many steps back: a float16 holds no more digits.
+# Change of the gradient within at most so many steps back: of an update to which both contribute,
+# the smaller one is then 0.01 %.
 FACTOR, STEPS = 1e4, 100
 # Share of saturated or dead units above which most of a layer's gradient is lost.
 SHARE = 0.5
@@ -16,9 +17,8 @@ SHARE = 0.5
 def advice_of(layer: "LayerInspection") -> list[str]:
     """Lines about one recurrent layer.
 
-    - The gradient vanishes: less than 1e-4 of it is left within 100 steps, and no step's Jacobian
-      has a singular value of 1 or more, so that no direction can keep it.
-    - It explodes: it has grown to more than 1e4 times within 100 steps.
+    - The gradient vanishes: within 100 steps back less than 1e-4 of it is left.
+    - It explodes: within 100 steps back it is more than 1e4 times as large.
     - Most values of a layer are saturated: at |tanh| > 0.95 the slope is below 0.0975.
 
     Args:
@@ -27,17 +27,18 @@ def advice_of(layer: "LayerInspection") -> list[str]:
     lines, left = [], layer.mean_gradient_left[: STEPS + 1]
     largest = float(np.max(layer.singular_value))
     for k, share in enumerate(left):
-        if share < 1 / FACTOR and largest < 1:
+        if share < 1 / FACTOR:
+            shrinks = f", as every step shrinks it, to {largest:.2f} at most" if largest < 1 else ""
             lines.append(
-                f"{layer.name}: the gradient vanishes: {share:.0e} of it is left after {k} steps, "
-                f"and every step shrinks it, to {largest:.2f} at most. A larger --gain of the "
-                "recurrent kernels or a gated network (gru, lstm, rhn) keeps more of it."
+                f"{layer.name}: the gradient vanishes: {share:.0e} of it is left {k} steps "
+                f"back{shrinks}; nothing further back is learned from. A larger gain of the "
+                "recurrent kernels or a gated network (gru, lstm, rhn) reaches further."
             )
             break
         if share > FACTOR:
             lines.append(
-                f"{layer.name}: the gradient explodes: after {k} steps back it is {share:.0e} "
-                "times as large. Clip it (--clipnorm), or make --gain smaller."
+                f"{layer.name}: the gradient explodes: {k} steps back it is {share:.0e} times as "
+                "large. Clip it (clipnorm), or make the gain of the recurrent kernels smaller."
             )
             break
     for name, share in layer.saturation.items():

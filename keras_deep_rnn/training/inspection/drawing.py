@@ -1,6 +1,7 @@
 """Draws a network as the paper's figure 2 does: one time step, from x(t) and h(t-1) to y(t)."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Plan:
 
     def chain(self, names: Sequence[str], color: str = plots.INK) -> None:
         """Adds an arrow from each box to the next."""
-        self.arrows += [Arrow(a, b, color) for a, b in zip(names, names[1:])]
+        self.arrows += [Arrow(a, b, color) for a, b in itertools.pairwise(names)]
 
 
 def draw_network(

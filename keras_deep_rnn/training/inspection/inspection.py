@@ -146,9 +146,7 @@ def inspect(
     cells, skipped = recurrent_cells(model)
     if not cells:
         found = ", ".join(skipped) or f"a {type(model).__name__} without one"
-        raise ArgumentError(
-            "model", "a recurrent layer of this package", Words(found), verb="have"
-        )
+        raise ArgumentError("model", "a recurrent layer of this package", Words(found), verb="have")
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     x, y, sample_weight = keras.tree.map_structure(_tensor, (x, y, sample_weight))
     rows = keras.tree.flatten(x)[0].shape[0]

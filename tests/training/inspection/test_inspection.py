@@ -193,7 +193,7 @@ def test_advice(a, start):
     else:
         (line,) = found.advice
         assert start in line
-        assert "after 14 steps" in line
+        assert "14 steps back" in line
 
 
 @pytest.mark.parametrize(
