@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ..utils.backend import start_backend
-from ..utils.errors import NOTHING, ArgumentError
+from ..utils.errors import NOTHING, ArgumentError, argument_is
 from .console import say, show_table
 from .options import DATA_DIR, MANUAL_DIR, argument, path, run_folders, text, whole
 
@@ -54,7 +54,7 @@ def inspect(
         network = load_keras_file(model)
         found = run_inspection.inspect_on(network, load(data, **places), split, **size)
     else:
-        with unpacked(model) as folder:
+        with argument_is("run", "model"), unpacked(model) as folder:
             network, found = run_inspection.inspect_run(folder, split, data=data, **size, **places)
     _show(found)
     title = f"{Path(model).name}: inside, on the {split} split"
@@ -67,7 +67,7 @@ def _show(found: "Inspection") -> None:
 
     show_table("Recurrent layers", page.LAYER_COLUMNS, page.layer_rows(found))
     say("back: how much of the last step's gradient is left so many steps back.")
-    say("largest s. v.: of dh(t)/dh(t-1), over the steps of one row; 1 keeps a gradient's norm.")
+    say("largest s. v.: of dh(t)/dh(t-1), over the steps of one row.")
     say("")
     columns = page.WEIGHT_COLUMNS
     show_table("Weights", columns, page.weight_rows(found), drop=("shape", "ratio"))

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from .inspection import LayerInspection
 
 # Change of the gradient within at most so many steps back: of an update to which both contribute,
-# the smaller one is then 0.01 %.
+# the smaller is then 0.01 %.
 FACTOR, STEPS = 1e4, 100
+GATED = ("RecurrentHighwayCell", "DeepTransitionGRUCell", "DeepTransitionLSTMCell")
 # Share of saturated or dead units above which most of a layer's gradient is lost.
 SHARE = 0.5
 
@@ -29,10 +30,12 @@ def advice_of(layer: "LayerInspection") -> list[str]:
     for k, share in enumerate(left):
         if share < 1 / FACTOR:
             shrinks = f", as every step shrinks it, to {largest:.2f} at most" if largest < 1 else ""
+            gates = (
+                "" if layer.network in GATED else " A gated network (gru, lstm, rhn) can keep it."
+            )
             lines.append(
-                f"{layer.name}: the gradient vanishes: {share:.0e} of it is left {k} steps "
-                f"back{shrinks}; nothing further back is learned from. A larger gain of the "
-                "recurrent kernels or a gated network (gru, lstm, rhn) reaches further."
+                f"{layer.name}: the gradient vanishes: {share:.0e} of the last step's is left {k} "
+                f"steps back{shrinks}.{gates}"
             )
             break
         if share > FACTOR:

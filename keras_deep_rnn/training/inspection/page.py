@@ -109,8 +109,11 @@ def _ratio(weight: WeightInspection) -> str:
 
 
 def _short(paths: list[str]) -> list[str]:
-    """Paths of weights without "cell" and "plus", which are in those of every recurrent layer."""
-    short = ["/".join(p for p in path.split("/") if p not in ("cell", "plus")) for path in paths]
+    """Paths of weights without "cell" and "plus", and without the name of a sequential model."""
+    parts = [[p for p in path.split("/") if p not in ("cell", "plus")] for path in paths]
+    if len({part[0] for part in parts}) == 1 and all(len(part) > 2 for part in parts):
+        parts = [part[1:] for part in parts]
+    short = ["/".join(part) for part in parts]
     return short if len(set(short)) == len(short) else paths
 
 

@@ -39,7 +39,7 @@ def network_picture(model: keras.Model, path: Path) -> None:
         axes.set_title(structure.title, color=plots.INK, fontsize=11)
     # Boxes are as large as their texts need.
     widths, heights = zip(*((np.ptp(a.get_xlim()), np.ptp(a.get_ylim())) for a in panels))
-    figure.set_size_inches(SCALE * len(panels) * max(widths), SCALE * max(heights) + 0.4)
+    figure.set_size_inches(SCALE * len(panels) * max(widths), SCALE * max(heights) + 0.2)
     plots.save(figure, path)
 
 

@@ -36,7 +36,9 @@ def inspect_run(
         split: "train", "validation" or "test".
         rows: The most rows of the batch.
         steps: The most steps.
-        data, manual_dir, data_dir: As for `evaluate_run`.
+        data: Where the data is now, if it has moved; None: as in the training.
+        manual_dir: As for `data.load`; None: as in the training.
+        data_dir: As for `data.load`; None: as in the training.
 
     Returns:
         The network and its `Inspection`.
@@ -63,7 +65,9 @@ def inspect_on(
     Args:
         model: The model.
         dataset: The data set.
-        split, rows, steps: As for `inspect_run`.
+        split: "train", "validation" or "test".
+        rows: The most rows of the batch.
+        steps: The most steps.
 
     Raises:
         UserError: The model does not take the data, or has no recurrent layer of this package.
@@ -75,7 +79,7 @@ def inspect_on(
         x = x[..., None]  # a layer with `num_tokens` takes (B, T, 1)
     shapes = {tuple(k.shape)[2:] for k in keras.tree.flatten(model.input)}
     if keras.tree.flatten(x)[0].shape[2:] not in shapes:
-        expected = f"data of shape {keras.tree.flatten(model.input)[0].shape}"
+        expected = f"data of the model's shape, {keras.tree.flatten(model.input)[0].shape}"
         raise ArgumentError("data", expected, dataset.name)
     return inspect(model, x)
 

@@ -1,5 +1,7 @@
 """Drawings of networks: their boxes and arrows."""
 
+import itertools
+
 import pytest
 
 from keras_deep_rnn import DeepRNN, DeepTransitionRNNCell, StackedRNN
@@ -24,7 +26,8 @@ def test_boxes_and_arrows_of_a_dots_rnn():
     assert len({(box.x, box.y) for box in boxes.values()}) == len(boxes)
     path = ["before", "a_1", "a_2", "h", "o_1", "y"]
     assert arrows(structure) == {
-        *zip(path, path[1:]), ("before", "a_2"), ("before", "h"), ("x", "z_1"), ("z_1", "a_1"),
+        *itertools.pairwise(path), ("before", "a_2"), ("before", "h"), ("x", "z_1"),
+        ("z_1", "a_1"),
     }  # fmt: skip
 
 
