@@ -81,6 +81,7 @@ def test_mistakes(arguments, line):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "line"),
     [("--rows", "--rows must be a positive integer"), ("--steps", "--steps must be a positive")],

@@ -125,6 +125,7 @@ def test_by_finite_differences(name):
     assert found.singular_value[t + 1] == pytest.approx(largest, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_levels_weights_and_what_is_skipped():
     """The levels of a stack, Keras's own layers, and gradients of all weights of the model."""
     model = keras.Sequential(
