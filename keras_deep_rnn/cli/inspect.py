@@ -1,7 +1,7 @@
 """The command `deep-rnn inspect`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..utils.backend import start_backend
 from ..utils.errors import NOTHING, ArgumentError, argument_is
@@ -43,8 +43,8 @@ def inspect(
     of_file = Path(model).is_file()
     if of_file and out is None:
         raise ArgumentError("out", "given for a file, which is no folder", NOTHING)
-    size = {"rows": rows, "steps": steps}
-    places = {"manual_dir": manual_dir, "data_dir": data_dir}
+    size: dict[str, Any] = {"rows": rows, "steps": steps}
+    places: dict[str, Any] = {"manual_dir": manual_dir, "data_dir": data_dir}
     if Path(model).suffix == ".keras":
         from ..data import load
         from ..export import load_keras_file

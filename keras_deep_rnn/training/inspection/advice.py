@@ -25,14 +25,13 @@ def advice_of(layer: "LayerInspection") -> list[str]:
     Args:
         layer: `LayerInspection`.
     """
+    gated = layer.network in GATED
     lines, left = [], layer.mean_gradient_left[: STEPS + 1]
     largest = float(np.max(layer.singular_value))
     for k, share in enumerate(left):
         if share < 1 / FACTOR:
             shrinks = f", as every step shrinks it, to {largest:.2f} at most" if largest < 1 else ""
-            gates = (
-                "" if layer.network in GATED else " A gated network (gru, lstm, rhn) can keep it."
-            )
+            gates = "" if gated else " A gated network (gru, lstm, rhn) can keep more of it."
             lines.append(
                 f"{layer.name}: the gradient vanishes: {share:.0e} of the last step's is left {k} "
                 f"steps back{shrinks}.{gates}"

@@ -119,7 +119,7 @@ def draw_structure(axes: "Axes", structure: Structure, *, show_sizes: bool = Tru
                 zorder=2,
             )
         )  # fmt: skip
-    xs, ys = ([box[i] for box in plan.boxes.values()] for i in (0, 1))
+    xs, ys = ([getattr(box, name) for box in plan.boxes.values()] for name in ("x", "y"))
     right = 0.6 + (0.4 * len(structure.units) if structure.skip else 0)  # room for the arcs
     axes.set(xlim=(min(xs) - 0.6, max(xs) + right), ylim=(min(ys) - 0.45, max(ys) + 0.45))
     axes.set_aspect("equal")

@@ -71,16 +71,18 @@ def structure_of_network(kind: str, sizes: Mapping[str, Any]) -> Structure:
     units = given.pop("units", None)
     if units is None:
         raise ArgumentError("sizes", "`units`", dict(sizes), verb="have")
-    widths = tuple(units) if isinstance(units, (tuple, list)) else (units,)
+    widths: list[int] = [*units] if isinstance(units, (tuple, list)) else [units]
+    if not widths:
+        raise ArgumentError("units", "a width, or those of the levels", units)
     if len(widths) > 1:
         given["levels"] = len(widths)  # which only a stack has
     found = sizes_of(kind, widths[-1], given)
     levels, depth = found.pop("levels", 1), found.pop("depth", 1)
     if kind in GATED_NETWORKS:
-        found["transition_units"] = widths * (depth - 1)
+        found["transition_units"] = tuple(widths * (depth - 1))
     return Structure(
         TITLES[kind],
-        widths if len(widths) > 1 else widths * levels,
+        tuple(widths if len(widths) > 1 else widths * levels),
         shortcut=kind in ("dts_rnn", "dots_rnn"),
         gated=kind in GATED_NETWORKS,
         cell_state=kind in ("lstm", "dt_lstm"),
