@@ -50,6 +50,7 @@ _PLACES = {
     "WeightNoise": "layers",
     "build_network": "training.models",
     "load": "experiments.trained",
+    "inspect": "training.inspection",
     "preset": "training.networks",
     "save": "experiments.trained",
     "trained": "experiments.trained",

@@ -40,6 +40,7 @@ from .layers import StackedRNN as StackedRNN
 from .layers import StackedRNNCell as StackedRNNCell
 from .layers import TiedEmbedding as TiedEmbedding
 from .layers import WeightNoise as WeightNoise
+from .training.inspection import inspect as inspect
 from .training.models import build_network as build_network
 from .training.networks import preset as preset
 

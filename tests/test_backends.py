@@ -35,6 +35,7 @@ FILES = [
     "recurrence/test_persistent.py",
     "recurrence/test_recurrence.py",
     "training/test_callbacks.py",
+    "training/inspection/test_through_time.py",
     "training/test_joint_output.py",
     "training/test_metrics.py",
     "training/test_models.py",

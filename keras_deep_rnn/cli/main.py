@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..utils.errors import DivergedError, UserError
-from . import demo, evaluate, export, generate, serve, train, trained
+from . import demo, evaluate, export, generate, inspect, serve, train, trained
 from .console import say
 from .data import data_app
 from .options import Command
@@ -27,6 +27,7 @@ app.add_typer(data_app, name="data", no_args_is_help=True)
 app.command(cls=Command, epilog=train.EXAMPLE)(train.train)
 app.command(cls=Command, epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command(cls=Command, epilog=generate.EXAMPLE)(generate.generate)
+app.command(cls=Command, epilog=inspect.EXAMPLE)(inspect.inspect)
 app.command(cls=Command, epilog=export.EXAMPLE)(export.export)
 app.command(cls=Command, epilog=trained.EXAMPLE)(trained.trained)
 app.command(cls=Command, epilog=trained.PACK_EXAMPLE)(trained.pack)

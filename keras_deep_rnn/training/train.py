@@ -135,13 +135,13 @@ def resume(
                 raise ArgumentError(name, f"{stored!r} to resume {str(run.path)!r}", value)
         if (run / METRICS).is_file():
             if places.get("data", settings.data) != settings.data:
-                _same_data(run, places)
+                data_of_run(run, places)
             log(f"{run.path} is already finished.")
             return run.metrics
         run.check_resumable()
         if evaluate_only and not (run / BACKUP).is_file():
             raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
-        dataset = _same_data(run, places)
+        dataset = data_of_run(run, places)
         check_rows(settings.batch_size or 0, devices)
         prepared = prepare(settings, dataset, network_arguments(settings, dataset))
         run.add_resume(command, places)
@@ -197,7 +197,7 @@ def evaluate_run(
     given = {name: os.fspath(place) for name, place in places.items() if place is not None}
     with run.owned(read_only=True):
         metrics = run.metrics
-        dataset = _same_data(run, given)
+        dataset = data_of_run(run, given)
         model = _model_to_evaluate(run, dataset.kind)
         metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
         metrics["baselines"][split] = evaluation.baselines(dataset, split)
@@ -254,7 +254,7 @@ def evaluate_ensemble(
         for run, metrics in zip(runs, every):
             if metrics["data"]["checksum"] != every[0]["data"]["checksum"]:
                 raise ArgumentError("run", f"runs on the data of {runs[0].path}", str(run.path))
-        dataset = _same_data(runs[0], given)
+        dataset = data_of_run(runs[0], given)
         models = [_model_to_evaluate(run, dataset.kind) for run in runs]
     ensemble = evaluation.Ensemble(models, dataset.kind)
     return {
@@ -288,7 +288,7 @@ def _load(settings: Settings) -> data.Dataset:
         return data.load(settings.data, **load_options(settings))
 
 
-def _same_data(run: Run, places: dict[str, Any]) -> data.Dataset:
+def data_of_run(run: Run, places: dict[str, Any]) -> data.Dataset:
     """Loads the data of a run, from other places if there are any, and checks that it is the same.
 
     Raises:

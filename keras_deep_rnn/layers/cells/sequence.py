@@ -11,7 +11,7 @@ from ...utils.keras_compat import KerasDropoutCell
 from .base import built_output_width, pack_states
 
 
-def _has_run_sequence(cell: Any) -> bool:
+def has_run_sequence(cell: Any) -> bool:
     """Whether `run_sequence` belongs to the cell's `call`: a subclass may override `call` alone."""
     for parent in type(cell).__mro__:
         if "run_sequence" in vars(parent):
@@ -30,7 +30,7 @@ def run_sequence(
     loop: Loop = DEFAULT_LOOP,
 ) -> tuple[Any, list]:
     """Any cell over a whole sequence: by its own `run_sequence`, or by its `call` step by step."""
-    if _has_run_sequence(cell):
+    if has_run_sequence(cell):
         return cell.run_sequence(sequences, states, mask, training, loop)
     if isinstance(cell, KerasDropoutCell):
         cell.get_dropout_mask(sequences[0])
@@ -59,6 +59,6 @@ def recurrence_of(cell: Any, loop: Loop = DEFAULT_LOOP) -> str | list[str]:
     """Which loop runs a cell over a whole sequence: "fast", "persistent", or "plain" and why."""
     if not hasattr(cell, "run_sequence"):
         return f"plain: the cell is a {type(cell).__name__}"
-    if not _has_run_sequence(cell):
+    if not has_run_sequence(cell):
         return f"plain: {type(cell).__name__} has a `call` of its own"
     return cell.recurrence(loop)
