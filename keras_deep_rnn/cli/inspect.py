@@ -35,12 +35,15 @@ def inspect(
     is that of the training; of a .keras file half the mean square of its outputs.
     """
     start_backend()
+    from ..experiments.trained import path_of
     from ..training import plots
     from ..training.inspection import page, run_inspection
     from ..training.packed_run import unpacked
 
     plots.require()
-    of_file = Path(model).is_file()
+    with argument_is("run", "model"):
+        path = path_of(model)
+    of_file = path.is_file()
     if of_file and out is None:
         raise ArgumentError("out", "given for a file, which is no folder", NOTHING)
     size: dict[str, Any] = {"rows": rows, "steps": steps}
@@ -54,11 +57,11 @@ def inspect(
         network = load_keras_file(model)
         found = run_inspection.inspect_on(network, load(data, **places), split, **size)
     else:
-        with argument_is("run", "model"), unpacked(model) as folder:
+        with argument_is("run", "model"), unpacked(path) as folder:
             network, found = run_inspection.inspect_run(folder, split, data=data, **size, **places)
     _show(found)
     title = f"{Path(model).name}: inside, on the {split} split"
-    for file in page.write_inspection(network, found, out or Path(model, "inspection"), title):
+    for file in page.write_inspection(network, found, out or path / "inspection", title):
         say(f"Wrote {file}")
 
 
