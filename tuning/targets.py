@@ -188,8 +188,10 @@ def input_of(x: Any, with_layers: bool) -> tuple[tuple[int | None, ...], str | N
         raise ArgumentError("x", "x.astype(object), which Keras takes", Words(f"dtype {dtype}"))
     if dtype.kind == "O":
         return shape[1:], "string"
-    whole = with_layers and dtype.kind in "iub"
-    return (None, *shape[2:]), dtype.name if whole else None
+    name = dtype.name if with_layers and dtype.kind in "iub" else None
+    if keras.backend.backend() == "jax" and name in ("int64", "uint64"):
+        name = name.replace("64", "32")  # JAX has no others by default, and warns
+    return (None, *shape[2:]), name
 
 
 def _numpy_dtype(x: Any) -> np.dtype:
