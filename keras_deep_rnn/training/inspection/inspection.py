@@ -32,8 +32,8 @@ class LayerInspection:
         units: H, the width of h.
         states: The states at every step, (B, T, H) each, h first; an LSTM has a second one, c.
         saturation: {layer of the transition: saturated share from 0 to 1} of "a_1", "a_2", ... and
-            "h", as far as their activations are tanh (|a| > 0.95), sigmoid (|2a - 1| > 0.95) or
-            relu (units that are 0 at every step).
+            "h", as far as their activations are tanh (abs(a) > 0.95), sigmoid (abs(2a - 1) > 0.95)
+            or relu (units that are 0 at every step).
         gradient_norm: (B, T), the norm of the gradient of the loss with respect to the states at
             t, through all paths: the output at t and all later steps.
         gradient_left: (B, T), how much of the gradient of the last step is left k steps before it:

@@ -17,8 +17,8 @@ LIMIT = 0.95
 def saturation(call: CellCall) -> dict[str, float]:
     """The saturated share of the values of each layer of the transition.
 
-    Counted are the units at every unmasked step of every row. Of tanh: |a| > 0.95, where the slope
-    is below 0.0975; of the logistic function the same, |2a - 1| > 0.95; of relu: units that are 0
+    Counted are the units at every unmasked step of every row. Of tanh: abs(a) > 0.95, where the
+    slope is below 0.0975; of sigmoid the same, abs(2a - 1) > 0.95; of relu: units that are 0
     at every step. Of a gated network it is that of h, where its activation is tanh.
 
     Args:
