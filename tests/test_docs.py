@@ -97,3 +97,13 @@ def test_examples_of_the_configuration():
     configuration = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(configuration)
     assert doctest.testmod(configuration) == (0, 5)
+
+
+def test_results_of_the_readme_are_those_of_the_page():
+    section = (
+        (ROOT / "README.md").read_text("utf-8").split("## Measured")[1].split("`make bench`")[0]
+    )
+    numbers = re.findall(r"\d+\.\d{3}", section)
+    assert len(numbers) > 10
+    page = (ROOT / "docs" / "results.md").read_text("utf-8")
+    assert [number for number in numbers if number not in page] == []
