@@ -321,10 +321,10 @@ def accelerator(entries):
         f"{name} {f[name]}" for e in entries for f in e.facts.values() for name in f
         if name in ("jax", "torch")
     }  # fmt: skip
-    header = ["ms (/ ours)"]
+    sizes = [f"{e.shape}, L = {e.case['L']}, {e.case.get('mode', 'train')}" for e in entries]
     return [
         f"{', '.join(sorted(devices))}; {', '.join(sorted(versions))}.",
-        table([*header, *(f"{e.shape}, L = {e.case['L']}" for e in entries)], rows),
+        table(["ms (/ ours)", *sizes], rows),
     ]
 
 
