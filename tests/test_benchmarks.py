@@ -1,5 +1,6 @@
 """The benchmark runs: contestants agree, every sample is written, the report has its numbers."""
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -63,6 +64,21 @@ def test_accelerator_is_a_word_for_its_section(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmarks", "accelerator", "--rounds", "2"])
     main.main()
     assert (given[0].only, given[0].rounds) == ("accelerator", 2)
+
+
+def test_contestants_of_an_accelerator_run_on_a_processor_too(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.chdir(ROOT)
+    for package in ("jax", "torch"):
+        pytest.importorskip(package)
+    main = importlib.import_module("benchmarks.__main__")
+    tasks = [task for task in main.plan.tasks(quick=True) if task.section == "accelerator"]
+    assert {task.case["mode"] for task in tasks} == {"train", "forward"}
+    everything = dict.fromkeys(c for task in tasks for c in task.contestants)
+    task = dataclasses.replace(tasks[0], contestants=list(everything), accelerator=False, steps=1)
+    found = main.measure(task, 1, subprocess.DEVNULL)
+    assert found["failed"] == {}
+    assert list(found["contestants"]) == list(everything)
 
 
 def test_every_sample_is_written(path):

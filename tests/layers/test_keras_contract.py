@@ -325,7 +325,11 @@ def test_public_names():
         "TiedEmbedding",
         "WeightNoise",
         "build_network",
+        "inspect",
+        "load",
         "preset",
+        "save",
+        "trained",
     }
 
 
