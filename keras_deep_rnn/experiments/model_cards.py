@@ -55,6 +55,7 @@ def _card(path: Path) -> dict[str, Any]:
     config, metrics = about[CONFIG], about[METRICS]
     data, measure = ENTRIES[experiment.task], metrics["primary"]
     return {
+        "task": published.TASKS[experiment.task],
         "network": published.NETWORKS[network],
         "data": data.title,
         "licence": data.licence,
@@ -73,9 +74,9 @@ def _card(path: Path) -> dict[str, Any]:
 
 def _section(name: str, card: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in card["versions"].items())
-    return f"""## {name}
+    return f"""## {card["task"]}: {card["network"]}
 
-{card["network"]}, {card["weights"]:,} weights ({card["bytes"] / 1e6:.1f} MB).
+`{name}`, {card["weights"]:,} weights ({card["bytes"] / 1e6:.1f} MB).
 
 | | |
 |---|---|

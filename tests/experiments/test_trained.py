@@ -106,4 +106,4 @@ def test_exported_by_name(tmp_path, capsys):
 
 def test_the_page(tmp_path):
     page = model_cards.write(trained.results_folder(), tmp_path / "models.md").read_text("utf-8")
-    assert all(f"## {name}\n" in page for name in kdr.trained())
+    assert all(f"\n`{name}`, " in page for name in kdr.trained())
