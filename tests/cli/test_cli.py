@@ -444,6 +444,7 @@ def test_existing_run_is_refused(run, pieces):
     assert "pass --resume to continue it or --overwrite to replace it" in errors
 
 
+@pytest.mark.slow
 def test_evaluate_of_several_runs(run, tmp_path):
     other = shutil.copytree(run, tmp_path / "other")
     before = (run / "metrics.json").read_bytes()

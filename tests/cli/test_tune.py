@@ -110,6 +110,7 @@ def test_status_reads_files_alone(job):
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_report_writes_an_optuna_storage(job, capsys, monkeypatch):
     optuna = pytest.importorskip("optuna")
     for extra in ("plotly", "tensorboard"):

@@ -134,6 +134,7 @@ def test_other_files_are_refused_in_one_line(tmp_path, content, reason):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_cells_in_cells(tmp_path):
     """SciPy follows them until the stack of C is full."""
     inner = b""

@@ -15,6 +15,8 @@ from keras_deep_rnn.experiments import model_cards, trained
 from keras_deep_rnn.training import train as training
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 NAME = "jsb_chorales/dots_rnn"
 
 

@@ -142,6 +142,7 @@ def test_exports_whose_default_takes_lengths(tmp_path, kind):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRANSPORTS)
 @pytest.mark.parametrize("name", ["text", "music"])
 def test_a_stream_goes_on_from_call_to_call(clients, name, kind):

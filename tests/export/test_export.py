@@ -106,6 +106,7 @@ def test_tokens(tmp_path):
     assert not drawn["samples"][1, 2:].any()
 
 
+@pytest.mark.slow
 def test_generating_is_stepping_with_what_was_drawn(exported):
     """Each sample is drawn from the step's probabilities: at temperature 0 the likely ones."""
     signatures = loaded(exported[1])
@@ -328,6 +329,7 @@ def test_files_that_were_edited_stay(tmp_path):
     assert (path / "models.config").is_file()
 
 
+@pytest.mark.slow
 def test_precision_is_that_of_the_layers():
     def network(**arguments):
         return build_network("dots_rnn", kind="piano_roll", features=88, units=6, **arguments)

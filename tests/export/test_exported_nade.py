@@ -29,6 +29,8 @@ from keras_deep_rnn.training import train as training
 from keras_deep_rnn.training.metrics import frame_nll
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 KEYS = 4
 # A test that holds in all but one of a million worlds, and whose seeds are fixed.
 UNLIKELY = 1e-6

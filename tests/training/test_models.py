@@ -412,6 +412,7 @@ def test_options_beside_a_cell(make_cell, option):
         kdr.DeepRNN(make_cell(), **given)
 
 
+@pytest.mark.slow
 def test_a_joint_output_takes_the_frames_that_it_predicts():
     x, y, _ = data("piano_roll")
     options = {"kind": "piano_roll", "features": 11, "units": 3, "seed": 1}

@@ -12,6 +12,8 @@ from keras_deep_rnn.training.packed_run import pack, unpacked
 from keras_deep_rnn.training.run_folder import Run
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def load(monkeypatch):

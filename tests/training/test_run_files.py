@@ -19,6 +19,8 @@ from keras_deep_rnn.training.callbacks import History
 from keras_deep_rnn.training.run_folder import LOCK, Run
 from keras_deep_rnn.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"log": lambda line: None}
 
 

@@ -59,6 +59,7 @@ def test_the_network_hears_the_primer_and_its_own_frames(music):
     np.testing.assert_array_equal(drawn[4:], expected)
 
 
+@pytest.mark.slow
 def test_the_keys_of_a_frame_are_sampled_jointly():
     """At temperature 0 each frame is the likeliest value of every key, given those before it."""
     options = {"kind": "piano_roll", "features": 88, "output": "nade", "nade_units": 4}

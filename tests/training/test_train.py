@@ -246,6 +246,7 @@ def test_config_that_cannot_be_used_is_one_line(section, change, reason, copied,
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 1])
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "empty", "another"])
 def test_damaged_model_is_one_line(damage, batch_size, finished, copied):
@@ -353,6 +354,7 @@ def without_settings(backup):
     np.savez(backup, **{**arrays, "state": json.dumps(state)})
 
 
+@pytest.mark.slow
 def test_resume_from_the_backup_of_another_network(cut, tmp_path, quiet):
     shutil.copytree(cut, tmp_path / "run")
     units = {"units": settings().units + 1}
@@ -642,6 +644,7 @@ def test_an_ensemble_has_the_mean_of_the_probabilities(kind):
         np.testing.assert_allclose(np.exp(found), each.mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_runs_are_evaluated_together(finished, copied):
     before = {path: path.read_bytes() for path in finished[0].iterdir()}
     same = training.evaluate_ensemble([finished[0], copied], "test")

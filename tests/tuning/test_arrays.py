@@ -144,6 +144,7 @@ def test_an_ignored_class_is_no_class():
     assert hyper_of(y=CLASSES - 1, output=2, loss=loss) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("training", "validation", "line"),
     [
