@@ -237,7 +237,7 @@ def test_is_garbage_collected():
 if BACKEND == "tensorflow":
     import tensorflow as tf
 
-@pytest.mark.slow
+    @pytest.mark.slow
     def test_in_a_function_with_any_batch_size():
         layer = built(BY_NAME["srnn_deep"])
         x = sequences()[:, 0]
