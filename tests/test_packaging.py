@@ -287,6 +287,7 @@ def test_image_has_extras_that_exist_and_what_it_copies():
     for names in (extras, *extras_of_gpus):
         assert set(names.split(",")) <= PYPROJECT["project"]["optional-dependencies"].keys()
     copied = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
-    assert {"setup.py", "README.md", "keras_deep_rnn", "export", "tuning"} <= set(copied)
+    copies = {"setup.py", "README.md", "keras_deep_rnn", "export", "results", "tuning"}
+    assert copies <= set(copied)
     assert all((ROOT / name).exists() for name in copied)
     assert "image: keras-deep-rnn\n" in (ROOT / "docs" / "cluster.md").read_text()
