@@ -47,9 +47,8 @@ def evaluate(
     runs the mean of the probabilities is measured, and nothing is written.
     """
     start_backend()
-    from ..experiments.trained import path_of
+    from ..experiments.trained import opened
     from ..training import train as training
-    from ..training.packed_run import unpacked
 
     show = show_json if as_json else lambda metrics: show_results(metrics, split)
     places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
@@ -57,7 +56,7 @@ def evaluate(
         if given and len(run) > 1:
             raise ArgumentError(name, "left out for several runs", given)
     with contextlib.ExitStack() as stack:
-        folders = [stack.enter_context(unpacked(path_of(path))) for path in run]
+        folders = [stack.enter_context(opened(path)) for path in run]
         if len(folders) > 1:
             show(training.evaluate_ensemble(folders, split, **places, progress=progress))
             return

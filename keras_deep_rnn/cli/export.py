@@ -93,16 +93,13 @@ def export(
 
 
 def _export(model: str, out: Path | None, target: str, options: dict[str, Any]) -> Path:
-    from ..experiments.trained import path_of
+    from ..experiments.trained import opened
     from ..export import export_run, exporter, load_keras_file
-    from ..training.packed_run import unpacked
 
     if Path(model).suffix != ".keras":
         if "probabilities" in options:
             raise ArgumentError("probabilities", "left out for a run, which knows them")
-        with unpacked(path_of(model)) as folder:
-            if out is None and str(folder) != model:
-                raise ArgumentError("out", "given for a packed run, which is no folder", NOTHING)
+        with opened(model, out, writes=True) as folder:
             return export_run(folder, out, target=target, **options)
     if out is None:
         raise ArgumentError("out", "the folder of the versions of a .keras file", NOTHING)

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ..utils.backend import start_backend
-from ..utils.errors import NOTHING, ArgumentError
 from .console import say
 from .options import argument, path, real, run_folders, text, whole
 
@@ -42,13 +41,10 @@ def generate(
 ) -> None:
     """Draws new music, as MIDI with a picture, as a page that plays it or as sound, or new text."""
     start_backend()
-    from ..experiments.trained import path_of
+    from ..experiments.trained import opened
     from ..training import sample as generation
-    from ..training.packed_run import unpacked
 
-    with unpacked(path_of(run)) as folder:
-        if out is None and str(folder) != run:
-            raise ArgumentError("out", "given for a packed run, which is no folder", NOTHING)
+    with opened(run, out, writes=True) as folder:
         written = generation.generate(
             folder,
             out,

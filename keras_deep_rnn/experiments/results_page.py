@@ -30,8 +30,9 @@ Tables 2 and 3 of arXiv:1312.6026, reproduced with the sizes of its Table 1 unde
 - `paper` follows the paper: SGD with the gradient's norm clipped to 1, the initial learning rate
   divided by 1 + max(0, t - t0) / beta at update t, sparse initialization of the transition, and
   weight noise for text.
-- `modern`: AdamW with a cosine schedule, dropout and early stopping; where the settings of a network
-  have `hold` and `ema`, the learning rate is held before it falls, and weights are averaged.
+- `modern`: AdamW with a cosine schedule, dropout and early stopping; where the settings of a
+  network have `hold` and `ema`, the learning rate is held before it falls, and weights are
+  averaged.
 
 Networks that the paper does not have are under the modern recipe alone, with about as many weights
 as the DOT(S)-RNN: gated ones, tied embeddings, and joint outputs (NADE), which predict the 88 keys

@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..utils.errors import ArgumentError, nearest
+from ..utils.errors import NOTHING, ArgumentError, nearest
 from ..utils.types import PathLike
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import keras
 
 # The folder of the records as a package; in a checkout it lies beside the package.
@@ -56,6 +58,27 @@ def path_of(run: PathLike) -> Path:
     return runs[name]
 
 
+def opened(
+    run: PathLike, out: PathLike | None = None, *, writes: bool = False
+) -> "AbstractContextManager[Path]":
+    """The folder of a run for a block; of a packed run a temporary one, see `unpacked`.
+
+    Args:
+        run: As for `path_of`.
+        out: Where the block writes; None for the folder of the run.
+        writes: Whether it writes at all.
+
+    Raises:
+        ArgumentError: As for `path_of`, or a packed run is to be written to.
+    """
+    from ..training.packed_run import unpacked
+
+    path = path_of(run)
+    if writes and out is None and path.is_file():
+        raise ArgumentError("out", "given for a packed run, which is no folder", NOTHING)
+    return unpacked(path)
+
+
 def load(run: PathLike, *, batch_size: int | None = None) -> "keras.Model":
     """Loads a trained network: one that comes with the package, or your own run.
 
@@ -80,10 +103,9 @@ def load(run: PathLike, *, batch_size: int | None = None) -> "keras.Model":
     >>> tuple(model({"x": np.zeros((1, 5, 88))}).shape)
     (1, 5, 88)
     """
-    from ..training.packed_run import unpacked
     from ..training.run_folder import Run
 
-    with unpacked(path_of(run)) as folder:
+    with opened(run) as folder:
         found = Run(folder)
         _ = found.metrics  # says so where the run is not finished
         return found.model(batch_size=batch_size)

@@ -96,6 +96,13 @@ def test_commands(run, tmp_path, capsys):
         (tmp_path / "new.mid").unlink()
 
 
+def test_a_folder_may_end_in_a_slash(run, capsys):
+    called(capsys, "generate", f"{run}/", "--length", 4)
+    assert (run / "music.mid").is_file()
+    called(capsys, "export", f"{run}/", "--no-check")
+    assert (run / "served" / "1" / "saved_model.pb").is_file()
+
+
 @pytest.mark.slow
 def test_exported_by_name(tmp_path, capsys):
     called(capsys, "export", NAME, "--out", tmp_path / "served", "--no-check")
