@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -131,9 +132,9 @@ def measure(task, rounds, log):
 
 def network_of(contestant, case):
     """What a contestant computes: those of one network have one loss. None: its own affair."""
-    name = contestant.split("/")[1]
+    worker, name = contestant.split("/")
     own = ("SimpleRNN", "LSTM", "matmul", "nn.RNN", "nn.LSTM", "recurrent dropout", "bfloat16")
-    if name.rsplit(", ", maxsplit=1)[-1] in own:
+    if "TF32" in worker or name.rsplit(", ", maxsplit=1)[-1] in own:
         return None
     if name.split(", ")[0] in plan.FAMILIES or name.startswith("keras "):
         return name.split(", ")[0]
@@ -277,7 +278,8 @@ def measure_all(given):
 
 def _of_frameworks(task, frameworks):
     """The task for some of the frameworks only."""
-    kept = [c for c in task.contestants if not frameworks or c.split("/")[0] in frameworks]
+    asked = frameworks.split(",")
+    kept = [c for c in task.contestants if not frameworks or re.split("[,/]", c)[0] in asked]
     return dataclasses.replace(task, contestants=kept)
 
 

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from .network import LAYERS, RATE, build
+from .network import LAYERS, RATE, build, products
+from .plan import LARGE_MATMUL, MATMUL
 
 UNROLL = {"lax.scan": 1, "lax.scan, unroll 8": 8}
 
@@ -19,6 +20,9 @@ def facts():
 
 def make(name, case):
     """A function that runs a contestant once and gives the loss, and the calls that are in it."""
+    if name.startswith("matmul"):
+        size = LARGE_MATMUL if facts()["accelerator"] else MATMUL
+        return products(name, jnp.full, jax.jit(jnp.matmul), size)
     if name in LAYERS:
         loss, weights, x, y = _of_layer(name, case)
     else:

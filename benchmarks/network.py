@@ -24,6 +24,7 @@ from keras_deep_rnn import (
 )
 
 RATE = 0.01  # of gradient descent
+CHAIN = 10  # large products, so that starting and fetching them does not count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Contestant:
 LAYERS = {
     "ours": Contestant(ours),
     "ours, one part": Contestant(functools.partial(ours, batch_parts=1)),
+    "ours, bfloat16": Contestant(functools.partial(ours, dtype="mixed_bfloat16")),
     "ours, persistent": Contestant(functools.partial(ours, persistent=True)),
     "ours, persistent, bfloat16": Contestant(
         functools.partial(ours, persistent=True, dtype="mixed_bfloat16")
@@ -172,6 +174,26 @@ def build(name, case):
         layer.set_weights([rng.normal(size=s) / (2 * s[0] ** 0.5) for s in shapes])
     units = layer.compute_output_shape((case.B, case.T, case.D))[-1]
     return layer, *case.arrays(units), case.mask() if contestant.masked else None
+
+
+def products(name, full, multiply, size):
+    """A run of `CHAIN` products of large matrices, and their number: what a chip can do.
+
+    Args:
+        name: "matmul", or "matmul, bfloat16".
+        full: Function of a shape, a number and the name of a type to a matrix of that number.
+        multiply: Function of two matrices to their product.
+        size: Rows and columns, a power of two.
+    """
+    matrix = full((size, size), 1 / size, name.partition(", ")[2] or "float32")
+
+    def run():
+        product = matrix
+        for _ in range(CHAIN):
+            product = multiply(product, matrix)  # the same matrix again
+        return float(product[0, 0])
+
+    return run, CHAIN
 
 
 def loop_of(name):

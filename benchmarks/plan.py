@@ -6,6 +6,7 @@ import dataclasses
 SHAPES = [(1, 200, 50, 200), (16, 200, 88, 200), (32, 100, 88, 400), (64, 50, 200, 200)]
 DEPTHS = (2, 4)
 MATMUL = 2048  # rows and columns of the large product that is the limit
+LARGE_MATMUL = 4096  # the same for an accelerator
 # Where PyTorch compiles its loop, which takes a minute or more, without being asked to.
 COMPILED = (32, 100, 88, 400, 2)
 GROWTH_BASE = {"B": 16, "T": 100, "D": 88, "H": 200, "L": 2}
@@ -14,14 +15,18 @@ QUICK = {"B": 4, "T": 8, "D": 5, "H": 8}
 
 WORKERS = {
     "tensorflow": {"KERAS_BACKEND": "tensorflow"},
-    "jax": {"KERAS_BACKEND": "jax"},
+    # Products of 32 bits, and of the 19 that NVIDIA's tensor cores take from them (TF32).
+    "jax": {"KERAS_BACKEND": "jax", "JAX_DEFAULT_MATMUL_PRECISION": "float32"},
+    "jax, TF32": {"KERAS_BACKEND": "jax", "JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"},
     # Where XLA records a CUDA graph of a whole loop; by default it leaves loops out.
     "jax, WHILE": {
         "KERAS_BACKEND": "jax",
+        "JAX_DEFAULT_MATMUL_PRECISION": "float32",
         "XLA_FLAGS": "--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL",
     },
     # Without what an earlier run has compiled, so that the time of compilation is one.
     "torch": {"KERAS_BACKEND": "torch", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+    "torch, TF32": {"KERAS_BACKEND": "torch", "BENCHMARKS_TF32": "1"},
 }
 
 PEERS = [
@@ -56,18 +61,29 @@ ACCELERATOR = [
     "jax/ours", "jax/ours, persistent", "jax/lax.scan", "torch/ours", "torch/ours, persistent",
     "torch/eager", "torch/nn.RNN",
 ]  # fmt: skip
+LESS_PRECISE = [
+    "jax, TF32/ours", "jax, TF32/ours, persistent", "jax, TF32/lax.scan",
+    "jax/ours, bfloat16", "jax/ours, persistent, bfloat16",
+    "torch, TF32/ours, persistent", "torch, TF32/nn.RNN", "torch/ours, persistent, bfloat16",
+]  # fmt: skip
+LIMITS = [
+    "jax/matmul", "jax, TF32/matmul", "jax/matmul, bfloat16",
+    "torch/matmul", "torch, TF32/matmul", "torch/matmul, bfloat16",
+]  # fmt: skip
 # B, T, D, H, L, whether the loss alone is timed too, and further contestants of a training step
 ACCELERATOR_SIZES = (
     (16, 200, 88, 200, 2, True, [
-        "jax/lax.scan, unroll 8", "jax, WHILE/lax.scan", "jax/ours, persistent, bfloat16",
-        "torch/ours, persistent, bfloat16", "jax/keras LSTM", "torch/nn.LSTM",
+        *LESS_PRECISE, "jax/lax.scan, unroll 8", "jax, WHILE/lax.scan", "jax/keras LSTM",
+        "torch/nn.LSTM", *LIMITS,
     ]),
-    (16, 1000, 50, 200, 2, True, []),
-    (32, 100, 88, 400, 2, False, ["jax/ours, persistent, bfloat16"]),
+    (16, 1000, 50, 200, 2, True, LESS_PRECISE),
+    (32, 100, 88, 400, 2, False, LESS_PRECISE),
+    (64, 50, 200, 512, 2, False, LESS_PRECISE),
     (16, 200, 88, 200, 4, False, []),
-    (64, 50, 200, 512, 2, False, ["jax/ours, persistent, bfloat16"]),
 )  # fmt: skip
-LARGE_LSTM = ["jax/DT-LSTM", "jax/keras LSTM", "torch/nn.LSTM"]
+LARGE_LSTM = [
+    "jax/DT-LSTM", "jax, TF32/DT-LSTM", "jax/keras LSTM", "torch/nn.LSTM", "torch, TF32/nn.LSTM",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +134,8 @@ def tasks(data_path=None, compile_all=False, quick=False):
     found.append(Task("nottingham", nottingham, FIT, **few, skip=missing))
     memory = {**_sizes(64, 2000, 88, 256), "L": 4, "mode": "train"}
     found.append(Task("memory", memory, MEMORY, **few))
+    case = {**_sizes(16, 1024, 768, 768), "L": 1, "mode": "train"}
+    large = Task("accelerator", case, LARGE_LSTM, steps=5, accelerator=True)
     for *shape, depth, forward, more in ACCELERATOR_SIZES:
         case = {**_sizes(*shape), "L": depth, "mode": "train"}
         more = more + ["torch/torch.compile"] * compile_all
@@ -125,8 +143,7 @@ def tasks(data_path=None, compile_all=False, quick=False):
         if forward:
             case = {**case, "mode": "forward"}
             found.append(Task("accelerator", case, ACCELERATOR, steps=10, accelerator=True))
-    case = {**_sizes(16, 1024, 768, 768), "L": 1, "mode": "train"}
-    found.append(Task("accelerator", case, LARGE_LSTM, steps=5, accelerator=True))
+    found.append(large)
     return _small(found) if quick else _distinct(found)
 
 

@@ -1,10 +1,16 @@
 """The contestants that run on PyTorch."""
 
+import os
+
 import torch
 
-from .network import LAYERS, RATE, build
+from .network import LAYERS, RATE, build, products
+from .plan import LARGE_MATMUL, MATMUL
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+TF32 = "BENCHMARKS_TF32" in os.environ
+torch.set_float32_matmul_precision("high" if TF32 else "highest")
+torch.backends.cudnn.allow_tf32 = TF32
 
 
 def facts():
@@ -20,6 +26,13 @@ def facts():
 
 def make(name, case):
     """A function that runs a contestant once and gives the loss, and the calls that are in it."""
+    if name.startswith("matmul"):
+        size = LARGE_MATMUL if facts()["accelerator"] else MATMUL
+
+        def full(shape, number, dtype):
+            return torch.full(shape, number, device=DEVICE, dtype=getattr(torch, dtype))
+
+        return products(name, full, torch.matmul, size)
     make_loss = _of_layer if name in LAYERS else PEERS[name]
     loss, weights, x, y = make_loss(name, case)
     x, y = (torch.as_tensor(a, device=DEVICE) for a in (x, y))

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,6 +259,7 @@ def open_zip(path: PathLike, *, stored: bool = False) -> Iterator[zipfile.ZipFil
         zipfile.BadZipFile: It is corrupt.
     """
     with _ZipBytes(path) as file, zipfile.ZipFile(file) as archive:
+        file.limit = sys.maxsize  # from here on members are read, which can be large
         for member in archive.infolist():
             if member.flag_bits & 1:
                 raise ValueError(f"{member.filename!r} is encrypted")
@@ -280,16 +282,20 @@ def verify_stored(part: str, size: int, path: PathLike) -> None:
 
 
 class _ZipBytes(io.FileIO):
-    """A zip file, which `zipfile` reads in parts; the largest is the directory of members."""
+    """A zip file, from which `zipfile` reads its directory of members at once, then the members.
+
+    Attributes:
+        limit: The most bytes to read at once.
+    """
+
+    limit = MAX_ZIP_DIRECTORY_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes."""
         if size is None or size < 0:
             size = os.fstat(self.fileno()).st_size - self.tell()
-        if size > MAX_ZIP_DIRECTORY_BYTES:
-            raise ValueError(
-                f"its directory has more than {MAX_ZIP_DIRECTORY_BYTES // 10**6} MB, the limit"
-            )
+        if size > self.limit:
+            raise ValueError(f"its directory has more than {self.limit // 10**6} MB, the limit")
         return super().read(size) or b""
 
 

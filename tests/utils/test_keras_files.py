@@ -12,6 +12,7 @@ from keras_deep_rnn import DeepTransitionRNN
 from keras_deep_rnn.export.formats.sources import load_keras_file
 from keras_deep_rnn.utils import keras_files
 from keras_deep_rnn.utils.errors import UserError
+from keras_deep_rnn.utils.limits import MAX_ZIP_DIRECTORY_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,15 @@ def test_a_good_file(tmp_path, members):
     assert model.output_shape == (None, 4)
     sizes = [keras.ops.convert_to_numpy(variable).nbytes for variable in model.variables]
     assert keras_files.weight_bytes(lambda: model) == sum(sizes)
+
+
+def test_a_file_of_more_than_the_limit_of_its_directory(tmp_path):
+    x = keras.Input((4, 1_500))
+    model = keras.Model(x, DeepTransitionRNN(1_000)(x))  # 2.5 M weights, 10 MB
+    path = tmp_path / "model.keras"
+    model.save(path)
+    assert path.stat().st_size > MAX_ZIP_DIRECTORY_BYTES
+    assert keras_files.load_model(path).count_params() == model.count_params()
 
 
 def test_a_network_that_was_not_made_leaves_nothing_to_make():
