@@ -6,7 +6,7 @@ import time
 
 import pytest
 from ray.cluster_utils import Cluster
-from test_search import Started, check_whole, in_the_middle, job_file, results, wait_for
+from test_search import Started, check_whole, in_the_middle, job_file, results
 
 from keras_deep_rnn.tuning.search.project import Project
 from keras_deep_rnn.tuning.search.trial import RUNNING
@@ -19,6 +19,7 @@ from keras_deep_rnn.utils.ray_executor import RayExecutor
 def cluster(tmp_path_factory):
     """A head without cores and a machine with two."""
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # other tests may fill the memory
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0})
     cluster.add_node(num_cpus=2, num_gpus=0)
     yield cluster
@@ -68,20 +69,20 @@ def test_no_cluster():
 
 def test_machines_and_searches_are_lost(cluster, tmp_path):
     """The trials and scores are those of a search on one machine that nothing disturbs."""
-    quiet = job_file(tmp_path, name="quiet", epochs=15, workers=2)
+    quiet = job_file(tmp_path, name="quiet", epochs=40, workers=2)
     code, output = Started(tmp_path, "run", quiet).end()
     assert code == 0, output
     expected = check_whole(Project(tmp_path / "quiet"))
 
-    job, project = job_file(tmp_path, epochs=15), Project(tmp_path / "job")
+    job, project = job_file(tmp_path, epochs=40), Project(tmp_path / "job")
     arguments = ("run", job, "--resume", "--cluster", cluster.address)
     search = Started(tmp_path, *arguments)
-    wait_for(lambda: in_the_middle(project, of=0))
+    search.wait_for(lambda: in_the_middle(project, of=0))
     # A machine joins, the other one is lost with all that runs on it.
     first, new = cluster.list_all_nodes()[1], cluster.add_node(num_cpus=1, num_gpus=0)
     cluster.remove_node(first, allow_graceful=False)
-    wait_for(lambda: any(trial.losses for trial in project.trials()))
-    wait_for(lambda: in_the_middle(project, of=1))
+    search.wait_for(lambda: any(trial.losses for trial in project.trials()))
+    search.wait_for(lambda: in_the_middle(project, of=1))
     search.kill()
     code, output = Started(tmp_path, *arguments).end()
     assert code == 0, output

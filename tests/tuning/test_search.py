@@ -84,6 +84,15 @@ class Started:
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
+    def wait_for(self, condition, seconds=240):
+        """Waits until something has come to pass while the command runs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            ended = self.process.poll() is not None and not condition()
+            assert not ended, f"it ended before: {self.output.read_text()}"
+            assert time.monotonic() < end, f"it has not come to pass: {self.output.read_text()}"
+            time.sleep(0.05)
+
     def end(self, seconds=120):
         """Exit code and output."""
         try:
@@ -161,7 +170,7 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
     job = job_file(tmp_path, epochs=30)
     project = Project(tmp_path / "job")
     search = Started(tmp_path, "run", job)
-    wait_for(lambda: in_the_middle(project))
+    search.wait_for(lambda: in_the_middle(project))
     search.kill()
     wait_for(lambda: not workers_of(project), 20)
     code, output = Started(tmp_path, "run", job, "--resume").end()
@@ -192,10 +201,12 @@ def test_killed_and_resumed_as_if_nothing_had_happened(tmp_path):
 def test_interrupted(tmp_path):
     job, project = job_file(tmp_path, epochs=200, workers=2), Project(tmp_path / "job")
     search = Started(tmp_path, "run", job)
-    wait_for(lambda: in_the_middle(project, of=0))
+    search.wait_for(lambda: in_the_middle(project, of=0))
     os.kill(workers_of(project)[0], signal.SIGKILL)  # another one takes its place
-    wait_for(lambda: max((len(project.attempts(t.id)) for t in project.trials()), default=0) == 2)
-    wait_for(lambda: len(workers_of(project)) == 2)
+    search.wait_for(
+        lambda: max((len(project.attempts(t.id)) for t in project.trials()), default=0) == 2
+    )
+    search.wait_for(lambda: len(workers_of(project)) == 2)
     assert not any(listening(pid) for pid in [search.process.pid, *workers_of(project)])
     search.interrupt()
     code, output = search.end(30)
