@@ -86,9 +86,10 @@ def sizes(case):
     }
 
 
-def ours(case, **options):
-    """The package's layer."""
-    return DeepTransitionRNN(**sizes(case), return_sequences=True, **options)
+def ours(case, persistent=False, **options):
+    """The package's layer, without the kernel that a GPU may have."""
+    options = {"return_sequences": True, "persistent": persistent, **options}
+    return DeepTransitionRNN(**sizes(case), **options)
 
 
 def naive(case):

@@ -8,11 +8,11 @@ import statistics
 import textwrap
 from pathlib import Path
 
-from .plan import MATMUL
+from .plan import LARGE_MATMUL, MATMUL
 
 DOCS = Path("docs", "performance.md")
 README = Path("README.md")
-CHART = "performance.svg"
+CHART, GPU_CHART = "performance.svg", "accelerator.svg"
 OURS = "tensorflow/ours"
 NAIVE = ("tensorflow/naive", "tensorflow/naive, XLA")
 INK, BLUE, ORANGE, GREEN = "#222222", "#2f5f9e", "#d9762b", "#4f8f4f"
@@ -309,23 +309,39 @@ def memory(entries):
     return [table(["B,T,D,H", "", "MiB", "step, ms"], rows)]
 
 
+def limit_of(name):
+    """The product of large matrices whose rate limits a contestant."""
+    worker, contestant = name.replace(", WHILE", "").split("/")
+    return f"{worker}/matmul" + ", bfloat16" * contestant.endswith(", bfloat16")
+
+
 def accelerator(entries):
-    """Times on an accelerator."""
-    names = list(dict.fromkeys(name for e in entries for name in e.contestants))
-    rows = [
-        [name, *(f"{e.ms(name)} ({times(e.ratio(name, 'jax/ours'))})" for e in entries)]
-        for name in names
-    ]
+    """Times on an accelerator, a table for each size and mode."""
     devices = {device for e in entries for f in e.facts.values() for device in f["devices"]}
-    versions = {
-        f"{name} {f[name]}" for e in entries for f in e.facts.values() for name in f
-        if name in ("jax", "torch")
+    parts = [f"{', '.join(sorted(devices - {'cuda:0'}))}.", f"![Training steps]({GPU_CHART})"]
+    products = {
+        name: 2 * LARGE_MATMUL**3 / e.seconds(name)
+        for e in entries for name in e.contestants if "/matmul" in name
     }  # fmt: skip
-    sizes = [f"{e.shape}, L = {e.case['L']}, {e.case.get('mode', 'train')}" for e in entries]
-    return [
-        f"{', '.join(sorted(devices))}; {', '.join(sorted(versions))}.",
-        table(["ms (/ ours)", *sizes], rows),
-    ]
+    if products:
+        rates = (f"{name} {number(rate / 1e12)}" for name, rate in products.items())
+        parts.append(f"Products of {LARGE_MATMUL} rows and columns, TF/s: {', '.join(rates)}.")
+    header = ["", "ms", "microseconds a step", "`lax.scan` / this", "of a product's rate"]
+    for e in entries:
+        train = e.case["mode"] == "train"
+        rows = []
+        for name in e.contestants:
+            if "/matmul" in name:
+                continue
+            product = products.get(limit_of(name)) if train and "LSTM" not in name else None
+            share = e.flops() / e.seconds(name) / product if product else math.nan
+            rows.append([
+                name, e.ms(name), number(1e6 * e.seconds(name) / e.case["T"]),
+                times(e.ratio("jax/lax.scan", name)), "-" if math.isnan(share) else f"{share:.2%}",
+            ])  # fmt: skip
+        what = "training step" if train else "forward pass"
+        parts += [f"{e.shape}, L = {e.case['L']}, {what}:", table(header, rows)]
+    return parts
 
 
 SECTIONS = {
@@ -392,22 +408,30 @@ SHOWN = {
     "torch/eager": "eager loop",
     "torch/torch.compile": "torch.compile",
 }
+SHOWN_ON_GPU = {
+    "jax/ours, persistent": "this package, kernel",
+    "jax/ours": "this package, scan",
+    "jax/lax.scan": "lax.scan",
+    "torch/ours, persistent": "this package, kernel",
+    "torch/nn.RNN": "nn.RNN, cuDNN",
+    "torch/torch.compile": "torch.compile",
+    "torch/eager": "eager loop",
+}
 
 
-def chart(results, path):
-    """Draws the medians of the training steps, one panel for each configuration."""
+def chart(entries, shown, path):
+    """Draws the medians of training steps, one panel for each configuration."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    entries = [e for e in map(Entry, results["results"]) if e.section == "train"]
     columns = 4 if len(entries) > 2 else len(entries)
     rows = -(-len(entries) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.9 * rows + 0.7), layout="constrained")
     for axes, entry in zip(figure.subplots(rows, columns, squeeze=False).flat, entries):
-        names = [name for name in SHOWN if name in entry.contestants][::-1]
+        names = [name for name in shown if name in entry.contestants][::-1]
         values = [1e3 * entry.seconds(name) for name in names]
-        ours = [SHOWN[name] == "this package" for name in names]
+        ours = [shown[name].startswith("this package") for name in names]
         colours = [COLOURS[name.split("/")[0]] for name in names]
         bars = axes.barh(range(len(names)), values, color=colours, height=0.75)
         for bar, own in zip(bars, ours):
@@ -422,7 +446,7 @@ def chart(results, path):
                 color=INK,
                 weight="bold" if own else "normal",
             )
-        axes.set_yticks(range(len(names)), [SHOWN[name] for name in names], fontsize=8)
+        axes.set_yticks(range(len(names)), [shown[name] for name in names], fontsize=8)
         for label, own in zip(axes.get_yticklabels(), ours):
             label.set_weight("bold" if own else "normal")
         sizes = ", ".join(f"{name} {entry.case[name]}" for name in "BTDHL")
@@ -432,6 +456,8 @@ def chart(results, path):
         axes.tick_params(length=0)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
     frameworks = {"TensorFlow": "tensorflow", "JAX": "jax", "PyTorch": "torch"}
+    used = {name.split("/")[0] for name in shown}
+    frameworks = {name: key for name, key in frameworks.items() if key in used}
     figure.legend(
         handles=[Patch(color=COLOURS[key], label=name) for name, key in frameworks.items()],
         loc="outside lower center",
@@ -455,10 +481,14 @@ def write(path, docs=DOCS, readme=README):
     results = json.loads(Path(path).read_text(encoding="utf-8"))
     if not put(docs, "results", render(results)):
         raise SystemExit(f"{docs} has no marks to write the results between")
-    if any(entry["section"] == "train" for entry in results["results"]):
-        chart(results, docs.with_name(CHART))
+    entries = [e for e in map(Entry, results["results"]) if not e.skipped]
+    if steps := [e for e in entries if e.section == "train"]:
+        chart(steps, SHOWN, docs.with_name(CHART))
         if readme is not None and readme.is_file():
             put(readme, "summary", summary(results))
+    on_gpu = [e for e in entries if e.section == "accelerator" and e.case["mode"] == "train"]
+    if on_gpu:
+        chart(on_gpu, SHOWN_ON_GPU, docs.with_name(GPU_CHART))
     print(f"The tables are in {docs}.")
 
 

@@ -111,3 +111,22 @@ def test_report(path, tmp_path):
     assert f"**{best / median['tensorflow/ours']:.2f}**" in text
     assert "Not measured" in text.split("### Accelerator")[1]
     assert "<svg" in (tmp_path / "performance.svg").read_text()
+
+
+def test_the_committed_tables_of_a_gpu_are_those_of_its_samples(tmp_path):
+    committed = ROOT / "docs" / "accelerator.md"
+    docs = tmp_path / "accelerator.md"
+    docs.write_text(committed.read_text())
+    samples = ROOT / "benchmarks" / "accelerator.json"
+    run("benchmarks.report", samples, "--docs", docs, "--readme", tmp_path / "none.md")
+    assert docs.read_text() == committed.read_text()
+    seconds = {
+        name: statistics.median(made["seconds"])
+        for name, made in entries(samples, "accelerator")[0]["contestants"].items()
+    }
+    ratio = seconds["jax/lax.scan"] / seconds["jax/ours, persistent"]
+    (line,) = [
+        line for line in docs.read_text().splitlines() if "| jax/ours, persistent | 3.42 |" in line
+    ]
+    assert f"| {ratio:.2f} |" in line
+    assert "<svg" in (tmp_path / "accelerator.svg").read_text()

@@ -64,9 +64,9 @@ class DeepRNN(Configured, keras.layers.RNN):
             without a GPU one for each core, of at least 4 rows, else 1.
         remat: Gradient checkpointing: store only the states and recompute the affine maps in
             chunks of this many steps during the backward pass. None stores them all.
-        persistent: Whether one kernel that keeps the weights on the chip runs all steps, on JAX and
-            PyTorch with an NVIDIA GPU of the Hopper generation or newer, where the network is a
-            deep transition and fits; see docs/accelerator.md.
+        persistent: Whether one kernel that keeps the weights on the chip may run all steps: on JAX
+            and PyTorch with an NVIDIA GPU of the Hopper generation or newer, where the network is
+            a deep transition and fits; see `recurrence` and docs/accelerator.md.
         activity_regularizer, name, dtype, trainable: As for every Keras layer.
 
     Call arguments:
@@ -122,7 +122,7 @@ class DeepRNN(Configured, keras.layers.RNN):
         jit_compile: bool | None = None,
         batch_parts: int | None = None,
         remat: int | None = None,
-        persistent: bool = False,
+        persistent: bool = True,
         activity_regularizer: Any = None,
         **_: Unpack[OperatorOptions],
     ) -> None:

@@ -119,10 +119,30 @@ def _processors() -> int:
     return chip.core_count if major >= persistent.CAPABILITY else 0
 
 
-def processors() -> tuple[int, bool]:
+def processors(tensor: Any) -> tuple[int, bool]:
     """See `torch.processors`; JAX computes in TF32 by default."""
+    # A tensor that is traced is nowhere yet. A kernel has no parts for several devices.
+    asked: Any = jax.config.values["jax_default_device"]
+    elsewhere = asked is not None and getattr(asked, "platform", asked) not in ("gpu", "cuda")
+    if elsewhere or keras.distribution.distribution() is not None:
+        return 0, True
     precision = jax.config.values["jax_default_matmul_precision"]
     return _processors(), precision in ("float32", "highest")
+
+
+def with_kernel(kernel: Callable, steps: Callable) -> Callable:
+    """See `torch.with_kernel`; the kernel has neither derivatives nor batches of its own."""
+    function = jax.custom_batching.custom_vmap(kernel)
+
+    @function.def_vmap
+    def batches(size: int, batched: Any, *arguments: Any) -> tuple:
+        axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(batched))
+        values = jax.vmap(steps, axes, axis_size=size)(*arguments)
+        return values, jax.tree.map(lambda _: True, values)
+
+    differentiable = jax.custom_jvp(function)
+    differentiable.defjvp(functools.partial(jax.jvp, steps))
+    return differentiable
 
 
 def launch(

@@ -63,7 +63,7 @@ class Loop:
     jit_compile: bool | None = None
     batch_parts: int | None = None
     remat: int | None = None
-    persistent: bool = False
+    persistent: bool = True
 
     def compiled(self, batch: int | None = 1) -> bool:
         """Whether XLA compiles the recurrence of a batch of that size (None: unknown).

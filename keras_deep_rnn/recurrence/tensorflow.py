@@ -258,7 +258,7 @@ def accelerated() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
-def processors() -> tuple[int, bool]:
+def processors(tensor: Any) -> tuple[int, bool]:
     """See `torch.processors`; TensorFlow has no persistent kernel."""
     return 0, True
 

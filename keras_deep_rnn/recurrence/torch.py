@@ -134,10 +134,22 @@ def _processors() -> int:
     return chip.multi_processor_count if chip.major >= persistent.CAPABILITY else 0
 
 
-def processors() -> tuple[int, bool]:
-    """The number of GPU multiprocessors for the persistent kernel, and whether products of float32
-    are in float32."""
-    return _processors(), torch.get_float32_matmul_precision() == "highest"
+def processors(tensor: Any) -> tuple[int, bool]:
+    """What the persistent kernel can use.
+
+    Args:
+        tensor: One of the layer's, which is where the layer runs.
+
+    Returns:
+        The number of multiprocessors of its GPU, and whether products of float32 are in float32.
+    """
+    here = tensor.is_cuda and not torch.compiler.is_compiling()
+    return _processors() if here else 0, torch.get_float32_matmul_precision() == "highest"
+
+
+def with_kernel(kernel: Callable, steps: Callable) -> Callable:
+    """The function that a kernel computes, where it can be differentiated as that of the steps."""
+    return kernel  # `with_gradient` takes the plain loop for a gradient of the gradient
 
 
 def launch(

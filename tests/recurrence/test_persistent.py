@@ -17,7 +17,6 @@ from keras_deep_rnn.utils.errors import UserError
 on_torch = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="Triton's interpreter takes tensors of PyTorch"
 )
-ASKED = Loop(persistent=True)
 PROCESSORS = 132
 
 
@@ -33,7 +32,7 @@ def on_chip(monkeypatch):
         found = layout(chain, batch, dtype, processors, exact)
         return found and persistent.Layout(chain, found.K, found.P, 16, found.K, "interpreted")
 
-    monkeypatch.setattr(torch_backend, "processors", lambda: (PROCESSORS, True))
+    monkeypatch.setattr(torch_backend, "processors", lambda _: (PROCESSORS, True))
     monkeypatch.setattr(persistent, "layout", interpreted)
     calls = []
     launch = torch_backend.launch
@@ -72,9 +71,9 @@ NETWORKS = [
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
 def test_equals_the_fast_loop(on_chip, options, masked):
-    expected = results(options, masked)
+    expected = results({**options, "persistent": False}, masked)
     assert on_chip == []
-    found = results({**options, "persistent": True}, masked)
+    found = results(options, masked)
     assert on_chip == ["forward", "backward"]
     for a, b in zip(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
@@ -83,9 +82,9 @@ def test_equals_the_fast_loop(on_chip, options, masked):
 @on_torch
 def test_16_bits(on_chip):
     options = {"transition_units": (20,), "shortcut": True}
-    expected = results(options, True)
-    of_loop = results(options, True, "mixed_bfloat16")
-    found = results({**options, "persistent": True}, True, "mixed_bfloat16")
+    of_loop = {**options, "persistent": False}
+    expected, of_loop = results(of_loop, True), results(of_loop, True, "mixed_bfloat16")
+    found = results(options, True, "mixed_bfloat16")
     assert on_chip == ["forward", "backward"]
     for a, b, c in zip(found, of_loop, expected):
         # The interpreter cuts off the bits that a chip rounds.
@@ -94,7 +93,7 @@ def test_16_bits(on_chip):
 
 @on_torch
 def test_inference_and_recurrence(on_chip):
-    layer = kdr.DeepTransitionRNN(8, transition_units=(8,), persistent=True)
+    layer = kdr.DeepTransitionRNN(8, transition_units=(8,))
     assert layer.recurrence == "fast"  # not built
     keras.ops.convert_to_numpy(layer(np.ones((2, 3, 4), "float32")))
     assert set(on_chip) == {"forward"}
@@ -118,7 +117,7 @@ def test_inference_and_recurrence(on_chip):
     ids=str,
 )
 def test_falls_back_where_it_does_not_fit(on_chip, options):
-    layer = kdr.DeepTransitionRNN(8, transition_units=(8,), persistent=True, **options)
+    layer = kdr.DeepTransitionRNN(8, transition_units=(8,), **options)
     layer(np.ones((2, 3, 4), "float32"), training=True)
     assert on_chip == []
 
@@ -129,7 +128,7 @@ def test_nan_propagates(on_chip):
     x = np.ones((2, 3, 4), "float32")
     x[0, 1] = np.nan
     x[1, 1] = -np.float32(np.nan)
-    y = kdr.DeepTransitionRNN(8, return_sequences=True, persistent=True)(x)
+    y = kdr.DeepTransitionRNN(8, return_sequences=True)(x)
     y = keras.ops.convert_to_numpy(y.detach())
     assert on_chip == ["forward"]
     assert np.isfinite(y[:, 0]).all()
@@ -322,14 +321,94 @@ def test_layout_of_many_weights():
 def test_chain_of_an_operator(make, expected):
     plus = make()
     plus.build([(None, 5), (None, 8)])
-    assert persistent.chain_of(plus.maps, plus.structure, ASKED) == expected
-    assert persistent.chain_of(plus.maps, plus.structure, Loop()) is None
+    assert persistent.chain_of(plus.maps, plus.structure, Loop()) == expected
+    assert persistent.chain_of(plus.maps, plus.structure, Loop(persistent=False)) is None
 
 
 def test_no_chain():
-    layer = kdr.DeepTransitionGRU(8, depth=2, persistent=True)
+    layer = kdr.DeepTransitionGRU(8, depth=2)
     layer.build((None, 3, 4))
     assert layer.recurrence == "fast"
+
+
+@pytest.fixture
+def on_chip_of_jax(monkeypatch):
+    """A kernel of h(t) = tanh(h(t-1) W + p(t)) that JAX can neither differentiate nor batch."""
+    jax = pytest.importorskip("jax")
+    from keras_deep_rnn.recurrence import jax as jax_backend
+
+    calls = []
+
+    def forward(p, h, W):
+        states = []
+        for p_t in p:
+            h = np.tanh(h @ W + p_t)
+            states.append(h)
+        return np.stack(states)
+
+    def backward(gradient, h, W):
+        d, dz = np.zeros_like(gradient[0]), []
+        for d_t, h_t in zip(gradient[::-1], h[::-1]):
+            dz.append((d + d_t) * (1 - h_t * h_t))
+            d = dz[-1] @ W.T
+        return d, np.stack(dz[::-1])
+
+    def run_forward(launch, layout, projections, h, masks, weights):
+        calls.append("forward")
+        p, W = projections[0], weights[0][0][0]
+        return [jax.pure_callback(forward, jax.ShapeDtypeStruct(p.shape, p.dtype), p, h, W)]
+
+    def run_backward(launch, layout, gradient, values, masks, kernels):
+        calls.append("backward")
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (gradient[0], gradient)]
+        d, dz = jax.pure_callback(backward, shapes, gradient, values[0], kernels[0][0])
+        return d, [dz]
+
+    monkeypatch.setattr(jax_backend, "processors", lambda _: (PROCESSORS, True))
+    monkeypatch.setattr(persistent, "forward", run_forward)
+    monkeypatch.setattr(persistent, "backward", run_backward)
+    return calls
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="runs on JAX")
+def test_derivatives_and_batches_on_jax(on_chip_of_jax):
+    """Those that the kernel does not have are those of the steps."""
+    import jax
+
+    def evaluate(persistent):
+        keras.utils.set_random_seed(0)
+        layer = kdr.DeepTransitionRNN(5, persistent=persistent)
+        x = np.random.default_rng(1).normal(size=(3, 2, 4, 3)).astype("float32")
+        layer.build((None, 4, 3))
+        variables = [v.value for v in layer.trainable_variables]
+        others = [v.value for v in layer.non_trainable_variables]
+
+        def loss(x):
+            return (layer.stateless_call(variables, others, x)[0] ** 2).sum()
+
+        gradient = jax.grad(loss)
+        called = list(on_chip_of_jax)
+        first = jax.jit(gradient)(x[0])
+        assert on_chip_of_jax[len(called) :] == ["forward", "backward"] * persistent
+        second = jax.jit(jax.grad(lambda x: (gradient(x) ** 2).sum()))(x[0])
+        return [first, second, jax.vmap(loss)(x), jax.jit(jax.vmap(gradient))(x)]
+
+    for found, expected in zip(evaluate(True), evaluate(False), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="runs on JAX")
+def test_no_kernel_off_the_gpu_or_over_several_devices(monkeypatch):
+    import jax
+
+    from keras_deep_rnn.recurrence import jax as jax_backend
+
+    monkeypatch.setattr(jax_backend, "_processors", lambda: PROCESSORS)
+    assert jax_backend.processors(None) == (PROCESSORS, False)
+    with jax.default_device(jax.devices("cpu")[0]):
+        assert jax_backend.processors(None)[0] == 0
+    with keras.distribution.DataParallel(devices=["cpu:0"], auto_shard_dataset=False).scope():
+        assert jax_backend.processors(None)[0] == 0
 
 
 def test_persistent_must_be_a_flag():

@@ -271,8 +271,10 @@ class Operator(AffineWeights):
     def is_persistent(self, loop: Loop) -> bool:
         """Whether one kernel runs all steps of a small batch, see `recurrence.persistent`."""
         chain = persistent.chain_of(self.maps, self.structure, loop) if self.built else None
-        chip = backend().processors()
-        return chain is not None and bool(persistent.layout(chain, 1, self.compute_dtype, *chip))
+        if chain is None:
+            return False
+        chip = backend().processors(self.variables[0].value)
+        return bool(persistent.layout(chain, 1, self.compute_dtype, *chip))
 
 
 def embedding_lookup(tokens: Any, kernel: Any, keep_mask: Any = None) -> Any:

@@ -127,7 +127,7 @@ class FastLoop:
         if not all(isinstance(size, int) for size in sequence.shape):
             return None
         batch, dtype = sequence.shape[1], self.program.dtype
-        return persistent.layout(self._chain, batch, dtype, *backend().processors())
+        return persistent.layout(self._chain, batch, dtype, *backend().processors(sequence))
 
     # Forward
 
@@ -138,14 +138,19 @@ class FastLoop:
         return [_join([outputs[k] for outputs in found], 1) for k in range(count)], found
 
     def _forward_part(self, loop: Callable, per_step: list, per_row: list, weights: list) -> list:
-        (projections, masks), (states, recurrent_mask) = per_step, per_row
+        (projections, masks), (_, recurrent_mask) = per_step, per_row
         layout = projections and self._layout(projections[0], masks, recurrent_mask)
+        steps = functools.partial(self._forward_steps, loop)
         if not layout:
-            return self._forward_steps(loop, per_step, per_row, weights)
-        found = persistent.forward(
-            backend().launch, layout, projections, states[0], masks, weights[:2]
-        )
-        return found if loop is self._loop_forward else found[:1]
+            return steps(per_step, per_row, weights)
+
+        def kernel(per_step: list, per_row: list, weights: list) -> list:
+            (projections, masks), ((first,), _) = per_step, per_row
+            launch = backend().launch
+            found = persistent.forward(launch, layout, projections, first, masks, weights[:2])
+            return found if loop is self._loop_forward else found[:1]
+
+        return backend().with_kernel(kernel, steps)(per_step, per_row, weights)
 
     def _forward_steps(self, loop: Callable, per_step: list, per_row: list, weights: list) -> list:
         (projections, masks), (states, recurrent_mask) = per_step, per_row
@@ -184,16 +189,18 @@ class FastLoop:
         ]
         residuals = self.program.residuals(projections, after, stored)
         layout = self._layout(gradient[0], masks, recurrent_mask)
+        deltas = self.deltas
+
+        def kernel(_: list, sequences: list, __: list, weights: list) -> tuple:
+            (gradient,), _, residuals, masks = sequences
+            launch = backend().launch
+            first, dz = persistent.backward(launch, layout, gradient, residuals, masks, weights[0])
+            return [first], [], dz
+
         if layout:
-            d_first, dz = persistent.backward(
-                backend().launch, layout, gradient[0], residuals, masks, weights[0]
-            )
-            d_states, d_learned = [d_first], []
-        else:
-            sequences = [gradient, before, residuals, masks]
-            d_states, d_learned, dz = self.deltas(
-                zeros_like(states), sequences, recurrent_mask, weights
-            )
+            deltas = backend().with_kernel(kernel, deltas)
+        sequences = [gradient, before, residuals, masks]
+        d_states, d_learned, dz = deltas(zeros_like(states), sequences, recurrent_mask, weights)
         d_kernels, d_biases = weight_gradients(
             self.program, dz, before, residuals, recurrent_mask, weights
         )
