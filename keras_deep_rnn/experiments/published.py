@@ -26,11 +26,18 @@ FAMILIES = {
     },
     "deep gated": {"rhn": "Recurrent highway", "dt_gru": "DT-GRU", "dt_lstm": "DT-LSTM"},
     "LSTM and GRU": {"lstm": "LSTM", "gru": "GRU"},
+    "gated, at most 10 M weights": {"dt_lstm_large": "DT-LSTM, large", "lstm_large": "LSTM, large"},
     "joint output": {"dots_rnn_nade": "DOT(S)-RNN, NADE"},
 }
 NETWORKS = {name: title for family in FAMILIES.values() for name, title in family.items()}
 # Groups of tasks that alone have a network.
-ONLY = {"dots_rnn_lp": "music", "fast_dropout_rnn": "music", "dots_rnn_nade": "music"}
+ONLY = {
+    "dots_rnn_lp": ("music",),
+    "fast_dropout_rnn": ("music",),
+    "dots_rnn_nade": ("music",),
+    "dt_lstm_large": ("words",),
+    "lstm_large": ("characters",),
+}
 SHALLOW = ("rnn", "fast_dropout_rnn")
 RECIPES = ("paper", "modern")
 # Unit of each metric.
@@ -92,7 +99,7 @@ def networks_of(task: str, family: str | None = None) -> list[str]:
     ['rnn', 'dts_rnn', 'dots_rnn', 'srnn']
     """
     networks = NETWORKS if family is None else FAMILIES[family]
-    return [n for n in networks if ONLY.get(n, group_of(task)) == group_of(task)]
+    return [n for n in networks if group_of(task) in ONLY.get(n, GROUPS)]
 
 
 def recipes_of(network: str) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ NETWORK_COLOURS = {
     "do_rnn": "#009e73", "dot_rnn": "#cc79a7", "dots_rnn": "#d55e00", "srnn": "#222222",
     "rhn": "#999933", "dt_gru": "#332288", "dt_lstm": "#882255", "gru": "#44aa99",
     "lstm": "#aa4499", "srnn_tied": "#88ccee", "dots_rnn_lp": "#e69f00",
-    "fast_dropout_rnn": "#009e73", "dots_rnn_nade": "#cc79a7",
+    "fast_dropout_rnn": "#009e73", "dots_rnn_nade": "#cc79a7", "lstm_large": "#e69f00",
+    "dt_lstm_large": "#009e73",
 }  # fmt: skip
 BLACK_KEYS = (1, 3, 6, 8, 10)  # of the twelve from C
 

@@ -442,7 +442,7 @@ def test_networks_of_a_picture_have_different_colours():
     from keras_deep_rnn.training.networks import SEARCHED_NETWORKS
     from keras_deep_rnn.training.plots import NETWORK_COLOURS
 
-    for networks in (SEARCHED_NETWORKS, published.NETWORKS):
+    for networks in (SEARCHED_NETWORKS, *map(published.networks_of, published.TASKS)):
         assert len({NETWORK_COLOURS[name] for name in networks}) == len(networks)
 
 
