@@ -1,5 +1,7 @@
 """The contestants that run on JAX."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -35,14 +37,22 @@ def make(name, case):
         value, gradients = jax.value_and_grad(loss)(weights, x, y)
         return value, [w - RATE * g for w, g in zip(weights, gradients)]
 
-    step = jax.jit(step)
+    step = jax.jit(step).lower(weights, x, y).compile()
 
     def run():
         nonlocal weights
         value, weights = jax.block_until_ready(step(weights, x, y))
         return float(value)
 
+    run.mib = functools.partial(_mib, step.memory_analysis())
     return run, 1
+
+
+def _mib(analysis):
+    """The memory that a program adds: its results and what it has in between."""
+    if analysis is None:
+        return None
+    return (analysis.output_size_in_bytes + analysis.temp_size_in_bytes) / 2**20
 
 
 def _of_layer(name, case):

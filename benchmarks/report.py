@@ -326,7 +326,7 @@ def accelerator(entries):
     if products:
         rates = (f"{name} {number(rate / 1e12)}" for name, rate in products.items())
         parts.append(f"Products of {LARGE_MATMUL} rows and columns, TF/s: {', '.join(rates)}.")
-    header = ["", "ms", "microseconds a step", "`lax.scan` / this", "of a product's rate"]
+    header = ["", "ms", "microseconds a step", "`lax.scan` / this", "of a product's rate", "MiB"]
     for e in entries:
         train = e.case["mode"] == "train"
         rows = []
@@ -338,6 +338,7 @@ def accelerator(entries):
             rows.append([
                 name, e.ms(name), number(1e6 * e.seconds(name) / e.case["T"]),
                 times(e.ratio("jax/lax.scan", name)), "-" if math.isnan(share) else f"{share:.2%}",
+                number(e.contestants[name].get("mib") or math.nan),
             ])  # fmt: skip
         what = "training step" if train else "forward pass"
         parts += [f"{e.shape}, L = {e.case['L']}, {what}:", table(header, rows)]

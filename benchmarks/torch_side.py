@@ -49,7 +49,12 @@ def make(name, case):
         optimizer.step()
         return value.item()
 
-    return (train if case.mode == "train" else forward), 1
+    run = train if case.mode == "train" else forward
+    if DEVICE == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run.mib = lambda: (torch.cuda.max_memory_allocated() - before) / 2**20
+    return run, 1
 
 
 def _of_layer(name, case):

@@ -51,7 +51,9 @@ class Worker:
             loss = function()
         first = time.perf_counter() - made
         self.made[name] = function, calls
-        return {"made": made - start, "first": first, "loss": loss, "before": before}
+        # Of the contestant alone, where the framework knows it.
+        mib = function.mib() if hasattr(function, "mib") else None
+        return {"made": made - start, "first": first, "loss": loss, "before": before, "mib": mib}
 
     def time(self, name, warm, steps):
         """Seconds of each of some runs, after some that are not timed."""

@@ -79,6 +79,7 @@ def test_contestants_of_an_accelerator_run_on_a_processor_too(monkeypatch):
     found = main.measure(task, 1, subprocess.DEVNULL)
     assert found["failed"] == {}
     assert list(found["contestants"]) == list(everything)
+    assert found["contestants"]["jax/ours"]["mib"] > 0
 
 
 def test_every_sample_is_written(path):
