@@ -325,7 +325,8 @@ def accelerator(entries):
     }  # fmt: skip
     if products:
         rates = (f"{name} {number(rate / 1e12)}" for name, rate in products.items())
-        parts.append(f"Products of {LARGE_MATMUL} rows and columns, TF/s: {', '.join(rates)}.")
+        text = f"Products of {LARGE_MATMUL} rows and columns, TF/s: {', '.join(rates)}."
+        parts.append(textwrap.fill(text, COLUMNS))
     header = ["", "ms", "microseconds a step", "`lax.scan` / this", "of a product's rate", "MiB"]
     for e in entries:
         train = e.case["mode"] == "train"
