@@ -11,6 +11,10 @@ from .backend import use_threads, without_log
 from .errors import ArgumentError, UserError, first_line, missing_extra
 from .executor import TASKS, WorkerLost
 
+# Seconds without a new task after one was lost: until then a cluster may send it to the machine
+# that is gone.
+REST = 5.0
+
 
 class RayExecutor:
     """Runs tasks on a Ray cluster, on whichever of its machines has cores and GPUs left.
@@ -47,6 +51,7 @@ class RayExecutor:
                 "cluster", "the address of a Ray cluster, or auto", address, hint
             ) from None
         self._ray, self._most, self._running = ray, most, []
+        self._rests_until = time.monotonic()
         have = ray.cluster_resources()
         if cpus is None:
             cpus = max(1, int(have.get("CPU", 0)) // (most or 1))
@@ -59,6 +64,8 @@ class RayExecutor:
         )
 
     def slots(self) -> int:
+        if time.monotonic() < self._rests_until:
+            return 0
         have = self._ray.cluster_resources()
         room = [int(have.get(name, 0) // need) for name, need in self._needs.items() if need]
         return min(room if self._most is None else [*room, self._most])
@@ -85,6 +92,7 @@ class RayExecutor:
             line = "The machines of the cluster must have the same packages as this one"
             raise UserError(f"{line}; a task failed: {reason}") from error
         except self._ray.exceptions.RayError as error:
+            self._rests_until = time.monotonic() + REST
             raise WorkerLost(f"was lost: {type(error).__name__}") from error
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...training.results import COLUMNS
 from ...utils.files import replacing
+from ...utils.html_page import html_page
 from ...utils.text import duration
 from ..search.analysis import (
     brief,
@@ -36,16 +37,7 @@ if TYPE_CHECKING:
     from ..job.job import Job
 
 PAGE, SCRIPT = "index.html", "plotly.min.js"
-STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f6f7f9; color: #222;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1320px; margin: 0 auto; padding: 24px; }
-h1 { font-size: 26px; margin: 8px 0 20px; }
-h2 { font-size: 18px; margin: 0 0 4px; }
-section { background: #fff; border: 1px solid #e3e6ea; border-radius: 8px;
-  padding: 18px 20px; margin: 0 0 18px; }
-p { margin: 4px 0 10px; max-width: 85ch; color: #555; }
+STYLE = """main { max-width: 1320px; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 14px 24px;
   margin: 0; }
 dt { font-size: 12px; color: #666; }
@@ -53,12 +45,10 @@ dd { margin: 0; font-size: 16px; overflow-wrap: anywhere; }
 .big dd { font-size: 24px; font-weight: 600; color: #2f5f9e; }
 .wide { grid-column: span 2; }
 details { margin-top: 12px; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 12px; font-variant-numeric: tabular-nums; }
+table { font-size: 12px; }
 th, td { padding: 4px 5px; text-align: left; vertical-align: top; white-space: nowrap; }
 th { border-bottom: 2px solid #cfd4da; color: #555; font-weight: 600; vertical-align: bottom;
   white-space: normal; }
-td { border-bottom: 1px solid #eceef1; }
 td.number, th.number { text-align: right; }
 tr.best td { background: #fff3e8; }
 .short th, .short td { padding: 4px 10px; font-size: 13px; }
@@ -108,23 +98,8 @@ def page(job: Job, trials: Sequence[Trial]) -> str:
     )
     if trials:
         sections.append(_section("All trials", note, _trials(job, trials)))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
-<script src="{SCRIPT}"></script>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{_text(title)}</h1>
-{"".join(sections)}
-</main>
-</body>
-</html>
-"""
+    script = f'<script src="{SCRIPT}"></script>\n'
+    return html_page(title, "".join(sections), STYLE, script)
 
 
 def _overview(job: Job, trials: Sequence[Trial]) -> str:

@@ -10,26 +10,14 @@ import keras
 import numpy as np
 
 from ...utils.files import replacing, user_path
+from ...utils.html_page import html_page
 from ...utils.types import PathLike
 from .. import plots
 from .inspection import Inspection, WeightInspection
 from .pictures import PICTURES, network_picture
 
 PAGE, NETWORK = "inspect.html", "network.png"
-STYLE = """
-:root { color-scheme: light; }
-body { margin: 0; background: #f6f7f9; color: #222;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1040px; margin: 0 auto; padding: 24px; }
-h1 { font-size: 25px; margin: 8px 0 18px; overflow-wrap: anywhere; }
-h2 { font-size: 18px; margin: 0 0 6px; }
-section { background: #fff; border: 1px solid #e3e6ea; border-radius: 8px;
-  padding: 16px 20px; margin: 0 0 18px; }
-p { margin: 4px 0 10px; max-width: 85ch; color: #555; }
-img { max-width: 100%; height: auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px 4px 0; text-align: left; border-bottom: 1px solid #eceef1; }
+STYLE = """main { max-width: 1040px; }
 td + td, th + th { text-align: right; }
 .advice { border-color: #d9762b; }
 """
@@ -130,28 +118,15 @@ def _page(inspection: Inspection, title: str, sections: Sequence[str]) -> str:
     layers = _table(LAYER_COLUMNS, layer_rows(inspection))
     weights = _table(WEIGHT_COLUMNS, weight_rows(inspection))
     loss = f"{inspection.loss:.4g}" if math.isfinite(inspection.loss) else "not finite"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{html.escape(title)}</h1>
-<section><h2>Recurrent layers</h2><p>{html.escape(note)} Loss of the batch: {loss}.</p>{layers}
+    body = f"""<section><h2>Recurrent layers</h2>
+<p>{html.escape(note)} Loss of the batch: {loss}.</p>{layers}
 </section>
 {advice}
 {"".join(sections)}
 <section><h2>Weights, from the input to the output</h2>
 <p>The norm of each weight, that of the gradient of the loss, and gradient by weight.</p>
-{weights}</section>
-</main>
-</body>
-</html>
-"""
+{weights}</section>"""
+    return html_page(title, body, STYLE)
 
 
 def _section(heading: str, note: str, picture: Path) -> str:
