@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -22,6 +23,27 @@ def pytest_addoption(parser):
         default=None,
         help="Folder that holds the benchmark data sets (*.mat, ptb.*.txt), read as a user's own.",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where another backend has run all tests, this one runs half of the cases of each.
+
+    JAX runs one half and PyTorch the other, so that every case runs on two backends. Tests that
+    name the backends which they are for run whole.
+    """
+    if not os.environ.get("KERAS_DEEP_RNN_TESTED"):
+        return
+    half = os.environ.get("KERAS_BACKEND") == "jax"
+    cases = {}
+    for item in items:
+        cases.setdefault(item.nodeid.split("[")[0], []).append(item)
+    kept = []
+    for of_test in cases.values():
+        chosen = [item for item in of_test if zlib.crc32(item.nodeid.encode()) % 2 == half]
+        whole = any(item.get_closest_marker("skipif") for item in of_test)
+        kept += of_test if whole else (chosen or of_test[:1])
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @pytest.fixture(scope="module", autouse=True)
