@@ -75,6 +75,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(path, holder):
 
 def test_a_killed_owner_is_not_named_for_a_new_one(path, monkeypatch):
     """The new one has the lock, and writes who it is a moment later."""
+    monkeypatch.setattr("keras_deep_rnn.utils.lock._PATIENCE", 60)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     stale = {"process": ended.pid, "host": socket.gethostname(), "since": "then"}
