@@ -115,6 +115,8 @@ def _processors() -> int:
     if jax.default_backend() != "gpu" or importlib.util.find_spec("jax_triton") is None:
         return 0
     chip: Any = jax.devices()[0]
+    if not chip.device_kind.startswith("NVIDIA"):
+        return 0
     major = int(str(chip.compute_capability).split(".", maxsplit=1)[0])
     return chip.core_count if major >= persistent.CAPABILITY else 0
 

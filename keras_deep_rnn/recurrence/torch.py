@@ -128,7 +128,8 @@ def accelerated() -> bool:
 
 @functools.cache
 def _processors() -> int:
-    if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
+    nvidia = torch.cuda.is_available() and torch.version.cuda is not None
+    if not nvidia or importlib.util.find_spec("triton") is None:
         return 0
     chip = torch.cuda.get_device_properties()
     return chip.multi_processor_count if chip.major >= persistent.CAPABILITY else 0

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -409,6 +410,33 @@ def test_no_kernel_off_the_gpu_or_over_several_devices(monkeypatch):
         assert jax_backend.processors(None)[0] == 0
     with keras.distribution.DataParallel(devices=["cpu:0"], auto_shard_dataset=False).scope():
         assert jax_backend.processors(None)[0] == 0
+
+
+@on_torch
+def test_no_kernel_on_other_gpus_of_pytorch(monkeypatch):
+    """There ROCm counts as CUDA, with versions that are other numbers."""
+    import torch
+
+    from keras_deep_rnn.recurrence import torch as torch_backend
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert torch_backend._processors.__wrapped__() == 0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="runs on JAX")
+def test_no_kernel_on_other_gpus_of_jax(monkeypatch):
+    import jax
+
+    from keras_deep_rnn.recurrence import jax as jax_backend
+
+    chip = types.SimpleNamespace(device_kind="AMD Instinct MI300X", compute_capability="gfx942")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [chip])
+    monkeypatch.setattr(jax_backend.importlib.util, "find_spec", lambda _: True)
+    assert jax_backend._processors.__wrapped__() == 0
+    chip.device_kind, chip.compute_capability, chip.core_count = "NVIDIA H200", "9.0", PROCESSORS
+    assert jax_backend._processors.__wrapped__() == PROCESSORS
 
 
 def test_persistent_must_be_a_flag():
