@@ -23,6 +23,8 @@ from keras_deep_rnn import (
     RecurrentHighway,
 )
 
+from .plan import LARGE_MATMUL, MATMUL
+
 RATE = 0.01  # of gradient descent
 CHAIN = 10  # large products, so that starting and fetching them does not count
 
@@ -88,8 +90,7 @@ def sizes(case):
 
 def ours(case, persistent=False, **options):
     """The package's layer, without the kernel that a GPU may have."""
-    options = {"return_sequences": True, "persistent": persistent, **options}
-    return DeepTransitionRNN(**sizes(case), **options)
+    return DeepTransitionRNN(**sizes(case), return_sequences=True, persistent=persistent, **options)
 
 
 def naive(case):
@@ -177,15 +178,16 @@ def build(name, case):
     return layer, *case.arrays(units), case.mask() if contestant.masked else None
 
 
-def products(name, full, multiply, size):
+def products(name, full, multiply, accelerator=False):
     """A run of `CHAIN` products of large matrices, and their number: what a chip can do.
 
     Args:
         name: "matmul", or "matmul, bfloat16".
         full: Function of a shape, a number and the name of a type to a matrix of that number.
         multiply: Function of two matrices to their product.
-        size: Rows and columns, a power of two.
+        accelerator: Whether they are multiplied on one.
     """
+    size = LARGE_MATMUL if accelerator else MATMUL
     matrix = full((size, size), 1 / size, name.partition(", ")[2] or "float32")
 
     def run():

@@ -134,8 +134,6 @@ def tasks(data_path=None, compile_all=False, quick=False):
     found.append(Task("nottingham", nottingham, FIT, **few, skip=missing))
     memory = {**_sizes(64, 2000, 88, 256), "L": 4, "mode": "train"}
     found.append(Task("memory", memory, MEMORY, **few))
-    case = {**_sizes(16, 1024, 768, 768), "L": 1, "mode": "train"}
-    large = Task("accelerator", case, LARGE_LSTM, steps=5, accelerator=True)
     for *shape, depth, forward, more in ACCELERATOR_SIZES:
         case = {**_sizes(*shape), "L": depth, "mode": "train"}
         more = more + ["torch/torch.compile"] * compile_all
@@ -143,7 +141,8 @@ def tasks(data_path=None, compile_all=False, quick=False):
         if forward:
             case = {**case, "mode": "forward"}
             found.append(Task("accelerator", case, ACCELERATOR, steps=10, accelerator=True))
-    found.append(large)
+    case = {**_sizes(16, 1024, 768, 768), "L": 1, "mode": "train"}
+    found.append(Task("accelerator", case, LARGE_LSTM, steps=5, accelerator=True))
     return _small(found) if quick else _distinct(found)
 
 

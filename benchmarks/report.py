@@ -457,11 +457,10 @@ def chart(entries, shown, path):
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
-    frameworks = {"TensorFlow": "tensorflow", "JAX": "jax", "PyTorch": "torch"}
-    used = {name.split("/")[0] for name in shown}
-    frameworks = {name: key for name, key in frameworks.items() if key in used}
+    frameworks = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+    used = dict.fromkeys(name.split("/")[0] for name in shown)
     figure.legend(
-        handles=[Patch(color=COLOURS[key], label=name) for name, key in frameworks.items()],
+        handles=[Patch(color=COLOURS[key], label=frameworks[key]) for key in used],
         loc="outside lower center",
         ncols=3,
         frameon=False,

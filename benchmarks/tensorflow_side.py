@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import epochs
-from .network import LAYERS, RATE, build, ours
-from .plan import MATMUL
+from .network import LAYERS, RATE, build, ours, products
 
 CALLS = 200  # single steps are too short to be timed one by one
 
@@ -25,7 +24,9 @@ def make(name, case):
         return epochs.make(name, case), 1
     if case.mode == "step":
         return STEPS[name](case)
-    return (_matmul() if name == "matmul" else _loss(name, case)), 1
+    if name == "matmul":
+        return products(name, _full, tf.matmul)
+    return _loss(name, case), 1
 
 
 def _loss(name, case):
@@ -52,10 +53,8 @@ def _loss(name, case):
     return lambda: float(step(x, y, options))
 
 
-def _matmul():
-    matrix = tf.random.normal((MATMUL, MATMUL))
-    # A single number comes back, so that copying the product is not timed.
-    return lambda: float(tf.matmul(matrix, matrix)[0, 0])
+def _full(shape, number, dtype):
+    return tf.fill(shape, tf.constant(number, dtype))
 
 
 def _first_step(case):

@@ -5,7 +5,6 @@ import os
 import torch
 
 from .network import LAYERS, RATE, build, products
-from .plan import LARGE_MATMUL, MATMUL
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TF32 = "BENCHMARKS_TF32" in os.environ
@@ -27,12 +26,11 @@ def facts():
 def make(name, case):
     """A function that runs a contestant once and gives the loss, and the calls that are in it."""
     if name.startswith("matmul"):
-        size = LARGE_MATMUL if facts()["accelerator"] else MATMUL
 
         def full(shape, number, dtype):
             return torch.full(shape, number, device=DEVICE, dtype=getattr(torch, dtype))
 
-        return products(name, full, torch.matmul, size)
+        return products(name, full, torch.matmul, facts()["accelerator"])
     make_loss = _of_layer if name in LAYERS else PEERS[name]
     loss, weights, x, y = make_loss(name, case)
     x, y = (torch.as_tensor(a, device=DEVICE) for a in (x, y))

@@ -52,7 +52,7 @@ class Worker:
         first = time.perf_counter() - made
         self.made[name] = function, calls
         # Of the contestant alone, where the framework knows it.
-        mib = function.mib() if hasattr(function, "mib") else None
+        mib = getattr(function, "mib", lambda: None)()
         return {"made": made - start, "first": first, "loss": loss, "before": before, "mib": mib}
 
     def time(self, name, warm, steps):

@@ -84,14 +84,19 @@ class Started:
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
-    def wait_for(self, condition, seconds=240):
+    def wait_for(self, condition):
         """Waits until something has come to pass while the command runs."""
-        end = time.monotonic() + seconds
-        while not condition():
-            ended = self.process.poll() is not None and not condition()
-            assert not ended, f"it ended before: {self.output.read_text()}"
-            assert time.monotonic() < end, f"it has not come to pass: {self.output.read_text()}"
-            time.sleep(0.05)
+
+        def has_come():
+            ended = self.process.poll() is not None
+            found = condition()
+            assert found or not ended, "it ended before"
+            return found
+
+        try:
+            wait_for(has_come)
+        except AssertionError as error:
+            raise AssertionError(self.output.read_text()) from error
 
     def end(self, seconds=120):
         """Exit code and output."""
