@@ -14,7 +14,7 @@ TASKS = {
     "ptb_word": "Penn Treebank, words",
 }
 # Titles of the networks, by family. Networks that the paper does not have are under the modern
-# recipe alone, and have about as many weights as the DOT(S)-RNN.
+# recipe alone, and have about as many weights as the DOT(S)-RNN, but for the large ones of text.
 FAMILIES = {
     "the paper's": {
         "rnn": "RNN",

@@ -35,9 +35,9 @@ Tables 2 and 3 of arXiv:1312.6026, reproduced with the sizes of its Table 1 unde
   averaged.
 
 Networks that the paper does not have are under the modern recipe alone, with about as many weights
-as the DOT(S)-RNN: gated ones, tied embeddings, and joint outputs (NADE), which predict the 88 keys
-of a frame one after another. The published results of joint outputs are those of the RNN-NADE
-(arXiv:1206.6392).
+as the DOT(S)-RNN: gated ones, and joint outputs (NADE), which predict the 88 keys of a frame one
+after another. The large gated ones of text have up to 10 M weights, on words with tied embeddings.
+The published results of joint outputs are those of the RNN-NADE (arXiv:1206.6392).
 
 Hyperparameters and epochs are chosen on the validation split alone ([how](../results/search.md));
 the test split is evaluated once, at the end. Results of several seeds are means with their standard
