@@ -26,6 +26,7 @@ FAMILIES = {
     },
     "deep gated": {"rhn": "Recurrent highway", "dt_gru": "DT-GRU", "dt_lstm": "DT-LSTM"},
     "LSTM and GRU": {"lstm": "LSTM", "gru": "GRU"},
+    "tied embeddings": {"srnn_tied": "sRNN, tied"},
     "gated, at most 10 M weights": {"dt_lstm_large": "DT-LSTM, large", "lstm_large": "LSTM, large"},
     "joint output": {"dots_rnn_nade": "DOT(S)-RNN, NADE"},
 }
@@ -35,6 +36,7 @@ ONLY = {
     "dots_rnn_lp": ("music",),
     "fast_dropout_rnn": ("music",),
     "dots_rnn_nade": ("music",),
+    "srnn_tied": ("words",),
     "dt_lstm_large": ("words",),
     "lstm_large": ("characters",),
 }

@@ -36,7 +36,8 @@ Tables 2 and 3 of arXiv:1312.6026, reproduced with the sizes of its Table 1 unde
 
 Networks that the paper does not have are under the modern recipe alone, with about as many weights
 as the DOT(S)-RNN: gated ones, and joint outputs (NADE), which predict the 88 keys of a frame one
-after another. The large gated ones of text have up to 10 M weights, on words with tied embeddings.
+after another. On words, "sRNN, tied" has tied embeddings, the one matrix of weights for x and for
+the logits. The large gated ones of text have up to 10 M weights, on words with tied embeddings.
 The published results of joint outputs are those of the RNN-NADE (arXiv:1206.6392).
 
 Hyperparameters and epochs are chosen on the validation split alone ([how](../results/search.md));
