@@ -1,8 +1,11 @@
 """Prepares the arguments of `fit`: batches, and the network with its loss and optimizer."""
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
+import numpy as np
 
 from ..data.batching import Batch, CarriedBatches, PieceBatches
 from ..layers import ClippedMomentum, HoldCosineDecay, InverseDecay
@@ -86,6 +89,41 @@ class WithoutFirstFrames(keras.utils.PyDataset):
         inputs, y, sample_weight = self.carried[index]
         sample_weight[:, :1] *= 1 - inputs["reset"]
         return inputs, y, sample_weight
+
+
+def stream(batches: keras.utils.PyDataset) -> Any:
+    """What `fit` reads batches from: on TensorFlow a `tf.data.Dataset` without autotuning.
+
+    The one that Keras makes of a `PyDataset` is tuned by a thread that sleeps 10 ms, then 20, 40
+    and so on, and is not woken: each epoch ends with a wait for it, which takes up to as long as
+    the epoch.
+
+    Args:
+        batches: Batches; `fit` must not shuffle them.
+
+    Returns:
+        On TensorFlow a `tf.data.Dataset`, otherwise the batches themselves.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    def read() -> Iterator[Batch]:
+        return (batches[i] for i in range(len(batches)))
+
+    def spec(*arrays: np.ndarray) -> tf.TensorSpec:
+        # As of a `PyDataset`: fixed is what the first two batches have in common.
+        sizes = [
+            found[0] if len({*found}) == 1 else None for found in zip(*(a.shape for a in arrays))
+        ]
+        return tf.TensorSpec(sizes, arrays[0].dtype)
+
+    signature = keras.tree.map_structure(spec, *itertools.islice(read(), 2))
+    dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(1).with_options(options)
 
 
 def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Model:

@@ -44,7 +44,7 @@ from .run_folder import (
     versions,
     with_checksum,
 )
-from .setup import Prepared, check_lengths, prepare
+from .setup import Prepared, check_lengths, prepare, stream
 
 
 def train(
@@ -394,8 +394,8 @@ def fit_and_evaluate(
     # Keras ends the callbacks only after a complete training.
     with write_errors(run.path), contextlib.closing(history), contextlib.closing(shown):
         model.fit(
-            of_this_process(training),
-            validation_data=of_this_process(validation),
+            stream(of_this_process(training)),
+            validation_data=stream(of_this_process(validation)),
             initial_epoch=state["epochs"],
             epochs=state["epochs"] if state["stopped"] else until or settings.epochs,
             callbacks=callbacks,
