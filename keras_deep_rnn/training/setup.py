@@ -95,8 +95,8 @@ def stream(batches: keras.utils.PyDataset) -> Any:
     """What `fit` reads batches from: on TensorFlow a `tf.data.Dataset` without autotuning.
 
     The one that Keras makes of a `PyDataset` is tuned by a thread that sleeps 10 ms, then 20, 40
-    and so on, and is not woken: each epoch ends with a wait for it, which takes up to as long as
-    the epoch.
+    and so on, and that often is not woken: the end of an epoch waits for it, for up to as long as
+    the epoch took.
 
     Args:
         batches: Batches; `fit` must not shuffle them.
