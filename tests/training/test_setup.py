@@ -8,7 +8,7 @@ from keras_deep_rnn.data.batching import PieceBatches
 from keras_deep_rnn.training.setup import stream
 
 
-@pytest.mark.parametrize("lengths, steps", [((3, 5, 4), None), ((4, 4, 4), 4)])
+@pytest.mark.parametrize(("lengths", "steps"), [((3, 5, 4), None), ((4, 4, 4), 4)])
 def test_a_stream_has_the_batches_of_the_epoch(lengths, steps):
     pieces = [np.full((length, 88), i % 2, "uint8") for i, length in enumerate(lengths)]
     batches = PieceBatches(pieces, 1, kind="piano_roll", shuffle=True)
