@@ -30,7 +30,7 @@ from .targets import (
 _OF_DATA_SETS = (
     "weight_noise", "output_bias", "output_stddev", "bptt_steps", "optimizer", "momentum",
     "decay_after", "decay_beta", "warmup", "tied", "word_dropout", "halve_above",
-    "output", "nade_units",
+    "output", "nade_units", "frequency_bias",
 )  # fmt: skip
 SETTINGS = tuple(name for name, field in fields_of(Settings).items() if field.extra["searched"])
 

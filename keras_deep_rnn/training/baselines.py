@@ -92,6 +92,28 @@ def text_baselines(train: np.ndarray, tokens: np.ndarray, size: int, unit: str) 
     }
 
 
+def frequency_logits(train: Sequence[np.ndarray], features: int) -> np.ndarray:
+    """Logits of the per-key Bernoulli predictor, or of the unigram.
+
+    Args:
+        train: Piano-rolls (T, keys) of 0 and 1, or tokens (N,), to count on.
+        features: Keys, or size of the vocabulary.
+
+    Returns:
+        (features,); of a unigram with mean 0, as a softmax does not depend on it.
+
+    Example:
+
+    >>> frequency_logits([np.array([0, 1] * 50)], 2)
+    array([0., 0.])
+    """
+    if train[0].ndim == 2:
+        off, on = _bernoulli_table(train)[0]
+        return on - off
+    logits = np.log(np.bincount(np.concatenate(train), minlength=features) + TOKEN_PSEUDOCOUNT)
+    return logits - logits.mean()
+
+
 def _bernoulli_table(train: Sequence[np.ndarray]) -> np.ndarray:
     """log p(next | previous) per key as (previous, next, keys), whatever the previous value."""
     frames = np.concatenate([piece[1:] for piece in train])

@@ -202,6 +202,12 @@ class Settings:
         False, NETWORK, "Logits by the transpose of the embedding of x, for text."
     )
     output_bias: Number | None = _setting(None, NETWORK, "Initial value of the output bias.")
+    frequency_bias: Flag = _setting(
+        False,
+        NETWORK,
+        "Start the output bias at the frequencies of the keys or tokens in the training split.",
+        argument=False,
+    )
     recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
         None, NETWORK, "Initializer of the transition's kernels: orthogonal or sparse."
     )

@@ -11,6 +11,7 @@ from ..data.batching import Batch, CarriedBatches, PieceBatches
 from ..layers import ClippedMomentum, HoldCosineDecay, InverseDecay
 from ..utils.errors import ArgumentError, Words
 from ..utils.validation import number
+from .baselines import frequency_logits
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .models import build_network
 
@@ -52,6 +53,9 @@ def prepare(settings: "Settings", dataset: "Dataset", network: dict[str, Any]) -
     assert not isinstance(training, WithoutFirstFrames)  # which are for validation
     assert settings.epochs is not None  # as the settings are complete
     model = network_to_train(settings, network)
+    if settings.frequency_bias:
+        logits = frequency_logits(dataset.splits["train"], dataset.features)
+        output_bias(model).assign(logits)
     compile_network(model, settings, dataset.kind, len(training) * settings.epochs)
     return model, training, validation
 
@@ -132,6 +136,17 @@ def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Mod
         number("output_bias", settings.output_bias)
     options = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
     return build_network(settings.network, **network, **options)
+
+
+def output_bias(model: keras.Model) -> keras.Variable:
+    """The bias of a network's logits.
+
+    Args:
+        model: Result of `build_network`.
+    """
+    ends = ("output/bias", "embedding/bias")  # the latter of tied embeddings
+    (bias,) = (weight for weight in model.weights if weight.path.endswith(ends))
+    return bias
 
 
 def compile_network(model: keras.Model, settings: "Settings", kind: str, updates: int) -> None:

@@ -276,6 +276,7 @@ def test_every_setting_can_be_given(tmp_path, loaded):
     zoneout = 0.1
     weight_noise = 0.01
     output_bias = -3
+    frequency_bias = false
     recurrent_initializer = "sparse"
     gain = 0.8
     input_stddev = 0.1
