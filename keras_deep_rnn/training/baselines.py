@@ -78,8 +78,7 @@ def text_baselines(train: np.ndarray, tokens: np.ndarray, size: int, unit: str) 
     >>> {name: round(bits, 3) for name, bits in text_baselines(coin, coin, 2, "characters").items()}
     {'unigram': 1.0, 'bigram': 0.01}
     """
-    counts = np.bincount(train, minlength=size) + TOKEN_PSEUDOCOUNT
-    unigram = np.log(counts / counts.sum())[tokens]
+    unigram = _unigram_table(train, size)[tokens]
     if unit == "words":
         return {"unigram": math.exp(-unigram.mean())}
     pairs = np.full((size, size), TOKEN_PSEUDOCOUNT)
@@ -96,7 +95,7 @@ def frequency_logits(train: Sequence[np.ndarray], features: int) -> np.ndarray:
     """Logits of the per-key Bernoulli predictor, or of the unigram.
 
     Args:
-        train: Piano-rolls (T, keys) of 0 and 1, or tokens (N,), to count on.
+        train: List of piano-rolls (T, keys) of 0 and 1, or of one array of tokens, to count on.
         features: Keys, or size of the vocabulary.
 
     Returns:
@@ -110,8 +109,14 @@ def frequency_logits(train: Sequence[np.ndarray], features: int) -> np.ndarray:
     if train[0].ndim == 2:
         off, on = _bernoulli_table(train)[0]
         return on - off
-    logits = np.log(np.bincount(np.concatenate(train), minlength=features) + TOKEN_PSEUDOCOUNT)
+    logits = _unigram_table(train[0], features)
     return logits - logits.mean()
+
+
+def _unigram_table(train: np.ndarray, size: int) -> np.ndarray:
+    """log p(token) as (size,)."""
+    counts = np.bincount(train, minlength=size) + TOKEN_PSEUDOCOUNT
+    return np.log(counts / counts.sum())
 
 
 def _bernoulli_table(train: Sequence[np.ndarray]) -> np.ndarray:
