@@ -8,6 +8,7 @@ from ..utils.backend import start_backend
 from ..utils.errors import ArgumentError
 from .console import progress, say, say_aside, show_json, show_results
 from .options import (
+    A_RUN,
     DATA_DIR,
     JSON,
     MANUAL_DIR,
@@ -20,10 +21,7 @@ from .options import (
 )
 
 EXAMPLE = "Example: deep-rnn evaluate runs/bach --split test"
-RUNS = (
-    "Folder of a trained run, a packed run (.npz), or a name of `deep-rnn trained`; of several the "
-    "mean probabilities count."
-)
+RUNS = f"{A_RUN}; of several the mean probabilities count."
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from ..utils.backend import start_backend
 from ..utils.errors import NOTHING, ArgumentError, UserError, argument_is
 from ..utils.text import as_option
 from .console import show_json, show_table
-from .options import JSON, argument, flag, path, text, whole
+from .options import A_RUN, JSON, argument, flag, path, text, whole
 
 EXAMPLE = (
     "Example: deep-rnn export runs/bach --out served/bach; "
@@ -23,7 +23,7 @@ OWN = {"max_steps": "saved_model", "jit_compile": "saved_model", "quantize": "li
 
 
 def export(
-    model: Annotated[str | None, argument("Folder of a finished run, or a .keras file.")] = None,
+    model: Annotated[str | None, argument(f"{A_RUN}, or a .keras file.")] = None,
     out: Annotated[
         Path | None,
         path(

@@ -7,14 +7,13 @@ import typer
 
 from ..utils.backend import start_backend
 from .console import say
-from .options import argument, path, real, run_folders, text, whole
+from .options import A_RUN, argument, path, real, run_folders, text, whole
 
-RUN = "Folder of a finished run, a packed run (.npz), or a name of `deep-rnn trained`."
 EXAMPLE = "Example: deep-rnn generate jsb_chorales/dots_rnn --out chorale.mid --temperature 0.9"
 
 
 def generate(
-    run: Annotated[str, argument(RUN, run_folders)],
+    run: Annotated[str, argument(f"{A_RUN}.", run_folders)],
     out: Annotated[
         Path | None,
         path(

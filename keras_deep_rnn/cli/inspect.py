@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..utils.backend import start_backend
 from ..utils.errors import NOTHING, ArgumentError, argument_is
 from .console import say, show_table
-from .options import DATA_DIR, MANUAL_DIR, argument, path, run_folders, text, whole
+from .options import A_RUN, DATA_DIR, MANUAL_DIR, argument, path, run_folders, text, whole
 
 if TYPE_CHECKING:
     from ..training.inspection import Inspection
 
-MODEL = "Folder of a finished run, a packed run (.npz), or a .keras file."
 EXAMPLE = "Example: deep-rnn inspect runs/bach --split validation --out bach-inspected"
 
 
 def inspect(
-    model: Annotated[str, argument(MODEL, run_folders)],
+    model: Annotated[str, argument(f"{A_RUN}, or a .keras file.", run_folders)],
     split: Annotated[str, text("train, validation or test.")] = "validation",
     out: Annotated[
         Path | None, path("Folder to write to.", default="inspection in the run's folder")

@@ -25,7 +25,7 @@ SKIP_UNREADABLE, SUSTAIN_PEDAL = (
     fields_of(Settings)[name].help for name in ("skip_unreadable", "sustain_pedal")
 )
 MOVED_DATA = "Where the data of the run is now."
-A_RUN = "Folder of a finished run."
+A_RUN = "Folder of a finished run, a packed run (.npz), or a name of `deep-rnn trained`"
 JSON = "Print JSON and nothing else on stdout, for scripts."
 
 FORMER_NAMES = {as_option(former): as_option(name) for former, name in RENAMED.items()}

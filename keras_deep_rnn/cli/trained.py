@@ -27,7 +27,9 @@ def trained(as_json: Annotated[bool, flag("--json", JSON)] = False) -> None:
         for name, card in found.items()
     ]
     show_table("Trained networks", columns, rows, drop=["network", "weights"])
-    say("Their cards: docs/models.md. Commands take a name for a run: generate, evaluate, export.")
+    say(
+        "Their cards: docs/models.md. A name stands for a run: generate, evaluate, export, inspect."
+    )
 
 
 def pack(

@@ -8,7 +8,7 @@ from typing import Any
 from ..utils.errors import ArgumentError, UserError, nearest
 from ..utils.files import user_path
 from ..utils.types import PathLike
-from .dataset import VERSION
+from .dataset import SPLITS, VERSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +91,6 @@ _PTB_FILES = (
     ),
 )
 
-# The order of `Entry.sizes`.
-SPLITS = ("train", "validation", "test")
 ENTRIES = {
     entry.name: entry
     for entry in (

@@ -8,6 +8,7 @@ import numpy as np
 KEYS = 88
 LOWEST_PITCH = 21  # MIDI number of key 0
 KINDS = ("piano_roll", "characters", "words")
+SPLITS = ("train", "validation", "test")
 Splits: TypeAlias = dict[str, list[np.ndarray]]
 VERSION = "1.0.0"  # of the preparation; with a new version data is prepared again
 

@@ -17,7 +17,7 @@ from ..utils.lock import locked
 from ..utils.types import PathLike
 from ..utils.validation import flag
 from . import catalogue, files
-from .dataset import Dataset
+from .dataset import SPLITS, Dataset
 
 
 @former_names(data_path="manual_dir")
@@ -133,7 +133,7 @@ def _wait(in_use: str) -> None:
 def _dataset(entry: catalogue.Entry, builder: Any) -> Dataset:
     sequences = {
         split: [example["sequence"] for example in builder.as_data_source(split)]
-        for split in ("train", "validation", "test")
+        for split in SPLITS
     }
     metadata = dict(builder.info.metadata)
     vocabulary = metadata.get("vocabulary")

@@ -11,7 +11,7 @@ import numpy as np
 from ..utils.errors import ArgumentError, UserError
 from . import files, midi_folder, splits, text_files
 from .builders import polyphonic
-from .dataset import VERSION, Dataset
+from .dataset import SPLITS, VERSION, Dataset
 
 # Endings of formats that are no text, though they can be read as one.
 NO_TEXT = (".csv", ".json", ".jsonl", ".musicxml", ".tsv", ".xml")
@@ -88,7 +88,7 @@ def _text(path: Path) -> Dataset:
     return Dataset(
         name=str(path),
         kind="characters",
-        splits={split: [part] for split, part in zip(polyphonic.SPLITS, np.split(tokens, ends))},
+        splits={split: [part] for split, part in zip(SPLITS, np.split(tokens, ends))},
         step="character",
         version=VERSION,
         checksum=files.sha256(path),

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..training.config import Settings
+from ..training.config import COMPLETED, LOAD_OPTIONS, Settings
 from ..utils.errors import UserError
 from ..utils.types import PathLike
 from ..utils.validation import number, one_of
@@ -14,6 +14,8 @@ from .published import GROUPS, NETWORKS, RECIPES, group_of, networks_of, recipes
 
 FOLDER = Path(__file__).parent
 KEYS = ("minutes", "seeds", "settings")
+# Settings that do not belong to an experiment: paths of the machine, and those of a single run.
+OMITTED_SETTINGS = (*LOAD_OPTIONS, "tensorboard", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,15 @@ class Experiment:
     def settings_of(self, seed: int, **folders: Any) -> Settings:
         """`Settings` of the run with a seed; `folders` are `manual_dir` and `data_dir`."""
         return Settings(**self.settings, seed=seed, **folders)
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """Settings that each of its runs has: those of the file, and defaults of all data sets."""
+        return {
+            name: value
+            for name, value in vars(Settings(**self.settings)).items()
+            if name not in OMITTED_SETTINGS and (value is not None or name not in COMPLETED)
+        }
 
 
 def load(task: str, network: str, recipe: str, folder: PathLike = FOLDER) -> Experiment:

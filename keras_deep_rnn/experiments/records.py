@@ -13,16 +13,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..training.config import LOAD_OPTIONS, Settings
+from ..training.config import Settings
 from ..training.models import build_network, table_1_size
 from ..training.packed_run import pack
 from ..training.results import PRIMARY
-from ..training.run_folder import METRICS, PARTIAL_METRICS, Run
+from ..training.run_folder import HISTORY_CHECKSUM, METRICS, PARTIAL_METRICS, Run, is_unchanged
 from ..training.train import evaluate_ensemble
 from ..utils.errors import UserError
 from ..utils.files import read_json, replacing, write_json
 from ..utils.types import PathLike
-from .experiment import Experiment
+from .experiment import OMITTED_SETTINGS, Experiment
 
 # The content of a JSON file, or a part of it.
 Record: TypeAlias = dict[str, Any]
@@ -34,8 +34,16 @@ Curve: TypeAlias = list[dict[str, float]]
 CURVE = ("seed", "epoch", "loss", "validation", "learning_rate")
 # Bytes of the largest packed run that is kept.
 MAX_PACKED = 2_500_000
-# Settings that do not belong to the experiment: paths of the machine, and those of a single run.
-OMITTED_SETTINGS = (*LOAD_OPTIONS, "tensorboard", "seed")
+
+
+def runs_of(runs: PathLike, experiment: Experiment) -> list[Run]:
+    """The run folders of an experiment, of all seeds."""
+    return [Run(path) for path in Path(runs, *experiment.name.split("/")).glob("seed-*")]
+
+
+def folder_of(runs: PathLike, experiment: Experiment, seed: int) -> Run:
+    """Folder of the run of an experiment with a seed."""
+    return Run(Path(runs, *experiment.name.split("/"), f"seed-{seed}"))
 
 
 def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record | None:
@@ -55,8 +63,7 @@ def write(results: PathLike, experiment: Experiment, runs: PathLike) -> Record |
     Raises:
         UserError: Runs have other settings than the experiment, or a file cannot be written.
     """
-    folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
-    finished = [run for run in map(Run, folders) if run.exists() and _finite(run)]
+    finished = [run for run in runs_of(runs, experiment) if run.exists() and _finite(run)]
     if not finished:
         return None
     finished.sort(key=lambda run: run.config["settings"]["seed"])
@@ -107,9 +114,10 @@ def add_ensemble(
         **folders: `manual_dir` and `data_dir`, where they are not those of the runs.
     """
     record = read(results, experiment.name)
-    found = Path(runs, *experiment.name.split("/")).glob("seed-*")
     finished = {
-        run.settings().seed: run.path for run in map(Run, found) if (run / METRICS).is_file()
+        run.settings().seed: run.path
+        for run in runs_of(runs, experiment)
+        if (run / METRICS).is_file()
     }
     if record is None or len(finished) < 2:
         return record
@@ -125,23 +133,21 @@ def add_ensemble(
 
 
 def keep_weights(results: PathLike, experiment: Experiment, runs: PathLike) -> None:
-    """Packs the finished run that is best on validation beside the record, if it is small.
+    """Packs the run of the record that is best on validation beside it, if it is small and here.
 
     Args:
         results: Folder of the records.
-        experiment: `Experiment`.
+        experiment: `Experiment`, whose record has been written.
         runs: Folder of the run folders.
     """
-    folders = Path(runs, *experiment.name.split("/")).glob("seed-*")
-    finished = [run for run in map(Run, folders) if (run / METRICS).is_file()]
-    if not finished:
+    record = read(results, experiment.name) or {"runs": []}
+    complete = [run for run in record["runs"] if run["complete"]]
+    if not complete:
         return
-    best = min(
-        finished, key=lambda run: run.metrics["splits"]["validation"][run.metrics["primary"]]
-    )
-    path = Path(results, f"{experiment.name}.npz")
-    if 2 * best.metrics["weights"] <= MAX_PACKED:
-        pack(best, path)
+    best = min(complete, key=lambda run: run["splits"]["validation"][record["primary"]])
+    run = folder_of(runs, experiment, best["seed"])
+    if (run / METRICS).is_file() and 2 * run.metrics["weights"] <= MAX_PACKED:
+        pack(run, Path(results, f"{experiment.name}.npz"))
 
 
 def _retained_runs(
@@ -188,13 +194,13 @@ def _check_settings(run: Run, experiment: Experiment) -> None:
     for name in _differences(stored, experiment):
         raise UserError(
             f"{str(run.path)!r} was trained with {name} {getattr(stored, name)!r}, "
-            f"{experiment.name} has {experiment.settings[name]!r}: retrain with --overwrite."
+            f"{experiment.name} has {experiment.expected[name]!r}: retrain with --overwrite."
         )
 
 
 def _differences(settings: Settings, experiment: Experiment) -> list[str]:
     """Names of the settings that differ from those of the experiment."""
-    expected = experiment.settings
+    expected = experiment.expected
     return [name for name, value in expected.items() if getattr(settings, name) != value]
 
 
@@ -216,17 +222,24 @@ def _run(run: Run, kind: str) -> Record:
         "seconds": round(sum(row["seconds"] for row in history), 1),
         "versions": config["versions"],
     }
-    if content["complete"]:
-        metrics = run.metrics
-    elif (run / PARTIAL_METRICS).is_file():
-        metrics = read_json(run / PARTIAL_METRICS)
-    else:
+    metrics = run.metrics if content["complete"] else _partial_metrics(run)
+    if metrics is None:
         return {**content, "splits": {"validation": {PRIMARY[kind]: best[f"val_{PRIMARY[kind]}"]}}}
     content.update({name: metrics[name] for name in ("epochs", "best_epoch", "weights")})
     content["splits"] = metrics["splits"]
     if "dynamic" in metrics:
         content["dynamic"] = metrics["dynamic"]
     return content
+
+
+def _partial_metrics(run: Run) -> Record | None:
+    """What partial.json has if it is of the last epoch of an unfinished run; otherwise None."""
+    try:
+        metrics = read_json(run / PARTIAL_METRICS)
+    except (OSError, ValueError):
+        return None
+    of_now = is_unchanged(metrics) and metrics.get(HISTORY_CHECKSUM) == run.history_checksum()
+    return metrics if of_now else None
 
 
 def _summary(runs: list[Record]) -> Record:

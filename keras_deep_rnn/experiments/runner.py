@@ -1,5 +1,6 @@
 """Trains the missing runs of experiments and writes their records."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,11 +75,6 @@ class Job:
         return self.seconds * (self.all_epochs - self.epochs) if self.all_epochs else None
 
 
-def folder_of(runs: PathLike, experiment: Experiment, seed: int) -> Run:
-    """Folder of the run of an experiment with a seed."""
-    return Run(Path(runs, *experiment.name.split("/"), f"seed-{seed}"))
-
-
 def reproduce(
     experiments: Sequence[Experiment],
     *,
@@ -117,7 +113,7 @@ def reproduce(
     """
     positive_integer("jobs", jobs)
     all_jobs = [
-        Job(experiment, seed, folder_of(runs, experiment, seed))
+        Job(experiment, seed, records.folder_of(runs, experiment, seed))
         for experiment in experiments
         for seed in seeds or experiment.seeds
     ]
@@ -137,21 +133,27 @@ def reproduce(
             executor = RayExecutor(cluster, most=jobs, tasks=1)
         try:
             for job in _run_jobs(pending, executor, options, log):
-                records.write(results, job.experiment, runs)
+                with contextlib.suppress(UserError):  # which the end raises
+                    records.write(results, job.experiment, runs)
         finally:
             executor.stop()
-    written = []
+    written, unwritten = list[records.Record | None](), list[UserError]()
     for experiment in experiments:
-        record = records.write(results, experiment, runs)
-        records.keep_weights(results, experiment, runs)
-        if record is not None and ensemble:
-            record = records.add_ensemble(results, experiment, runs, **options["folders"])
-        written.append(record)
+        try:
+            record = records.write(results, experiment, runs)
+            records.keep_weights(results, experiment, runs)
+            if record is not None and ensemble:
+                record = records.add_ensemble(results, experiment, runs, **options["folders"])
+            written.append(record)
+        except UserError as error:
+            unwritten.append(error)
     failed = [job for job in pending if job.error]
     if failed:
         raise UserError(
             f"{len(failed)} of {len(pending)} runs failed; {failed[0]}: {failed[0].error}"
         )
+    if unwritten:
+        raise unwritten[0]
     return [record for record in written if record is not None]
 
 

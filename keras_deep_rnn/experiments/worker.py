@@ -33,7 +33,7 @@ def run_one(
         with open(lines, "a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
-    requested = {**experiment.settings, "seed": seed, **folders}
+    requested = {**experiment.expected, "seed": seed, **folders}
     if options["measure_only"]:
         training.resume(run.path, requested=requested, log=log, evaluate_only=True)
     elif run.exists() and not overwrite:

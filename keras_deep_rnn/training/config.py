@@ -28,7 +28,7 @@ from ..utils.fields import (
     fields_of,
     with_argument_errors,
 )
-from .networks import NADE_UNITS, NETWORKS, default_sizes, sizes_of
+from .networks import ALL_SIZES, NADE_UNITS, NETWORKS, default_sizes, sizes_of
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -205,7 +205,8 @@ class Settings:
     frequency_bias: Flag = _setting(
         False,
         NETWORK,
-        "Start the output bias at the frequencies of the keys or tokens in the training split.",
+        "Start the output bias at the frequencies of the keys or tokens in the training split, not "
+        "at `output_bias`.",
         argument=False,
     )
     recurrent_initializer: Literal["orthogonal", "sparse"] | None = _setting(
@@ -328,6 +329,9 @@ class Settings:
             raise ArgumentError("bptt_steps", expected, Words("0"))
         return complete
 
+
+# Settings that depend on the data set and the network where they are left out.
+COMPLETED = {*ALL_SIZES, "units", "input_to"}.union(*RECIPES.values())
 
 # Settings that are arguments of `build_network`.
 NETWORK_ARGUMENTS = tuple(

@@ -78,12 +78,16 @@ class Ensemble:
 
     def __init__(self, models: Sequence[keras.Model], kind: str) -> None:
         self.models = models
-        self.input = models[0].input
+        self.input = {name: x for model in models for name, x in model.input.items()}
         self.kind = kind
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Predicts the logits of the mean probabilities, (B, T, V)."""
-        every = [model.predict_on_batch(inputs) for model in self.models]
+        # Only a joint output takes `target`; Keras would give it to another network as x.
+        every = [
+            model.predict_on_batch({name: inputs[name] for name in model.input})
+            for model in self.models
+        ]
         logits = np.stack([keras.ops.convert_to_numpy(y) for y in every]).astype("float64")
         if self.kind == "piano_roll":  # log p - log(1 - p)
             mean = _mean_log(-np.logaddexp(0, -logits)) - _mean_log(-np.logaddexp(0, logits))

@@ -245,7 +245,8 @@ def build_network(
     if joint:
         output_layer, rate_of_layer = NADE, {"hidden_units": nade_units}
     initializer = None if output_stddev is None else _normal("output_stddev", output_stddev)
-    start: dict[str, Any] = {"bias_initializer": keras.initializers.Constant(output_bias or 0.0)}
+    bias = number("output_bias", output_bias or 0.0)
+    start: dict[str, Any] = {"bias_initializer": keras.initializers.Constant(bias)}
     if tied:
         last = TiedEmbedding(
             features,

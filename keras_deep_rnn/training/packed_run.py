@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import data
 from ..utils.errors import UserError, first_line
 from ..utils.files import open_zip, parse_json, replacing, user_path
 from ..utils.types import PathLike
-from .config import LOAD_OPTIONS
-from .run_folder import CHECKSUM, CONFIG, HISTORY_CHECKSUM, METRICS, MODEL, Run
+from .run_folder import CHECKSUM, CONFIG, HISTORY_CHECKSUM, METRICS, MODEL, PLACES, Run
 
 # Name of the JSON among the arrays; the weights are called by their numbers.
 ABOUT = "run"
@@ -38,7 +38,14 @@ def pack(run: Run, path: PathLike) -> None:
         for content in (run.config, run.metrics)
     )
     settings = config["settings"]
-    config["settings"] = {n: v for n, v in settings.items() if n not in LOAD_OPTIONS}
+    config["settings"] = {n: v for n, v in settings.items() if n not in PLACES or n == "data"}
+    if settings["data"] not in data.names():
+        for content, part, name in (
+            (config, "settings", "data"),
+            (config, "data", "name"),
+            (metrics, "data", "name"),
+        ):
+            content[part] = {**content[part], name: Path(content[part][name]).name}
     weights = {
         str(i): weight.astype("float16") for i, weight in enumerate(run.model().get_weights())
     }

@@ -298,10 +298,13 @@ class Run:
     def _edits(self, settings: Mapping[str, Any]) -> str:
         """Describes the settings that are not those of the backup; an empty string if none."""
         trained = backup_state(self / BACKUP).get("settings", settings)
+        with self._content_errors(CONFIG):
+            # Either may lack settings that are newer, which then have their defaults.
+            before, now = (Settings.from_json(stored).to_json() for stored in (trained, settings))
         return "; ".join(
-            f"`{name}` was {trained.get(name)!r}, is {settings.get(name)!r}"
-            for name in {**trained, **settings}
-            if name not in PLACES and trained.get(name) != settings.get(name)
+            f"`{name}` was {before.get(name)!r}, is {now.get(name)!r}"
+            for name in {**before, **now}
+            if name not in PLACES and before.get(name) != now.get(name)
         )
 
     def _changed(self, name: str, edits: str = "") -> UserError:

@@ -1,5 +1,6 @@
 """Samples music and text from a trained network, one time step at a time."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,8 @@ def encode(text: str, kind: str, vocabulary: Sequence[str]) -> list[int]:
     [0, 1, 1, 0]
     """
     index = {token: i for i, token in enumerate(vocabulary)}
+    if kind == "words" and "<eos>" in index:
+        text = text.replace("\n", " <eos> ")
     parts = text if kind == "characters" else text.split()
     unknown = [part for part in parts if part not in index]
     if unknown:
@@ -256,7 +259,7 @@ def decode(tokens: Iterable[int], kind: str, vocabulary: Sequence[str]) -> str:
     parts = [vocabulary[token] for token in tokens]
     if kind == "characters":
         return "".join(parts)
-    return " ".join(parts).replace(" <eos> ", "\n").replace(" <eos>", "\n")
+    return re.sub(" ?<eos> ?", "\n", " ".join(parts))
 
 
 def _primer(path: PathLike, length: int, quarter_length: float) -> np.ndarray:

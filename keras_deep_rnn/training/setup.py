@@ -10,7 +10,6 @@ import numpy as np
 from ..data.batching import Batch, CarriedBatches, PieceBatches
 from ..layers import ClippedMomentum, HoldCosineDecay, InverseDecay
 from ..utils.errors import ArgumentError, Words
-from ..utils.validation import number
 from .baselines import frequency_logits
 from .metrics import TEXT_METRICS, FrameLoss, FrameNLL, TokenLoss
 from .models import build_network
@@ -52,7 +51,9 @@ def prepare(settings: "Settings", dataset: "Dataset", network: dict[str, Any]) -
     training, validation = (batches(settings, dataset, s) for s in ("train", "validation"))
     assert not isinstance(training, WithoutFirstFrames)  # which are for validation
     assert settings.epochs is not None  # as the settings are complete
-    model = network_to_train(settings, network)
+    # Truncated backpropagation through time carries the state.
+    options = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
+    model = build_network(settings.network, **network, **options)
     if settings.frequency_bias:
         logits = frequency_logits(dataset.splits["train"], dataset.features)
         output_bias(model).assign(logits)
@@ -128,14 +129,6 @@ def stream(batches: keras.utils.PyDataset) -> Any:
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.prefetch(1).with_options(options)
-
-
-def network_to_train(settings: "Settings", network: dict[str, Any]) -> keras.Model:
-    """Builds the network to train, a stateful one for truncated backpropagation through time."""
-    if settings.output_bias is not None:
-        number("output_bias", settings.output_bias)
-    options = {"stateful": True, "batch_size": settings.batch_size} if settings.bptt_steps else {}
-    return build_network(settings.network, **network, **options)
 
 
 def output_bias(model: keras.Model) -> keras.Variable:

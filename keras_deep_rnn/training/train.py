@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from .. import data
+from ..data.dataset import SPLITS
 from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
 from ..utils.files import PARTIAL, remove, replacing, user_path, write_errors
 from ..utils.former_names import former_names
@@ -135,20 +136,24 @@ def resume(
                 raise ArgumentError(name, f"{stored!r} to resume {str(run.path)!r}", value)
         if (run / METRICS).is_file():
             if places.get("data", settings.data) != settings.data:
-                data_of_run(run, places)
+                data_of_run(run, **places)
             log(f"{run.path} is already finished.")
             return run.metrics
         run.check_resumable()
         if evaluate_only and not (run / BACKUP).is_file():
             raise ArgumentError("out", "a run that has finished an epoch", str(run.path))
-        dataset = data_of_run(run, places)
+        dataset = data_of_run(run, **places)
         check_rows(settings.batch_size or 0, devices)
         prepared = prepare(settings, dataset, network_arguments(settings, dataset))
         run.add_resume(command, places)
         how = {"log": log, "progress": progress}
         if not evaluate_only:
             return fit_and_evaluate(run, settings, dataset, prepared, **how)
-        so_far = {"until": len(run.history()), "keep_backup": True, "results": PARTIAL_METRICS}
+        so_far = {
+            "until": backup_state(run / BACKUP)["epochs"],
+            "keep_backup": True,
+            "results": PARTIAL_METRICS,
+        }
         metrics = fit_and_evaluate(run, settings, dataset, prepared, **so_far, **how)
         remove(run / MODEL)  # which a finished run has
         return metrics
@@ -191,21 +196,19 @@ def evaluate_run(
             changed, the split is unknown, the data is music and `dynamic` is True, or metrics.json
             cannot be written.
     """
-    one_of(("train", "validation", "test"))("split", split)
+    one_of(SPLITS)("split", split)
     run = Run(path)
-    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
-    given = {name: os.fspath(place) for name, place in places.items() if place is not None}
     with run.owned(read_only=True):
         metrics = run.metrics
-        dataset = data_of_run(run, given)
-        model = _model_to_evaluate(run, dataset.kind)
-        metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
-        metrics["baselines"][split] = evaluation.baselines(dataset, split)
-        if dynamic:
+        dataset = data_of_run(run, data=data, manual_dir=manual_dir, data_dir=data_dir)
+        if dynamic:  # first, as it refuses music
             from . import dynamic_evaluation
 
             results = dynamic_evaluation.evaluate(run, dataset, split, log=log, progress=progress)
             metrics["dynamic"] = {**metrics.get("dynamic", {}), **results}
+        model = _model_to_evaluate(run, dataset.kind)
+        metrics["splits"][split] = evaluation.evaluate(model, dataset, split, progress=progress)
+        metrics["baselines"][split] = evaluation.baselines(dataset, split)
         if streaming:
             stepwise = evaluation.StepwiseModel(run.model(batch_size=1))
             results = evaluation.evaluate(stepwise, dataset, split, batch_size=1, progress=progress)
@@ -243,18 +246,16 @@ def evaluate_ensemble(
     Raises:
         UserError: As `evaluate_run`; or two runs have different data.
     """
-    one_of(("train", "validation", "test"))("split", split)
+    one_of(SPLITS)("split", split)
     runs = [Run(path) for path in paths]
-    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
-    given = {name: os.fspath(place) for name, place in places.items() if place is not None}
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.owned(read_only=True))
         every = [run.metrics for run in runs]
         for run, metrics in zip(runs, every):
-            if metrics["data"]["checksum"] != every[0]["data"]["checksum"]:
+            if any(metrics["data"][key] != every[0]["data"][key] for key in ("kind", "checksum")):
                 raise ArgumentError("run", f"runs on the data of {runs[0].path}", str(run.path))
-        dataset = data_of_run(runs[0], given)
+        dataset = data_of_run(runs[0], data=data, manual_dir=manual_dir, data_dir=data_dir)
         models = [_model_to_evaluate(run, dataset.kind) for run in runs]
     ensemble = evaluation.Ensemble(models, dataset.kind)
     return {
@@ -288,27 +289,32 @@ def _load(settings: Settings) -> data.Dataset:
         return data.load(settings.data, **load_options(settings))
 
 
-def data_of_run(run: Run, places: dict[str, Any]) -> data.Dataset:
-    """Loads the data of a run, from other places if there are any, and checks that it is the same.
+def data_of_run(run: Run, **places: PathLike | None) -> data.Dataset:
+    """Loads the data of a run and checks that it is the same.
+
+    Args:
+        run: The run.
+        **places: Where the data is now, by the names of `PLACES`; None: as in the training.
 
     Raises:
         UserError: The data is missing or has changed.
     """
     settings = run.settings()
+    given = {name: os.fspath(place) for name, place in places.items() if place is not None}
     try:
-        dataset = _load(dataclasses.replace(settings, **places))
+        dataset = _load(dataclasses.replace(settings, **given))
     except ArgumentError as error:
-        if error.argument != "data" or "data" in places or os.path.exists(settings.data):
+        if error.argument != "data" or "data" in given or os.path.exists(settings.data):
             raise
         raise UserError(
             f"The data of {str(run.path)!r} is no longer at {settings.data!r}: pass where it is "
             "now as `data` (--data)."
         ) from error
-    checksum = run.config["data"]["checksum"]
-    if dataset.checksum != checksum:
-        raise ArgumentError(
-            "data", f"the data of the run, checksum {checksum}", Words(dataset.checksum)
-        )
+    trained = run.config["data"]
+    # The characters and the words of a text have one checksum.
+    for key, found in {"kind": dataset.kind, "checksum": dataset.checksum}.items():
+        if found != trained[key]:
+            raise ArgumentError("data", f"the data of the run, {key} {trained[key]}", Words(found))
     return dataset
 
 

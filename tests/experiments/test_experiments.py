@@ -280,10 +280,17 @@ def test_records_have_no_path_of_the_machine(small):
 def test_an_unfinished_run_is_measured_and_goes_on(trained, reproduce_here, small):
     whole = trained[0][0]["runs"][0]
     (found,) = chosen(small, "do_rnn")
-    run = runner.folder_of(small / "runs", found, 1)
+    run = records.folder_of(small / "runs", found, 1)
     cut_after_one_epoch(run, found)
     (record,), _ = reproduce_here("do_rnn", seeds=[1], measure_only=True)
     assert record["runs"][0]["complete"] is False
+    partial = json.loads((run / "partial.json").read_text())
+    for stale in ("{", json.dumps({**partial, "epochs": 7})):
+        (run / "partial.json").write_text(stale)
+        (only,) = records.write(small / "results", found, small / "runs")["runs"]
+        assert (only["epochs"], set(only["splits"])) == (1, {"validation"})
+    (run / "partial.json").write_text(json.dumps(partial))
+    records.write(small / "results", found, small / "runs")
     record = records.read(small / "results", "jsb_chorales/do_rnn-modern")
     (partial,) = record["runs"]
     assert (partial["epochs"], partial["complete"]) == (1, False)
@@ -317,7 +324,7 @@ def cut_after_one_epoch(run, found):
 @pytest.mark.slow
 def test_a_run_that_diverged_at_once_leaves_no_record(small):
     (found,) = chosen(small, "rnn")
-    run = runner.folder_of(small / "runs", found, 1)
+    run = records.folder_of(small / "runs", found, 1)
     cut_after_one_epoch(run, found)
     written = records.write(small / "results", found, small / "runs")
     (only,) = written["runs"]
@@ -332,7 +339,7 @@ def test_a_run_that_diverged_at_once_leaves_no_record(small):
 @pytest.mark.process
 def test_a_run_that_fails_is_named_and_the_others_are_trained(reproduce_here, small):
     (found,) = chosen(small, "rnn")
-    run = runner.folder_of(small / "runs", found, 1)
+    run = records.folder_of(small / "runs", found, 1)
     cut_after_one_epoch(run, found)
     config = json.loads((run / "config.json").read_text())
     config["data"]["checksum"] = "another"
@@ -374,8 +381,39 @@ def test_a_run_with_other_settings_is_refused(finished, reproduce_here, small):
         UserError, match=r"was trained with units 3, .* has 4: retrain with --overwrite"
     ):
         reproduce_here("do_rnn", seeds=[1])
+    # Also a run that was not asked for; the other experiment is trained all the same.
+    with pytest.raises(UserError, match=r"seed-1' was trained with units 3, .* has 4: retrain"):
+        reproduce_here("do_rnn", "rnn", seeds=[2])
+    assert records.read(small / "results", "jsb_chorales/rnn-modern")["runs"][0]["complete"]
     (record,), _ = reproduce_here("do_rnn", seeds=[1], overwrite=True)
     assert record["settings"]["units"] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["hold = 0.5", "frequency_bias = true"])
+def test_a_setting_that_the_file_no_longer_has_is_another(line, reproduce_here, small):
+    file = small / "experiments" / "jsb_chorales" / "do_rnn-modern.toml"
+    before = file.read_text()
+    file.write_text(f"{before}\n{line}\n")
+    reproduce_here("do_rnn", seeds=[1], overwrite=True)
+    file.write_text(before)
+    name = line.split()[0]
+    with pytest.raises(UserError, match=f"trained with {name} .*, .* has (None|False): retrain"):
+        reproduce_here("do_rnn", seeds=[1])
+
+
+@pytest.mark.slow
+def test_the_packed_run_is_the_best_of_the_record(finished, reproduce_here, small):
+    """Also where its folder is gone, and a worse run is made."""
+    packed = small / "results" / "jsb_chorales" / "do_rnn-modern.npz"
+    file = packed.with_suffix(".json")
+    (record,), _ = reproduce_here("do_rnn")
+    before = packed.read_bytes()
+    shutil.rmtree(small / "runs")
+    record["runs"][0]["splits"]["validation"]["frame_nll"] = 0.0
+    file.write_text(json.dumps(record))
+    reproduce_here("do_rnn", seeds=[3])
+    assert packed.read_bytes() == before
 
 
 # The page, from records that are written by hand: every number in it is known.
@@ -420,6 +458,16 @@ def record(
     }  # fmt: skip
 
 
+def two_unfinished(name):
+    """A record of two unfinished runs; the worse one on validation is the better one on test."""
+    name, content = record(name, [], partial=8.0)
+    (run,) = content["runs"]
+    run["splits"]["test"] = {"frame_nll": 9.5}
+    splits = {"validation": {"frame_nll": 8.5}, "test": {"frame_nll": 9.0}}
+    content["runs"].append({**run, "seed": 4, "splits": splits})
+    return name, content
+
+
 def put(results, *all_records):
     for name, content in all_records:
         path = results / f"{name}.json"
@@ -437,6 +485,7 @@ def test_page(tmp_path):
         record("jsb_chorales/dots_rnn-modern", [7.8, 8.0], partial=9.25),
         record("jsb_chorales/lstm-modern", [7.0, 7.2], ensemble=(6.5, 6.6)),
         record("jsb_chorales/srnn-paper", [], partial=8.75),
+        two_unfinished("jsb_chorales/dts_rnn-paper"),
         record("ptb_char/rnn-paper", [1.45], primary="bits_per_character", dynamic=(1.4, 1.35)),
     )
     (results / "jsb_chorales" / "notes.md").write_text("What was tried.\n")
@@ -457,6 +506,8 @@ def test_page(tmp_path):
     assert rows["sRNN, 2 levels", "8.367†", "paper"] == [
         "(8.750)", "", "", "1 unfinished, 4 of 20 epochs",
     ]  # fmt: skip
+    # The test result is that of the run with the best validation result.
+    assert rows["DT(S)-RNN", "8.278†", "paper"][:2] == ["(8.000)", "(9.500)"]
     assert rows["RNN, dynamic", "", "paper"] == ["1.400", "1.350", "", "seed 1"]
     assert "`deep-rnn evaluate RUN --dynamic`" in text
     assert rows["RNN", "1.414†", "paper"][:3] == ["1.350", "1.450", "+0.036"]

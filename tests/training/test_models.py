@@ -237,6 +237,12 @@ def test_tied_embeddings_are_as_wide_as_y(network, options, width):
     np.testing.assert_allclose(model.predict({"x": x}, verbose=0), y @ rows.T - 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [np.nan, np.inf, "1"])
+def test_the_output_bias_is_a_finite_number(bias):
+    with pytest.raises(UserError, match="`output_bias` must be a finite number"):
+        text("rnn", output_bias=bias)
+
+
 def test_start_of_tied_embeddings():
     for stddev in (None, 0.3):
         model = build_network(

@@ -1,5 +1,7 @@
 """A packed run is a run: it is evaluated and sampled, with weights in half precision."""
 
+import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -42,6 +44,22 @@ def test_its_numbers_are_those_of_the_run_but_for_rounding(run, tmp_path):
     expected = run.metrics["splits"]["test"]
     assert metrics["splits"]["test"] == pytest.approx(expected, rel=1e-3)
     assert not folder.exists()
+
+
+def test_ones_own_data_has_its_name_alone(run, tmp_path, monkeypatch):
+    """And the options that make its frames: without them they would be others."""
+    own = functools.partial(dataclasses.replace, dataset("piano_roll"))
+    monkeypatch.setattr(data, "load", lambda name, **options: own(name=name))
+    (tmp_path / "own").mkdir()
+    chosen = settings(str(tmp_path / "own"), epochs=1, sustain_pedal=True, skip_unreadable=True)
+    training.train(chosen, tmp_path / "run", log=lambda line: None)
+    pack(Run(tmp_path / "run"), tmp_path / "small.npz")
+    with np.load(tmp_path / "small.npz") as arrays:
+        assert str(tmp_path) not in str(arrays["run"])
+    with unpacked(tmp_path / "small.npz") as folder:
+        found, of_run = Run(folder), Run(folder).settings()
+        assert (of_run.sustain_pedal, of_run.skip_unreadable) == (True, True)
+        assert of_run.data == found.config["data"]["name"] == found.metrics["data"]["name"] == "own"
 
 
 def test_a_folder_is_itself(run):

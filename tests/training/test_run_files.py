@@ -197,6 +197,15 @@ def test_edited_settings_are_not_resumed(keep_checksum, cut):
     assert training.resume(cut, **QUIET)["epochs"] == 3
 
 
+@pytest.mark.slow
+def test_a_run_is_resumed_whose_config_lacks_settings_that_its_backup_has(cut):
+    """The config of an earlier version; the backup is written with each epoch."""
+    config = Run(cut).config
+    del config["settings"]["frequency_bias"]
+    Run(cut).write("config.json", config)
+    assert training.resume(cut, **QUIET)["epochs"] == 3
+
+
 def test_the_sections_of_a_config_must_agree(finished):
     edit(finished, "config.json", {"network": {"units": 9}})
     line = "config.json': network.units is 9, settings.units is 6."
@@ -217,11 +226,15 @@ def test_every_resume_is_recorded(cut):
     results = training.resume(cut, command="deep-rnn b", evaluate_only=True, **QUIET)
     assert json.loads((cut / "partial.json").read_text()) == results
     assert not {"metrics.json", "model.keras"} & set(content(cut))
+    with open(cut / "history.csv", "a") as file:  # a row of an epoch that has no backup
+        file.write((cut / "history.csv").read_text().splitlines()[-1].replace("2,", "3,", 1) + "\n")
+    again = training.resume(cut, command="deep-rnn b", evaluate_only=True, **QUIET)
+    assert (again["epochs"], again["splits"]) == (results["epochs"], results["splits"])
     training.resume(cut, command="deep-rnn c", **QUIET)
     training.resume(cut, command="deep-rnn d", **QUIET)  # finished: nothing is resumed
     assert "partial.json" not in content(cut)
     config = Run(cut).config
-    assert [resume["command"] for resume in config["resumes"]] == ["deep-rnn b", "deep-rnn c"]
+    assert [resume["command"][-1] for resume in config["resumes"]] == ["b", "b", "c"]
     assert all(resume["versions"] == config["versions"] for resume in config["resumes"])
 
 
@@ -246,6 +259,9 @@ def test_data_that_has_moved(tmp_path, monkeypatch):
     assert "is no longer at" in error_of(training.evaluate_run, out, "test")
     assert "checksum abc, got def" in error_of(training.evaluate_run, out, "test", data=other)
     assert training.evaluate_run(out, "test", data=old)["splits"] == metrics["splits"]
+    old.write_text("words abc")
+    line = "`data` must be the data of the run, kind piano_roll, got words."
+    assert error_of(training.evaluate_run, out, "test", data=old) == line
 
 
 def test_a_result_is_shown_before_it_cannot_be_written(finished, monkeypatch):

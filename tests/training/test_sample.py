@@ -147,6 +147,10 @@ def test_a_huge_temperature_is_uniform(music, text, temperature):
 def test_text_round_trip():
     words = ("<eos>", "a", "fox")
     assert decode(encode("a fox <eos> a", "words", words), "words", words) == "a fox\na"
+    for text in ("\n\na fox\n", "a\n\n", "\n", "fox"):
+        assert decode(encode(text, "words", words), "words", words) == text
+    assert encode("a\nfox", "words", words) == [1, 0, 2]
+    assert encode("a\nfox", "words", words[1:]) == [0, 1]
     with pytest.raises(UserError, match="`primer` .* 'dog'"):
         encode("a dog", "words", words)
     with pytest.raises(UserError, match="`primer` must hold at least one token"):

@@ -618,12 +618,12 @@ def test_every_random_state_of_a_network_is_found():
 class Fixed:
     """A network that predicts the same logits whatever it reads."""
 
-    input = None
-
-    def __init__(self, logits):
+    def __init__(self, logits, *names):
         self.logits = np.array(logits, "float32")
+        self.input = dict.fromkeys(names)
 
     def predict_on_batch(self, inputs):
+        assert inputs == dict.fromkeys(self.input, 1)
         return self.logits
 
 
@@ -644,9 +644,18 @@ def test_an_ensemble_has_the_mean_of_the_probabilities(kind):
         np.testing.assert_allclose(np.exp(found), each.mean(axis=0), rtol=1e-5)
 
 
+def test_a_network_of_an_ensemble_sees_targets_only_if_it_has_a_joint_output():
+    models = [Fixed(np.zeros((1, 2, 3)), *names) for names in (["x"], ["x", "target"])]
+    for order in (models, models[::-1]):
+        ensemble = Ensemble(order, "piano_roll")
+        assert set(ensemble.input) == {"x", "target"}
+        assert ensemble.predict_on_batch({"x": 1, "target": 1}).shape == (1, 2, 3)
+
+
 @pytest.mark.slow
 def test_several_runs_are_evaluated_together(finished, copied):
     before = {path: path.read_bytes() for path in finished[0].iterdir()}
+    checksum = Run(copied).metrics["data"]["checksum"]
     same = training.evaluate_ensemble([finished[0], copied], "test")
     assert results(same) == pytest.approx(
         {key: number for key, number in results(Run(copied).metrics).items() if "test" in key},
@@ -657,6 +666,7 @@ def test_several_runs_are_evaluated_together(finished, copied):
     assert both["splits"]["test"]["frame_nll"] < np.mean(each)  # by Jensen's inequality
     assert table(both, "test")[2][-1][0] == "ensemble of 2"
     assert {path: path.read_bytes() for path in finished[0].iterdir()} == before
-    edit(copied, "metrics.json", {"data": {"checksum": "def"}})
-    with pytest.raises(UserError, match="`run` must be runs on the data of .*, got .*copied"):
-        training.evaluate_ensemble([finished[0], copied], "test")
+    for other in ({"kind": "characters", "checksum": checksum}, {"checksum": "def"}):
+        edit(copied, "metrics.json", {"data": other})
+        with pytest.raises(UserError, match="`run` must be runs on the data of .*, got .*copied"):
+            training.evaluate_ensemble([finished[0], copied], "test")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset import Splits
-from .polyphonic import SPLITS
+from ..dataset import SPLITS, Splits
 
 
 def read(paths: Sequence[Path], kind: str) -> tuple[Splits, list[str]]:

@@ -12,10 +12,9 @@ import numpy as np
 
 from ...utils.errors import UserError, first_line
 from .. import mat_files, npz_files, pickle_files
-from ..dataset import KEYS, LOWEST_PITCH, Splits
+from ..dataset import KEYS, LOWEST_PITCH, SPLITS, Splits
 from ..piano_rolls import RollReader
 
-SPLITS = ("train", "validation", "test")
 MAT_KEYS = ("traindata", "validdata", "testdata")
 PICKLE_KEYS = ("train", "valid", "test")
 

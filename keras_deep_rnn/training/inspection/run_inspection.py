@@ -1,6 +1,5 @@
 """The inspection of a trained network on a batch of its data."""
 
-import os
 from typing import Any
 
 import keras
@@ -8,6 +7,7 @@ import numpy as np
 
 from ...data import Dataset
 from ...data.batching import Batch, input_target_pairs
+from ...data.dataset import SPLITS
 from ...utils.errors import ArgumentError
 from ...utils.types import PathLike
 from ...utils.validation import one_of, positive_integer
@@ -47,10 +47,9 @@ def inspect_run(
         UserError: The run is not finished, its data is missing or has changed, or the split is
             unknown.
     """
-    one_of(("train", "validation", "test"))("split", split)
+    one_of(SPLITS)("split", split)
     run = Run(path)
-    places = {"data": data, "manual_dir": manual_dir, "data_dir": data_dir}
-    dataset = data_of_run(run, {n: os.fspath(p) for n, p in places.items() if p is not None})
+    dataset = data_of_run(run, data=data, manual_dir=manual_dir, data_dir=data_dir)
     model = run.model()
     loss = FrameLoss() if dataset.kind == "piano_roll" else TokenLoss()
     batch = batch_of(dataset, split, rows, steps, joint=_is_joint(model))
@@ -106,7 +105,7 @@ def batch_of(dataset: Dataset, split: str, rows: int, steps: int, joint: bool = 
     >>> inputs["x"].tolist(), y.tolist()
     ([[0, 1, 2, 0], [1, 2, 0, 1]], [[1, 2, 0, 1], [2, 0, 1, 2]])
     """
-    one_of(("train", "validation", "test"))("split", split)
+    one_of(SPLITS)("split", split)
     rows, steps = positive_integer("rows", rows), positive_integer("steps", steps)
     pairs = input_target_pairs(dataset.splits[split], dataset.kind, dataset.start)
     if dataset.kind != "piano_roll":
