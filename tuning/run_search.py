@@ -53,7 +53,7 @@ def run_search(
     project.check(resume=resume, overwrite=overwrite)
     job, hyper = job.prepare()
     with project.lead():
-        project.begin(job, resume=resume, overwrite=overwrite)
+        project.begin(job, hyper.dataset, resume=resume, overwrite=overwrite)
         search = Search(job, hyper, project, log=log)
         log(f"Project folder {project.path}")
         executor = _executor(job, project, workers, cluster) if search.over is None else None

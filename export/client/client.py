@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Backoff in seconds: of the first retry and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+# The longest time limit: what waits takes no more.
+MAX_SECONDS = 10**6
 _TRANSPORTS = {"grpc": "GrpcTransport", "rest": "RestTransport"}
 _REFUSALS = frozenset(
     "INVALID_ARGUMENT FAILED_PRECONDITION NOT_FOUND OUT_OF_RANGE PERMISSION_DENIED "
@@ -41,7 +43,9 @@ class Client:
         model: Name under which the model is served.
         transport: `"grpc"` or `"rest"`, which needs no TensorFlow here.
         version: Number of the version to call; None for the server's choice, the highest.
-        timeout: Time limit of a call in seconds, retries included.
+        timeout: Time limit in seconds of each request to the server, retries included, at most
+            1,000,000. The first call asks for the signatures before, and `prefill` without a state
+            for the initial one.
 
     Raises:
         UserError: The address is malformed, or a package is missing.
@@ -71,8 +75,9 @@ class Client:
         transport = one_of(tuple(_TRANSPORTS))("transport", transport)
         if not isinstance(model, str) or not model:
             raise ArgumentError("model", "the name of a model", model)
-        if not timeout > 0:
-            raise ArgumentError("timeout", "above 0 seconds", timeout)
+        if not 0 < timeout <= MAX_SECONDS:
+            expected = f"above 0 and at most {MAX_SECONDS:,} seconds"
+            raise ArgumentError("timeout", expected, timeout)
         self.address, self.model = f"{host}:{port}", model
         self.version, self.timeout = version, timeout
         module = importlib.import_module(f".{transport}_transport", __package__)
@@ -240,7 +245,7 @@ def _lengths(x: np.ndarray, lengths: ArrayLike | None) -> ArrayLike:
 
 
 def _array(name: str, value: ArrayLike, dtype: str | None) -> np.ndarray:
-    """Casts to the type of the signature, unless that changes an integer."""
+    """Casts to the type of the signature; an integer that it would change is refused."""
     array = np.asarray(value)
     if dtype is None:
         return array
@@ -249,6 +254,6 @@ def _array(name: str, value: ArrayLike, dtype: str | None) -> np.ndarray:
         raise ArgumentError(name, f"an array of {dtype}", Words(f"one of {array.dtype}"))
     with np.errstate(over="ignore"):  # the server refuses infinities with its own words
         cast = array.astype(dtype)
-    if kinds == "iu" and not np.array_equal(cast, array):
+    if array.dtype.kind in "iu" and not np.array_equal(cast, array):
         raise ArgumentError(name, f"into {dtype}", Words(f"values up to {array.max()}"), verb="fit")
     return cast

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...utils.errors import missing_extra
+from ...utils.errors import ArgumentError, Words, missing_extra
 from ..model.signature_specs import Arrays, Specs, specs
 from .status import Failure, code_of_http
 
@@ -35,11 +35,11 @@ class RestTransport:
     ) -> Arrays:
         """Calls a signature: outputs by name, or `Failure`."""
         if version not in self._signatures:  # JSON says neither the names of single outputs
-            self._signatures[version] = self.metadata(version, timeout)[1]  # nor types
+            self.metadata(version, timeout)  # nor types
         outputs = self._signatures[version][signature]["outputs"]
         tensors = {name: array.tolist() for name, array in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": tensors})
-        found = self._call("POST", version, ":predict", timeout, body)["outputs"]
+        found = self._call("POST", version, ":predict", "outputs", timeout, body)["outputs"]
         if len(outputs) == 1:
             found = {next(iter(outputs)): found}
         return {
@@ -49,13 +49,14 @@ class RestTransport:
 
     def metadata(self, version: int | None, timeout: float) -> tuple[int, Specs]:
         """The number of the version that is served, and its signatures."""
-        answer = self._call("GET", version, "/metadata", timeout)
-        signatures = answer["metadata"]["signature_def"]
-        return int(answer["model_spec"]["version"]), specs(signatures)
+        answer = self._call("GET", version, "/metadata", "metadata", timeout)
+        signatures = self._signatures[version] = specs(answer["metadata"]["signature_def"])
+        return int(answer["model_spec"]["version"]), signatures
 
     def status(self, version: int | None, timeout: float) -> dict[int, str]:
         """The state of each version, by number."""
-        entries = self._call("GET", version, "", timeout)["model_version_status"]
+        part = "model_version_status"
+        entries = self._call("GET", version, "", part, timeout)[part]
         return {int(entry["version"]): entry["state"] for entry in entries}
 
     def close(self) -> None:
@@ -64,8 +65,15 @@ class RestTransport:
             self._threads.session.close()
 
     def _call(
-        self, method: str, version: int | None, what: str, timeout: float, body: str | None = None
+        self,
+        method: str,
+        version: int | None,
+        what: str,
+        part: str,
+        timeout: float,
+        body: str | None = None,
     ) -> Any:
+        """The answer, which has `part`."""
         place = "" if version is None else f"/versions/{version}"
         try:
             answer = self._session().request(
@@ -75,6 +83,8 @@ class RestTransport:
             raise Failure("DEADLINE_EXCEEDED", "no answer in time") from None
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise Failure("UNAVAILABLE", _reason(error)) from None
+        except ValueError as error:
+            raise ArgumentError("address", "HOST:PORT of a server", Words(error)) from None
         try:
             message = answer.json()
         except ValueError:
@@ -82,8 +92,8 @@ class RestTransport:
         if answer.status_code != 200:
             reason = message.get("error") if isinstance(message, dict) else None
             raise Failure(code_of_http(answer.status_code), reason or answer.reason)
-        if not message:
-            raise Failure("INTERNAL", "the answer is no JSON")
+        if not isinstance(message, dict) or part not in message:
+            raise Failure("INTERNAL", f"the answer is no JSON with {part!r}")
         return message
 
     def _session(self) -> requests.Session:

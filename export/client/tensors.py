@@ -39,8 +39,10 @@ def to_arrays(protos: Mapping[str, Any]) -> Arrays:
     Raises:
         Failure: With INVALID_ARGUMENT, one holds no tensor, or the shapes ask for too much.
     """
-    # Bytes of content are as many as the tensor has; one value can stand for any number of them.
-    implied = sum(math.prod(_shape(p)) for p in protos.values() if not p.tensor_content)
+    # Bytes of content are as many as the tensor has. Otherwise one value can stand for any number;
+    # where all are there, each takes a byte or more.
+    sizes = ((math.prod(_shape(p)), p) for p in protos.values() if not p.tensor_content)
+    implied = sum(size for size, proto in sizes if size > proto.ByteSize())
     if implied > MAX_ELEMENTS:
         reason = f"tensor parsing error: the shapes ask for more than {MAX_ELEMENTS} values"
         raise Failure("INVALID_ARGUMENT", reason)

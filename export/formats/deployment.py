@@ -13,6 +13,7 @@ import re
 import string
 from pathlib import Path
 
+from ...utils.errors import ArgumentError, Words
 from ...utils.files import replacing
 
 FILES = ("models.config", "batching.config", "compose.yaml", "kubernetes.yaml")
@@ -47,6 +48,17 @@ def write_deployment(
             partial.write_text(content, encoding="utf-8")
         written.append(file)
     return written
+
+
+def check_deployment(path: str | os.PathLike[str], *, batching: bool) -> None:
+    """Refuses a folder whose files let a server batch the requests of a model that it must not.
+
+    Raises:
+        UserError: `batching` is False, and there is a batching.config.
+    """
+    if not batching and Path(path, "batching.config").exists():
+        hint = ", whose batching.config would pad the requests of this model: its outputs change."
+        raise ArgumentError("path", "another folder", Words(path), hint)
 
 
 def service_name(model: str) -> str:

@@ -86,6 +86,7 @@ class Format(abc.ABC):
         )
         served = self.serve(model, options)
         new = Version(path, version, name)
+        self.check_beside(served, new)
         with new.written() as folder:
             self.write(served, folder, record_of(served, new, texts), check)
         self.write_beside(served, new)
@@ -116,6 +117,11 @@ class Format(abc.ABC):
         self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
     ) -> None:
         """Writes a version into `folder`, which is not there yet; checks it if `check` says so."""
+
+    def check_beside(  # noqa: B027  (the same)
+        self, served: ServingSignatures, version: Version
+    ) -> None:
+        """Refuses a folder whose files beside the versions do not fit the new one."""
 
     def write_beside(  # noqa: B027  (most formats have nothing there)
         self, served: ServingSignatures, version: Version

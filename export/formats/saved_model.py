@@ -16,7 +16,7 @@ from ..model.record import write_record
 from ..model.signatures import Options, ServingSignatures
 from ..model.version import Version
 from ..model.warmup import write_warmup
-from .deployment import write_deployment
+from .deployment import check_deployment, write_deployment
 from .format import Format
 
 if TYPE_CHECKING:
@@ -118,6 +118,9 @@ class SavedModel(Format):
         write_record(folder, record)
         if check:
             check_export(folder)
+
+    def check_beside(self, served: ServingSignatures, version: Version) -> None:
+        check_deployment(version.path, batching=served.batching)
 
     def write_beside(self, served: ServingSignatures, version: Version) -> None:
         write_deployment(version.path, version.name, batching=served.batching)

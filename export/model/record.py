@@ -123,8 +123,10 @@ def example(
         shape = [batch, *(length if size is None else size for size in shape[1:])]
         if tensor in ("x", "x_t") and served.is_text:
             values = random.integers(0, served.tokens, shape)
-        elif tensor in ("lengths", "steps"):
+        elif tensor == "lengths":
             values = np.full(shape, length)
+        elif tensor == "steps":
+            values = np.full(shape, min(length, served.options.max_steps))
         elif tensor in ("rows", "seed"):
             values = np.arange(batch)
         elif tensor == "temperature":

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...utils.errors import ArgumentError, Words
-from ...utils.files import user_path
+from ...utils.files import replacing, user_path, write_errors
 from ...utils.validation import positive_integer
-from .partial import partial_folder
 
 # What may stand in a URL, in a path, on a terminal and in TF Serving's configuration as it is.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -52,22 +51,16 @@ class Version:
         """Yields a folder to create and fill, which is then renamed into place.
 
         It lies beside `path`: a server that watches `path` never sees half a version. If the block
-        fails, nothing is left of it; see `partial_folder`.
+        fails, nothing is left of it; see `replacing`.
 
         Raises:
             UserError: The folder cannot be written, with the system's reason.
         """
-        try:
+        with write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with partial_folder(self.path) as beside:
-                # One level deeper: that folder is closed to other users, such as a server's.
-                folder = beside / self.folder.name
+            with replacing(self.folder, beside=self.path) as folder:
                 yield folder
                 self.path.mkdir(exist_ok=True)
-                os.rename(folder, self.folder)
-        except OSError as error:
-            expected = "a folder that can be written"
-            raise ArgumentError("path", expected, hint=f": {error}.") from None
 
 
 def next_version(path: Path) -> int:

@@ -26,6 +26,8 @@ MEMORY, VALUE_BYTES = 4, 4
 # Seconds in which the server stops, the last of them for the answers alone.
 GRACE, LAST = 5.0, 1.0
 MOST_CONNECTIONS = 1024
+# The largest numbers that gRPC takes, and seconds as milliseconds among them.
+MAX_INT, MAX_SECONDS = 2**31 - 1, 10**6
 
 
 class Server:
@@ -89,16 +91,17 @@ class Server:
         from .served_model import ServedModel, version_folder
 
         connections = _most_connections() if connections is None else connections
-        positive = {
-            "threads": threads or 1,
-            "waiting": waiting,
-            "timeout": timeout,
-            "header_timeout": header_timeout,
-            "connections": connections,
+        limits = {
+            "threads": (threads or 1, MAX_INT),
+            "waiting": (waiting, MAX_INT),
+            "timeout": (timeout, MAX_SECONDS),
+            "header_timeout": (header_timeout, MAX_SECONDS),
+            "connections": (connections, MAX_INT),
+            "max_message_bytes": (max_message_bytes, MAX_INT),
         }
-        for key, value in positive.items():
-            if not value > 0:
-                raise ArgumentError(key, "above 0", Words(value))
+        for key, (value, most) in limits.items():
+            if not 0 < value <= most:
+                raise ArgumentError(key, f"above 0 and at most {most:,}", Words(value))
         self._host, self._ports = host, (port, rest_port)
         if port and port == rest_port:
             raise ArgumentError("rest_port", "another one than `port`", Words(f"{port} for both"))

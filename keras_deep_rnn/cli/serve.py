@@ -42,7 +42,9 @@ def serve(
     for option, value in (("port", port), ("rest_port", rest_port)):
         if not 0 <= value <= 65535:
             raise ArgumentError(option, "from 0 to 65535", Words(value))
-    counts = {"threads": threads, "connections": connections, "max_megabytes": max_megabytes}
+    if not 1 <= max_megabytes < 2048:  # gRPC counts the bytes in an int
+        raise ArgumentError("max_megabytes", "from 1 to 2047", Words(max_megabytes))
+    counts = {"threads": threads, "connections": connections}
     for option, value in counts.items():
         if value is not None and value < 1:
             raise ArgumentError(option, "a positive integer", Words(value))

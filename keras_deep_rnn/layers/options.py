@@ -193,6 +193,13 @@ class Configured(keras.layers.Layer):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return parent(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)):
+            for part in self._own_parts():
+                if part._has_argument(name):
+                    return setattr(part, name, value)
+        super().__setattr__(name, value)
+
     def refuse_unknown(self, options: typing.Iterable[str]) -> None:
         """Raises a `UserError` for the first name that is no argument of the constructor."""
         known = {*self.arguments(), *typing.get_type_hints(KerasOptions), "activity_regularizer"}
@@ -210,8 +217,9 @@ class Configured(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return keras.layers.Layer.from_config.__func__(cls, config)
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return keras.layers.Layer.from_config.__func__(cls, config)
 
 
 def set_untracked(layer: keras.layers.Layer, name: str, value: Any) -> None:

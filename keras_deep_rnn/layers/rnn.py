@@ -172,7 +172,7 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     def build(self, sequences_shape: Sequence, initial_state_shape: Any = None) -> None:
         check_sequences(self, sequences_shape)
-        self._features = sequences_shape[-1]
+        self.features = sequences_shape[-1]
         warn_if_slow(self.compute_dtype)
         if not self.cell.built:
             self.cell.build((sequences_shape[0], sequences_shape[-1]))
@@ -228,6 +228,8 @@ class DeepRNN(Configured, keras.layers.RNN):
             mask = None if mask is None else ops.flip(mask, axis=0)
 
         y, state_sequences = run_sequence(self.cell, sequences, states, mask, training, self._loop)
+        # The cells may have another dtype.
+        y, *state_sequences = (ops.cast(z, self.compute_dtype) for z in (y, *state_sequences))
         self.cell.reset_dropout_mask()
         self.cell.reset_recurrent_dropout_mask()
 
@@ -291,10 +293,11 @@ class DeepRNN(Configured, keras.layers.RNN):
             raise UserError("`step` needs a layer with `stateful=True` built, with its batch size.")
         if not self.built:
             self.build((None, 1, shape[1]))
-        if shape[1] != self._features:
-            raise ArgumentError("x_t", f"D = {self._features} features", Words(shape), verb="have")
+        if shape[1] != self.features:
+            raise ArgumentError("x_t", f"D = {self.features} features", Words(shape), verb="have")
         if isinstance(x_t, np.ndarray) or not ops.is_tensor(x_t):
-            x_t = backend().from_numpy(x_t, self.compute_dtype)
+            is_token = self.cell.input_tokens is not None
+            x_t = backend().from_numpy(x_t, "int32" if is_token else self.compute_dtype)
         if states is None:
             states = list(self.get_initial_state(ops.shape(x_t)[0]))
         check_states("states", states, self.state_size, shape[0])
@@ -345,9 +348,10 @@ class DeepRNN(Configured, keras.layers.RNN):
         ]
         if reset is None:
             return states
-        fresh = ops.cast(ops.reshape(reset, (-1, 1)), self.cell.compute_dtype)
+        fresh = ops.cast(ops.reshape(reset, (-1, 1)), "bool")
         first = self.get_initial_state(ops.shape(sequences)[0])
-        return [(1 - fresh) * state + fresh * start for state, start in zip(states, first)]
+        # Also of a state that is not finite nothing is left.
+        return [ops.where(fresh, start, state) for state, start in zip(states, first)]
 
     def compute_output_shape(
         self, sequences_shape: Sequence, initial_state_shape: Any = None
@@ -363,6 +367,8 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     def compute_mask(self, sequences: Any, mask: Any = None) -> Any:
         mask = keras.tree.flatten(mask)[0] if mask is not None else None
+        if mask is not None and self.go_backwards:
+            mask = ops.flip(mask, axis=1)
         masks = [mask if self.return_sequences else None]
         masks += [None] * (len(self.state_size) if self.return_state else 0)
         masks += [mask] * (len(self.state_size) if self.return_state_sequences else 0)

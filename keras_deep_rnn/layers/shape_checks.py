@@ -37,6 +37,9 @@ def check_call(
         )
     shape = shape_of(sequences)
     check_sequences(layer, shape)
+    if layer.built and _unequal(shape[2], layer.features):
+        expected = f"D = {layer.features} features"
+        raise ArgumentError("sequences", expected, Words(shape), verb="have")
     if mask is not None and (
         len(shape_of(mask)) != 2 or any(_unequal(a, b) for a, b in zip(shape_of(mask), shape))
     ):
@@ -56,7 +59,9 @@ def check_call(
                 verb="have",
             )
     if reset is not None and (
-        _unequal(shape_of(reset)[0], shape[0]) or shape_of(reset)[1:] not in ((), (1,))
+        shape_of(reset)[1:] not in ((), (1,))
+        or not shape_of(reset)
+        or _unequal(shape_of(reset)[0], shape[0])
     ):
         raise ArgumentError(
             "reset", f"shape (B, 1) or (B,), B = {shape[0]}", Words(shape_of(reset)), verb="have"

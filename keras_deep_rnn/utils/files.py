@@ -32,7 +32,7 @@ _REASONS = tuple(
 
 
 @contextlib.contextmanager
-def replacing(path: PathLike) -> Iterator[Path]:
+def replacing(path: PathLike, beside: PathLike | None = None) -> Iterator[Path]:
     """Writes a file or folder atomically: to a temporary path, which then replaces `path`.
 
     The temporary path has the same name, in its own folder under `.partial` beside `path`. If the
@@ -42,6 +42,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
     Args:
         path: File or folder to write. A folder must not exist yet.
+        beside: Path beside which the temporary one lies, on the same file system, where it must not
+            lie beside `path`; None: `path`.
 
     Yields:
         The temporary path, at which nothing exists.
@@ -59,7 +61,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     ('whole', 1)
     """
     path = Path(path)
-    parent = path.parent / PARTIAL
+    parent = (path if beside is None else Path(beside)).parent / PARTIAL
     with write_errors(path):
         folder, lock = _make_own(parent)
     partial = folder / path.name

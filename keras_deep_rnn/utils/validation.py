@@ -91,7 +91,7 @@ def from_keras(module_name: str) -> Check:
         import keras
 
         module = getattr(keras, module_name)
-        if isinstance(value, dict) or value is None:
+        if isinstance(value, (dict, type)) or value is None:
             return module.get(value)
         if isinstance(value, str):
             try:

@@ -1,4 +1,6 @@
+import http.server
 import importlib.util
+import math
 import os
 import pathlib
 import socket
@@ -26,6 +28,7 @@ from keras_deep_rnn.export import export_saved_model
 from keras_deep_rnn.export.client.client import Client
 from keras_deep_rnn.export.client.rest_transport import RestTransport
 from keras_deep_rnn.export.client.status import Failure
+from keras_deep_rnn.export.client.tensors import to_arrays, to_proto
 from keras_deep_rnn.export.testing_server.server import Server
 
 TRANSPORTS = ("grpc", "rest")
@@ -199,6 +202,8 @@ def test_what_is_refused_here(clients):
         client.predict(TEXT + 0.5)
     with pytest.raises(UserError, match="`x` must fit into int32, got values up to 4294967297"):
         client.predict(TEXT + 2**32 - 3)
+    with pytest.raises(UserError, match="`x` must fit into float32, got values up to 16777217"):
+        clients["music", "grpc"].predict(np.full((1, 2, 3), 2**24 + 1))
     with pytest.raises(UserError, match="`x` must be an array of float32, got one of <U1"):
         clients["music", "grpc"].predict(np.array([["a"]]))
 
@@ -213,13 +218,55 @@ def test_what_is_refused_here(clients):
             ("localhost:1", "text", {"transport": "http"}),
             "`transport` must be one of 'grpc', 'rest'",
         ),
-        (("localhost:1", "text", {"timeout": 0}), "`timeout` must be above 0 seconds, got 0"),
+        (
+            ("localhost:1", "text", {"timeout": 0}),
+            "`timeout` must be above 0 and at most 1,000,000",
+        ),
+        (("localhost:1", "text", {"timeout": math.inf}), "at most 1,000,000 seconds, got inf"),
     ],
 )
 def test_mistakes(arguments, reason):
     *arguments, options = arguments if len(arguments) == 3 else (*arguments, {})
     with pytest.raises(UserError, match=reason):
         Client(*arguments, **options)
+
+
+def test_an_address_that_no_url_takes():
+    with pytest.raises(UserError, match="`address` must be HOST:PORT of a server, got "):
+        Client("a..b:1", "text", transport="rest").status()
+
+
+class Other(http.server.BaseHTTPRequestHandler):
+    """A server of something else, at which a client's address may point."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"hello": "world"}')
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("call", ["status", "signatures"])
+def test_a_server_of_something_else(call):
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = Client(f"127.0.0.1:{server.server_port}", "text", transport="rest")
+        with pytest.raises(ServerError, match="the answer is no JSON with '"):
+            getattr(client, call)()
+        server.shutdown()
+
+
+def test_an_answer_may_be_of_any_size():
+    """TF Serving writes one number after the other; a number for all of them is refused."""
+    proto = to_proto(np.zeros((0,), "float32"))
+    proto.tensor_shape.dim[0].size = 2**24 + 5
+    proto.float_val.extend(np.arange(2**24 + 5, dtype="float32"))
+    assert to_arrays({"y": proto})["y"][-1] == 2**24 + 4
+    del proto.float_val[1:]
+    with pytest.raises(Failure, match="the shapes ask for more than"):
+        to_arrays({"y": proto})
 
 
 @pytest.mark.slow

@@ -10,7 +10,12 @@ if not importlib.util.find_spec("tensorflow"):
 
 import yaml
 
-from keras_deep_rnn.export.formats.deployment import service_name, write_deployment
+from keras_deep_rnn.export.formats.deployment import (
+    check_deployment,
+    service_name,
+    write_deployment,
+)
+from keras_deep_rnn.utils.errors import UserError
 
 # What YAML takes for a truth value, a number, a date or nothing, and what is no label of DNS.
 NAMES = (
@@ -42,6 +47,14 @@ def test_every_name_is_a_text(name, tmp_path):
 def test_the_name_of_a_service_is_a_label_of_dns(name):
     """Which a Kubernetes Service must have (RFC 1035)."""
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", service_name(name))
+
+
+def test_files_that_batch_do_not_go_with_a_model_that_must_not_be_batched(tmp_path):
+    check_deployment(tmp_path, batching=False)
+    write_deployment(tmp_path, "music")
+    check_deployment(tmp_path, batching=True)
+    with pytest.raises(UserError, match="`path` must be another folder, got .*batching.config"):
+        check_deployment(tmp_path, batching=False)
 
 
 def test_no_line_is_lost_for_the_name_of_a_model(tmp_path):

@@ -315,6 +315,11 @@ def test_a_server_batches_no_model_that_padding_would_change(tmp_path):
     for file in ("compose.yaml", "kubernetes.yaml"):
         assert "batching" not in (folder.parent / file).read_text()
         assert list(yaml.safe_load_all((folder.parent / file).read_text()))
+    unchecked(music(), tmp_path / "music")
+    before = contents(tmp_path / "music")
+    with pytest.raises(UserError, match="whose batching.config would pad the requests"):
+        unchecked(layers(keras.layers.GRU(4)), tmp_path / "music")
+    assert contents(tmp_path / "music") == before
     folder = unchecked(forecaster(keras.layers.GRU(4)), tmp_path / "fixed")
     assert "enable_batching" in (folder.parent / "compose.yaml").read_text()
 
@@ -451,11 +456,20 @@ def test_bad_arguments(model, arguments, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("max_steps", [1, 5])
+def test_few_steps_are_checked_too(max_steps, quick_checks, tmp_path):
+    folder = export_saved_model(
+        text(), tmp_path / "text", probabilities="softmax", max_steps=max_steps
+    )
+    assert check_export(folder).difference == 0.0
+
+
 def test_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="`path` must be a folder, got the file"):
         export_saved_model(music(), tmp_path / "file")
-    with pytest.raises(UserError, match="`path` must be a folder that can be written"):
+    with pytest.raises(UserError, match="Cannot write '.*served': File exists"):
         export_saved_model(music(), tmp_path / "file" / "served")
     with pytest.raises(UserError, match="`path` must be a name of letters.* at its end"):
         export_saved_model(music(), tmp_path / "two words")
@@ -508,9 +522,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", EXPORT, path, *limits], capture_output=True, text=True
     )
-    assert result.stdout.count("`path` must be a folder that can be written: ") == 3, result.stderr[
-        -2000:
-    ]
+    assert result.stdout.count(f"Cannot write '{path}': ") == 3, result.stderr[-2000:]
     assert contents(path.parent) == before
 
 

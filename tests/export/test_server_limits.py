@@ -433,7 +433,10 @@ def test_sigterm_answers_all_that_is_in_flight_within_its_promise(exports):
         assert "UNAVAILABLE: the server is stopping" in found
 
 
-@pytest.mark.parametrize("argument", ["timeout", "header_timeout", "connections"])
-def test_limits_are_above_0(argument, exports):
-    with pytest.raises(UserError, match=f"`{argument}` must be above 0, got 0"):
-        Server(exports["text"], **{argument: 0})
+@pytest.mark.parametrize("value", [0, 1e12, float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "argument", ["timeout", "header_timeout", "connections", "max_message_bytes"]
+)
+def test_limits_are_above_0_and_fit_into_what_takes_them(argument, value, exports):
+    with pytest.raises(UserError, match=f"`{argument}` must be above 0 and at most .*, got "):
+        Server(exports["text"], **{argument: value})

@@ -50,10 +50,12 @@ def test_the_next_export_deletes_what_killed_ones_have_left(name, writing, tmp_p
     (tmp_path / f".{name}-settings").mkdir()  # of the user's
     dead.send_signal(signal.SIGKILL)
     dead.wait()
-    assert left in folders(tmp_path)
+    partial = tmp_path / ".partial"
+    assert folders(partial) == sorted([left, in_use])
     with Version(path, name="bach").written() as folder:
         folder.mkdir()
-    assert folders(tmp_path) == sorted([name, f".{name}-settings", in_use])
+    assert folders(tmp_path) == sorted([name, f".{name}-settings", ".partial"])
+    assert folders(partial) == [in_use]
     assert (path / "1").is_dir()
     assert alive.poll() is None
 

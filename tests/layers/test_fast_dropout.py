@@ -180,7 +180,10 @@ def test_gradients_are_finite_where_variances_vanish():
         (lambda: kdr.FastDropoutRNN(0), "`units` must be a positive integer"),
         (lambda: kdr.FastDropoutRNN(3, dropout=1.0), "`dropout` must be a number"),
         (lambda: kdr.FastDropoutRNN(3, activation=kdr.LpUnit()), "`activation` must be a function"),
+        (lambda: kdr.FastDropoutRNN(3, normalization="layer"), "`normalization` must be None"),
+        (lambda: kdr.FastDropoutRNN(3, num_tokens=7), "`num_tokens` must be None"),
         (lambda: kdr.FastDropoutDense(3, rate=2), "`rate` must be a number"),
+        (lambda: kdr.FastDropoutDense(3, bias_regularizer="foo"), "`bias_regularizer` must be"),
         (lambda: kdr.FastDropoutRNN(3, transition_units=(3,)), "is no argument of FastDropoutRNN"),
     ],
 )

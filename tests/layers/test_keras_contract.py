@@ -112,6 +112,8 @@ def test_reset_starts_chosen_rows_anew():
         layer(x, initial_state=states, reset=reset),
         layer(x, initial_state=[s.astype("float32") for s in states_after]),
     )
+    states[0][0] = np.inf
+    assert np.isfinite(to_numpy(layer(x, initial_state=states, reset=reset))).all()
 
 
 @pytest.mark.slow
@@ -231,6 +233,64 @@ def test_sequential_with_masking():
     x[1, 3:] = 0
     cut = model(x[1:2, :3])
     same(model(x)[1:2], cut, 1e-5)
+
+
+def test_the_mask_of_a_sequence_that_is_read_backwards():
+    """It is turned round with the outputs, so that the next layer reads what is no padding."""
+    x = sequences()
+    x[:, 3:] = 0
+    backwards = {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True}
+    model = keras.Sequential(
+        [keras.layers.Masking(), kdr.DeepTransitionRNN(H, **backwards), kdr.DeepTransitionRNN(4)]
+    )
+    same(model(x), model(x[:, :3]), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: kdr.StackedRNN([kdr.DeepTransitionLSTMCell(3), kdr.DeepTransitionRNNCell(4)],
+                                     return_sequences=True, return_state=True, dtype=dtype),
+        lambda dtype: kdr.DeepRNN(kdr.Plus(3), return_sequences=True, return_state=True,
+                                  dtype=dtype),
+        lambda dtype: kdr.DeepRNN(kdr.DeepTransitionRNNCell(3, transition_units=(4,)),
+                                  return_sequences=True, return_state=True, dtype=dtype),
+        lambda dtype: kdr.StackedRNN([kdr.DeepTransitionRNNCell(3, dtype="mixed_bfloat16"),
+                                      kdr.DeepTransitionRNNCell(4)],
+                                     return_sequences=True, return_state=True, dtype=dtype),
+    ],
+)  # fmt: skip
+def test_cells_of_another_dtype(make, dtype):
+    layer = make(dtype)
+    results = layer(sequences())
+    named = {keras.backend.standardize_dtype(result.dtype) for result in results}
+    assert named == {layer.compute_dtype}
+    symbolic = layer(keras.Input((6, D)))
+    assert [tuple(s.shape)[1:] for s in symbolic] == [tuple(r.shape)[1:] for r in results]
+    assert all(np.isfinite(to_numpy(keras.ops.cast(r, "float32"))).all() for r in results)
+
+
+def test_an_option_is_set_where_it_is_read():
+    layer = kdr.DeepTransitionRNN(H, dropout=0.5, recurrent_dropout=0.5, seed=1)
+    layer.dropout = layer.recurrent_dropout = 0.0
+    assert (layer.dropout, layer.cell.dropout, layer.get_config()["dropout"]) == (0.0, 0.0, 0.0)
+    x = sequences()
+    same(layer(x, training=True), layer(x))
+
+
+def test_what_keras_takes_too():
+    """Classes of initializers, and objects by name in `from_config`."""
+    layer = kdr.DeepTransitionRNN(H, kernel_initializer=keras.initializers.HeNormal)
+    layer.build((None, None, D))
+    assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
+
+    def swish(z):
+        return z * keras.ops.sigmoid(z)
+
+    config = kdr.DeepTransitionRNN(H, activation=swish).get_config()
+    again = kdr.DeepTransitionRNN.from_config(config, custom_objects={"swish": swish})
+    assert again.activation is swish
 
 
 def test_user_operators():

@@ -195,6 +195,23 @@ CASES = [
 ]
 
 
+def called_built(layer, x, **arguments):
+    layer.build((None, None, D))
+    return layer(x, **arguments)
+
+
+CASES += [
+    (
+        lambda: called_built(kdr.DeepTransitionRNN(H), np.zeros((2, 4, D + 1))),
+        f"`sequences` must have D = {D} features, got (2, 4, {D + 1}).",
+    ),
+    (
+        lambda: kdr.DeepTransitionRNN(H)(X, reset=True),
+        "`reset` must have shape (B, 1) or (B,), B = 2, got ().",
+    ),
+]
+
+
 @pytest.mark.parametrize("case", range(len(CASES)))
 def test_one_clear_line(case):
     call, message = CASES[case]

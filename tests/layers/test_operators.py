@@ -55,6 +55,26 @@ class Pair(kdr.Operator):
         return [h, 0.5 * c + ops.sigmoid(affine(1, h))]
 
 
+class Chain(kdr.Operator):
+    """Two states; the new value of the first, which is that of a map, feeds the second."""
+
+    @property
+    def state_size(self):
+        return [self.units, 4]
+
+    def affine_maps(self):
+        n = self.units
+        return [
+            Affine(n, (n,), x=True, activation=keras.activations.tanh),
+            Affine(4, (n, 4), activation=keras.activations.tanh),
+        ]
+
+    def step(self, affine, states):
+        h, c = states
+        h = affine(0, h)
+        return [h, affine(1, h, c)]
+
+
 class Pieces(kdr.Operator):
     """Gates of a map with an activation, of maps without one, and a source that is code."""
 
@@ -90,6 +110,7 @@ ACTIVATIONS = {
 MAKE = {
     "highway": lambda **o: kdr.DeepRNN(Highway(H), **o),
     "pair": lambda **o: kdr.DeepRNN(Pair(H), **o),
+    "chain": lambda **o: kdr.DeepRNN(Chain(H), **o),
     "pieces": lambda **o: kdr.DeepRNN(Pieces(H), **o),
     "normalized pieces": lambda **o: kdr.DeepRNN(Pieces(H, normalization="layer"), **o),
     "doubled": lambda **o: kdr.DeepRNN(Doubled(H, (4,), True), **o),
@@ -330,6 +351,24 @@ def test_fast_dropout_in_float16(activation, rate):
     x[0] = 0
     for result in differentiated_at(layer, x, []):
         assert np.isfinite(result).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("remat", [None, 4], ids=["", "remat"])
+@pytest.mark.parametrize("name", ["pair", "chain"])
+def test_gradient_of_zoneout_of_several_states(name, remat):
+    """One state may keep its value while another reads the new one."""
+    both(lambda: MAKE[name](zoneout=0.5, seed=3, remat=remat, **ALL), sequences(), MASK)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_step_takes_tokens_as_they_are(dtype):
+    layer = kdr.DeepTransitionRNN(5, num_tokens=3000, dtype=dtype)
+    x = np.array([[[257]], [[2049]]])
+    y, _ = layer.step(x[:, 0])
+    np.testing.assert_array_equal(to_numpy(y), to_numpy(ops.cast(layer(x), "float32")))
+    different, _ = layer.step(x[:, 0] - 1)
+    assert (to_numpy(different) != to_numpy(y)).any(axis=1).all()
 
 
 def test_gradient_of_zoneout_in_inference(monkeypatch):

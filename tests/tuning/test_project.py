@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from keras_deep_rnn.data import Dataset
+from keras_deep_rnn.training import run_folder
 from keras_deep_rnn.tuning import Hyperparameter, SearchSpace
 from keras_deep_rnn.tuning.job.job import Job
 from keras_deep_rnn.tuning.search.project import BACKUP, JOB, STATE, Project
@@ -122,6 +124,34 @@ def test_resume(project, job):
         project.begin(more, resume=True)
         assert project.job() == more
         assert project.load() == (FIRST, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"checksum": "def"}, "the checksum of the data was abc, is def."),
+        ({"kind": "words"}, "the kind of the data was characters, is words."),
+    ],
+)
+def test_other_data_is_another_search(tmp_path, job, change, line):
+    facts = {"step": "character", "version": "1", "checksum": "abc", "description": ""}
+    data = Dataset("text", "characters", {}, **facts)
+    project = Project(tmp_path / "search")
+    with project.lead():
+        project.begin(job, data)
+        project.begin(job, data, resume=True)
+        before = content(project.path)
+        with pytest.raises(UserError, match="`job` must be the one that began") as error:
+            project.begin(job, dataclasses.replace(data, **change), resume=True)
+        assert str(error.value).endswith(line)
+        assert content(project.path) == before
+
+
+def test_another_backend_is_another_search(project, job, monkeypatch):
+    original = run_folder.versions()
+    monkeypatch.setattr(run_folder, "versions", lambda: {**original, "backend": "another"})
+    line = refused(project, job, resume=True)
+    assert line.endswith(f": the backend was {original['backend']}, is another.")
 
 
 def test_nothing_to_resume(tmp_path, job):

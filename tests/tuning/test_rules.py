@@ -194,6 +194,12 @@ def test_a_trial_that_kills_its_workers_fails(searched):
     assert failed.error == "3 workers were lost in it, the last one was killed by signal 9"
 
 
+def test_the_last_attempt_of_such_a_trial_is_kept(searched):
+    searched.run(*[WorkerLost("was killed by signal 9")] * 3)
+    searched.search.tidy()
+    assert [path.name for path in searched.project.attempts("0000")] == ["2"]
+
+
 def full(*_):
     raise UserError("Cannot write 'state.json': No space left on device.")
 
@@ -290,12 +296,39 @@ def test_hyperband_goes_on_with_the_run_of_the_best(tmp_path, slots):
         assert before.settings == trial.settings
 
 
-def test_a_space_with_nothing_left(tmp_path, monkeypatch):
-    space = SearchSpace([SPACE["network"], Hyperparameter("units", "int", low=1, high=2)])
-    monkeypatch.setattr(Networks, "space", space)
-    searched = Searched(tmp_path / "search", trials=10)
-    assert searched.run().over == "finished"
-    assert len(searched.submitted) == 2
+def test_hyperband_goes_on_with_the_seed_of_a_retry(tmp_path):
+    searched = Searched(tmp_path / "search", tuner="hyperband", trials=None, epochs=9, retries=1)
+    trials = searched.run(*[NAN, None] * 4).trials.values()
+    continued = [trial for trial in trials if trial.continues and trial.retries]
+    assert continued
+    for trial in continued:
+        before = next(t for t in trials if t.folder == trial.continues)
+        assert (before.settings, before.retries) == (trial.settings, trial.retries)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_space_with_nothing_left(tmp_path, monkeypatch, slots):
+    """A search that has found it out stays finished, whatever a new sampler would find."""
+    units = Hyperparameter("units", "int", low=1, high=20)
+    monkeypatch.setattr(Networks, "space", SearchSpace([SPACE["network"], units]))
+    searched = Searched(tmp_path / "search", trials=100)
+    assert searched.run(slots=slots).over == "finished"
+    done = len(searched.submitted)
+    assert done <= 20
+    for _ in range(3):
+        searched.start()
+        assert searched.search.over == "finished"
+    assert len(searched.submitted) == done
+
+
+@pytest.mark.parametrize("part", ["trials", "sampler"])
+def test_a_state_of_another_version_is_one_line(searched, part):
+    searched.run()
+    state, _ = searched.project.load()
+    changed = {"trials": [{"colour": 1}], "sampler": {}}
+    searched.project.save({**state, part: changed[part]})
+    with pytest.raises(UserError, match=r"state.json' was written by another version\."):
+        searched.start()
 
 
 def test_a_cluster_without_machines_is_waited_for(searched):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import json
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import keras
 
 from ...training.config import Settings, load_options, network_arguments
-from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, Run
+from ...training.run_folder import BACKUP, CONTENTS, HISTORY, METRICS, PLACES, Run
 from ...training.setup import prepare
 from ...training.train import fit_and_evaluate
 from ...utils.errors import ArgumentError, DivergedError, UserError, first_line
@@ -177,7 +178,8 @@ def _inherit(run: Run, trial: Trial, project: Project, settings: Settings) -> No
 def _copy(source: Run, run: Run, names: Iterable[str], settings: Settings) -> bool:
     """Copies the files of a run with these settings; whether training can be resumed from them."""
     try:
-        if source.settings() != settings:
+        places = {name: getattr(settings, name) for name in PLACES}
+        if dataclasses.replace(source.settings(), **places) != settings:
             return False
         for name in names:
             if (source / name).is_file():

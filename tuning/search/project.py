@@ -31,6 +31,7 @@ from .state import BACKUP, STATE, unreadable, write_to_disk
 from .trial import RUNNING, Trial
 
 if TYPE_CHECKING:
+    from ...data import Dataset
     from ..job.job import Job
 
 JOB, LOCK = "job.json", "lock"
@@ -63,7 +64,7 @@ class Project:
     def exists(self) -> bool:
         """Whether the folder holds a search."""
         try:
-            self._job_config()
+            self._job_content()
         except UserError:
             return False
         return True
@@ -95,7 +96,7 @@ class Project:
                 raise ArgumentError("project", "a folder", Words(f"the file {where}"))
             found = set(os.listdir(self.path)) if self.path.exists() else set()
         if JOB in found:
-            self._job_config()
+            self._job_content()
         elif found - _BEFORE_JOB:
             raise ArgumentError(
                 "project",
@@ -119,40 +120,61 @@ class Project:
                 lock.enter_context(locked(self / LOCK, repr(str(self.path))))
             yield
 
-    def begin(self, job: Job, *, resume: bool = False, overwrite: bool = False) -> None:
+    def begin(
+        self,
+        job: Job,
+        dataset: Dataset | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
         """Prepares the folder for a search; only within `lead`.
 
         Args:
             job: The complete `Job`, which replaces the job of a resumed search.
+            dataset: Its data set; None: it is not compared with that of a resumed search.
             resume: Whether to resume the search in the folder.
             overwrite: Whether to replace it. Other files are kept.
 
         Raises:
-            UserError: See `check`; or the search to resume is another job's, or the folder cannot
-                be written.
+            UserError: See `check`; or the search to resume is another job's, or has other data or
+                another backend; or the folder cannot be written.
         """
         from ...training.run_folder import versions  # Keras, whose import takes seconds
 
         self.check(resume=resume, overwrite=overwrite)
         resume = resume and self.exists()
-        difference = self.job().difference(job) if resume else None
+        content: dict[str, Any] = {"job": job.get_config(), "versions": versions()}
+        if dataset is not None:
+            content["data"] = {"kind": dataset.kind, "checksum": dataset.checksum}
+        difference = self.job().difference(job) or self._difference(content) if resume else None
         if difference:
             expected = f"the one that began the search in {str(self.path)!r}"
             raise ArgumentError("job", expected, hint=f": {difference}.")
         with write_errors(self.path):
             for name in (PARTIAL,) if resume else (*_REPLACED, PARTIAL):
                 remove(self / name)
-            content = {"job": job.get_config(), "versions": versions()}
             write_to_disk(self / JOB, json.dumps(content, indent=2, allow_nan=False) + "\n")
             for name in (LOGS, TRIALS):
                 (self / name).mkdir(exist_ok=True)
 
-    def _job_config(self) -> dict[str, Any]:
-        """The configuration of the job in job.json."""
+    def _difference(self, content: dict[str, Any]) -> str | None:
+        """The first difference in backend or data to job.json; None if there is none."""
+        began = self._job_content()
+        for part, names in {"versions": ("backend",), "data": ("kind", "checksum")}.items():
+            before, now = began.get(part, {}), content.get(part, {})
+            for name in names:
+                if name in before and name in now and before[name] != now[name]:
+                    what = name if part == "versions" else f"{name} of the data"
+                    return f"the {what} was {before[name]}, is {now[name]}"
+        return None
+
+    def _job_content(self) -> dict[str, Any]:
+        """The content of job.json."""
         line = f"`job` must be a job file or the folder of a search, got {str(self.path)!r}"
         try:
             content = json.loads((self / JOB).read_text(encoding="utf-8"))
-            config, _ = dict(content["job"]), content["versions"]["keras_deep_rnn"]
+            _, _ = dict(content["job"]), content["versions"]["keras_deep_rnn"]
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{line}.") from None
         except OSError as error:
@@ -160,7 +182,7 @@ class Project:
         except (ValueError, KeyError, TypeError, RecursionError):
             line += f", whose {JOB} is damaged or of another program."
             raise UserError(line) from None
-        return config
+        return content
 
     def job(self) -> Job:
         """The `Job` of the search.
@@ -170,7 +192,7 @@ class Project:
         """
         from ..job.job import Job
 
-        return Job.from_config(self._job_config())
+        return Job.from_config(self._job_content()["job"])
 
     def save(self, state: dict[str, Any]) -> None:
         """See `state.save`; `trials` is a list of dicts of `Trial`. Only within `lead`."""
@@ -185,14 +207,20 @@ class Project:
         state, _ = self.load()
         if state is None:
             return []
-        try:
+        with self.version_errors():
             trials = [Trial(**trial) for trial in state["trials"]]
-        except (KeyError, TypeError):
-            raise UserError(f"{str(self / STATE)!r} was written by another version.") from None
         for trial in trials:
             if trial.status == RUNNING:  # its worker tells its folder at the end
                 trial.folder = next(map(self._relative, self.attempts(trial.id)[-1:]), trial.folder)
         return trials
+
+    @contextlib.contextmanager
+    def version_errors(self) -> Iterator[None]:
+        """Raises errors about the content of a state as a one-line `UserError`."""
+        try:
+            yield
+        except (KeyError, TypeError):
+            raise UserError(f"{str(self / STATE)!r} was written by another version.") from None
 
     def _relative(self, folder: Path) -> str:
         return str(folder.relative_to(self.path))

@@ -11,7 +11,7 @@ import datetime
 import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ...training.config import load_options
 from ...training.run_folder import BACKUP
@@ -71,8 +71,10 @@ class Search:
         if note:
             log(note)
         if state is not None:
-            self._sampler.set_state(state["sampler"])
-            self.trials = {trial["id"]: Trial(**trial) for trial in state["trials"]}
+            with project.version_errors():
+                self._sampler.set_state(state["sampler"])
+                self.trials = {trial["id"]: Trial(**trial) for trial in state["trials"]}
+            self._exhausted = state.get("exhausted", False)
         for trial in self._with(RUNNING):
             trial.status = WAITING
         self._check_over()
@@ -103,9 +105,11 @@ class Search:
         if self.over != FINISHED:
             return
         for trial in self.trials.values():
-            for folder in self._project.attempts(trial.id):
-                last = folder == self._project / cast(str, trial.folder)
-                remove(folder / BACKUP if last else folder)
+            attempts = self._project.attempts(trial.id)
+            # A trial that lost all its workers has no result that says which one counts.
+            kept = self._project / trial.folder if trial.folder else attempts[-1]
+            for folder in attempts:
+                remove(folder / BACKUP if folder == kept else folder)
 
     @property
     def failed(self) -> bool:
@@ -123,13 +127,18 @@ class Search:
         if self._exhausted or (size is not None and len(self.trials) >= size):
             return None
         suggestion = self._sampler.ask()
-        self._exhausted = suggestion is None
+        if suggestion is None:
+            self._exhausted = True
+            self._save()
         return self._new_trial(suggestion) if isinstance(suggestion, Suggestion) else None
 
     def _new_trial(self, suggestion: Suggestion) -> Trial:
         id, values, until = suggestion.id, suggestion.values, suggestion.until
-        continues = suggestion.continues and self.trials[suggestion.continues].folder
-        trial = Trial(id, values, {}, 0, until=until, continues=continues)
+        trial = Trial(id, values, {}, 0, until=until)
+        if suggestion.continues:
+            # With its seed, which is another one after a retry: it is the same training.
+            source = self.trials[suggestion.continues]
+            trial.continues, trial.retries = source.folder, source.retries
         trial.settings = self._settings(trial)
         trial.parameters = self._hyper.parameters(trial.values)
         self.trials[trial.id] = trial
@@ -205,7 +214,8 @@ class Search:
 
     def _save(self) -> None:
         trials = [dataclasses.asdict(trial) for trial in self.trials.values()]
-        self._project.save({"trials": trials, "sampler": self._sampler.get_state()})
+        state = {"sampler": self._sampler.get_state(), "exhausted": self._exhausted}
+        self._project.save({"trials": trials, **state})
 
 
 def _now() -> str:

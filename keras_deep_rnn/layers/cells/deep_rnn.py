@@ -30,7 +30,9 @@ class DeepRNNCell(Cell):
         plus: ⊕, a Keras layer: `[x, h]` of shapes (B, D) and (B, H) to (B, H).
         predict: ▷, a Keras layer: h of shape (B, H) to y; None returns h itself.
         state_size: H. None: `plus.state_size` or `plus.units`.
-        dropout, recurrent_dropout, output_dropout, zoneout: Rates; see `DeepRNN`.
+        dropout, recurrent_dropout, output_dropout, zoneout: Rates; see `DeepRNN`. In
+            `keras.layers.RNN(cell)` on JAX, which advances no seed in its loop, `zoneout` keeps the
+            same units at all steps and in all calls: take a layer instead.
         learn_initial_state, seed: See `DeepRNN`.
 
     Call arguments:

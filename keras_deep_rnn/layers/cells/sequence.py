@@ -7,7 +7,7 @@ from keras import ops
 
 from ... import recurrence
 from ...recurrence import DEFAULT_LOOP, Loop
-from ...utils.keras_compat import KerasDropoutCell
+from ...utils.keras_compat import KerasDropoutCell, autocast
 from .base import built_output_width, pack_states
 
 
@@ -31,7 +31,12 @@ def run_sequence(
 ) -> tuple[Any, list]:
     """Any cell over a whole sequence: by its own `run_sequence`, or by its `call` step by step."""
     if has_run_sequence(cell):
-        return cell.run_sequence(sequences, states, mask, training, loop)
+        # A cell may have another dtype than the layer or the level before it.
+        if cell.autocast:
+            sequences = ops.cast(sequences, cell.compute_dtype)
+        states = [ops.cast(state, cell.compute_dtype) for state in states]
+        with autocast(cell.compute_dtype):
+            return cell.run_sequence(sequences, states, mask, training, loop)
     if isinstance(cell, KerasDropoutCell):
         cell.get_dropout_mask(sequences[0])
         cell.get_recurrent_dropout_mask(states[0])

@@ -67,10 +67,14 @@ class FastDropoutDense(Configured):
             "kernel_initializer", kernel_initializer
         )
         self.bias_initializer = CHECKS["bias_initializer"]("bias_initializer", bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        of_weights = {
+            "kernel_regularizer": kernel_regularizer,
+            "bias_regularizer": bias_regularizer,
+            "kernel_constraint": kernel_constraint,
+            "bias_constraint": bias_constraint,
+        }
+        for name, value in of_weights.items():
+            setattr(self, name, CHECKS[name](name, value))
 
     def build(self, input_shape: Sequence) -> None:
         self.kernel = self.add_weight(

@@ -46,6 +46,10 @@ class FastDropoutPlus(Operator):
                 "a function of one number for fast dropout",
                 Words(f"a {type(self.activation).__name__}"),
             )
+        # Neither is known of a mean and a variance.
+        for name in ("normalization", "num_tokens"):
+            if getattr(self, name) is not None:
+                raise ArgumentError(name, "None for fast dropout", getattr(self, name))
 
     @property
     def state_size(self) -> list[int]:

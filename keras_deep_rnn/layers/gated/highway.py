@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import keras
 
 from ...recurrence import Affine
-from ...utils.validation import CHECKS, number
+from ...utils.validation import CHECKS, flag, number
 from ..cells import DeepRNNCell
 from ..options import (
     CellOptions,
@@ -35,7 +35,7 @@ class HighwayPlus(GatedPlus):
         **options: Unpack[OperatorOptions],
     ) -> None:
         super().__init__(units, depth, recurrent_activation, **options)
-        self.coupled_gates = CHECKS["shortcut"]("coupled_gates", coupled_gates)
+        self.coupled_gates = flag("coupled_gates", coupled_gates)
         self.input_to = CHECKS["input_to"]("input_to", input_to)
         self.gate_bias = number("gate_bias", gate_bias)
 

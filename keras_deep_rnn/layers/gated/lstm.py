@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import keras
 
 from ...recurrence import Affine
-from ...utils.validation import CHECKS
+from ...utils.validation import flag
 from ..cells import DeepRNNCell
 from ..options import (
     CellOptions,
@@ -33,7 +33,7 @@ class LSTMPlus(GatedPlus):
         **options: Unpack[OperatorOptions],
     ) -> None:
         super().__init__(units, depth, recurrent_activation, **options)
-        self.unit_forget_bias = CHECKS["shortcut"]("unit_forget_bias", unit_forget_bias)
+        self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
 
     @property
     def state_size(self) -> list[int]:

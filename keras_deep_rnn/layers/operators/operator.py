@@ -231,6 +231,9 @@ class Operator(AffineWeights):
         def step(affine: Callable, states: list) -> list:
             return apply_zoneout(self.run_step(affine, states), states, zoneout)
 
+        # As Keras does where an operator with another dtype is called by itself.
+        x = ops.cast(x, self.compute_dtype) if self.autocast else x
+        states = [ops.cast(state, self.compute_dtype) for state in states]
         with autocast(self.compute_dtype):
             projections = self.project(x, keep_mask)
             kernels = self.loop_kernels()

@@ -33,7 +33,8 @@ class StepProgram:
 
     Attributes:
         input_maps: The maps that x feeds.
-        as_state: {map: state} of the maps whose residual is a state.
+        as_state: {map: state} of the maps whose residual is the state, where it is the only one. Of
+            several, zoneout can refuse the new values of one, which others may read all the same.
         as_projection: {map: number among `input_maps`} of those whose residual is a projection.
         stored: The other maps, whose residuals are stored as such.
         state_products: (k, whether recurrent dropout applies, [(map, source), ...]): the products
@@ -55,7 +56,10 @@ class StepProgram:
         self.as_state = {
             origin[1]: k
             for k, origin in enumerate(structure.results)
-            if origin and origin[0] == "map" and self.maps[origin[1]].slope
+            if len(structure.results) == 1
+            and origin
+            and origin[0] == "map"
+            and self.maps[origin[1]].slope
         }
         # Where x alone feeds a map, its projection is z.
         self.as_projection = {

@@ -105,7 +105,8 @@ class TorchLoop(FastLoop):
         super().__init__(*arguments)
         program = self.program
         slopes = all(part.slope for part in program.maps)
-        self._affine_only = program.structure.affine_only and slopes
+        one_state = len(program.structure.results) == 1  # see `StepProgram.as_state`
+        self._affine_only = program.structure.affine_only and slopes and one_state
         states_alone = functools.partial(program.forward, residuals=False)
         self._traced = {
             self._loop_states: traced_loop(states_alone),

@@ -8,6 +8,8 @@ from keras import activations, ops
 from ...layers import Operator, Plus
 from ...layers.gated.base import GatedPlus
 from ...recurrence.affine import affine_of
+from ...recurrence.fast_loop.weight_gradients import flatten_time
+from ...utils.keras_compat import autocast
 from .recording import CellCall
 
 # |tanh(z)| above which a unit is saturated: its slope, 1 - a^2, is then below 0.0975.
@@ -31,7 +33,8 @@ def saturation(call: CellCall) -> dict[str, float]:
     plus: Any = call.cell.plus
     values: dict[str, tuple[Any, np.ndarray]] = {}
     if isinstance(plus, GatedPlus):
-        values["h"] = plus.activation, _flat(call.states[0])
+        if plus.activation is activations.tanh:  # of another one h has no such limits
+            values["h"] = plus.activation, _flat(call.states[0])
     elif isinstance(plus, Operator) and type(plus).call is Operator.call:
         phis = [part.activation for part in plus.affine_maps()]
         names = [f"a_{i}" for i in range(1, len(phis) + 1)]
@@ -47,11 +50,12 @@ def saturation(call: CellCall) -> dict[str, float]:
 def _map_values(call: CellCall) -> dict[int, np.ndarray]:
     """The value of each affine map with an activation at every step of every row: (T*B, units)."""
     plus: Any = call.cell.plus
+    # All steps of all rows at once, as rows: a step may look at the other axes.
     before = [
-        ops.concatenate([ops.expand_dims(first, 0), after[:-1]])
+        flatten_time(ops.concatenate([ops.expand_dims(first, 0), after[:-1]]))
         for first, after in zip(call.first_states, call.states)
     ]
-    affine = affine_of(plus.maps, plus.project(call.x), plus.loop_kernels(), plus.loop_biases())
+    x = ops.cast(call.x, plus.compute_dtype) if plus.autocast else call.x
     values: dict[int, np.ndarray] = {}
 
     def recording(i: int, *us: Any) -> Any:
@@ -60,7 +64,10 @@ def _map_values(call: CellCall) -> dict[int, np.ndarray]:
             values[i] = _flat(value)
         return value
 
-    plus.run_step(recording, before)
+    with autocast(plus.compute_dtype):
+        projections = [flatten_time(projection) for projection in plus.project(x)]
+        affine = affine_of(plus.maps, projections, plus.loop_kernels(), plus.loop_biases())
+        plus.run_step(recording, before)
     return values
 
 

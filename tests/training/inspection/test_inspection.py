@@ -7,7 +7,7 @@ from inspected import linear, model_of, x_of
 from keras import ops
 
 import keras_deep_rnn
-from keras_deep_rnn import DeepTransitionRNN, StackedRNN
+from keras_deep_rnn import Affine, DeepTransitionRNN, StackedRNN
 
 
 def test_saturation():
@@ -35,6 +35,38 @@ def test_saturation_of_other_activations(phi, share):
     layer.set_weights([0 * U, 0 * W, np.array([-9, 0.001, 0.1, 9], "float32")])
     (found,) = keras_deep_rnn.inspect(model, x_of()).layers
     assert found.saturation == {"h": share}
+
+
+class Centred(keras_deep_rnn.Operator):
+    """A step that looks at the units of a row by their axis, and computes with numbers."""
+
+    def affine_maps(self):
+        return [Affine(self.units, (self.units,), x=True, activation=ops.tanh)]
+
+    def step(self, affine, h):
+        a = affine(0, h - ops.mean(h, axis=self.axis, keepdims=True))
+        return 0.5 * a + (1 - 0.5) * h
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_saturation_of_a_step_of_ones_own(dtype):
+    """Whatever axis it names: it is written for (B, units)."""
+    found = []
+    for axis in (1, -1):
+        large, larger = (keras.initializers.RandomNormal(0, s, seed=s) for s in (2, 3))
+        plus = Centred(6, kernel_initializer=larger, recurrent_initializer=large, dtype=dtype)
+        plus.axis = axis
+        layer = keras_deep_rnn.DeepRNN(plus, return_sequences=True, dtype=dtype)
+        x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+        found.append(keras_deep_rnn.inspect(model_of(layer), x).layers[0].saturation)
+    assert found[0] == found[1] != {"a_1": 0}
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_saturation_of_a_gated_network(activation):
+    layer = keras_deep_rnn.DeepTransitionLSTM(4, activation=activation)
+    (found,) = keras_deep_rnn.inspect(model_of(layer), x_of()).layers
+    assert set(found.saturation) == ({"h"} if activation == "tanh" else set())
 
 
 @pytest.mark.slow
