@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from ...utils.errors import first_line
 from ..checks.check import check_export
 from ..checks.check_suite import decoded
 from ..model.record import write_record
@@ -110,11 +109,8 @@ class SavedModel(Format):
         self, served: ServingSignatures, folder: Path, record: dict[str, Any], check: bool
     ) -> None:
         requests = [(case["signature"], decoded(case["inputs"])) for case in record["golden"]]
-        try:
-            write_graph(served, folder)
-            write_warmup(folder, record["model"], requests)
-        except tf.errors.OpError as error:  # TensorFlow's own file system: a full disk, say
-            raise OSError(first_line(error)) from error
+        write_graph(served, folder)
+        write_warmup(folder, record["model"], requests)
         write_record(folder, record)
         if check:
             check_export(folder)

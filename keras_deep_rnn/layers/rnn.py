@@ -172,7 +172,7 @@ class DeepRNN(Configured, keras.layers.RNN):
 
     def build(self, sequences_shape: Sequence, initial_state_shape: Any = None) -> None:
         check_sequences(self, sequences_shape)
-        self.features = sequences_shape[-1]
+        self._features = sequences_shape[-1]
         warn_if_slow(self.compute_dtype)
         if not self.cell.built:
             self.cell.build((sequences_shape[0], sequences_shape[-1]))
@@ -293,8 +293,8 @@ class DeepRNN(Configured, keras.layers.RNN):
             raise UserError("`step` needs a layer with `stateful=True` built, with its batch size.")
         if not self.built:
             self.build((None, 1, shape[1]))
-        if shape[1] != self.features:
-            raise ArgumentError("x_t", f"D = {self.features} features", Words(shape), verb="have")
+        if shape[1] != self._features:
+            raise ArgumentError("x_t", f"D = {self._features} features", Words(shape), verb="have")
         if isinstance(x_t, np.ndarray) or not ops.is_tensor(x_t):
             is_token = self.cell.input_tokens is not None
             x_t = backend().from_numpy(x_t, "int32" if is_token else self.compute_dtype)

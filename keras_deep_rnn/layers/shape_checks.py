@@ -37,8 +37,8 @@ def check_call(
         )
     shape = shape_of(sequences)
     check_sequences(layer, shape)
-    if layer.built and _unequal(shape[2], layer.features):
-        expected = f"D = {layer.features} features"
+    if layer.built and _unequal(shape[2], layer._features):
+        expected = f"D = {layer._features} features"
         raise ArgumentError("sequences", expected, Words(shape), verb="have")
     if mask is not None and (
         len(shape_of(mask)) != 2 or any(_unequal(a, b) for a, b in zip(shape_of(mask), shape))

@@ -143,7 +143,7 @@ MISTAKES = [
     ("train --resume --overwrite", "--resume and --overwrite cannot be combined."),
     ("train --resume --out nowhere", "--out must be a run folder with config.json, got 'nowhere'."),
     ("evaluate nowhere", "RUN must be the folder of a finished run"),
-    ("evaluate", "Missing argument RUN: Folder of a trained run, a packed run"),
+    ("evaluate", "Missing argument RUN: Folder of a finished run, a packed run"),
     ("tune run", "Missing argument JOB: Job file (.toml)."),
     ("tune run job.toml --workers 0", "--workers must be a positive integer, got 0."),
     ("train --resume", "Missing option --out: the folder of the run to resume."),
