@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ...utils.errors import ArgumentError, ServerError, Unreachable, UserError, Words, nearest
-from ...utils.network import parse_address
+from ...utils.network import MAX_SECONDS, parse_address
 from ...utils.validation import one_of
 from ..model.signature_specs import Arrays, Specs
 from .client_stream import Stream
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Backoff in seconds: of the first retry and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
-# The longest time limit: what waits takes no more.
-MAX_SECONDS = 10**6
 _TRANSPORTS = {"grpc": "GrpcTransport", "rest": "RestTransport"}
 _REFUSALS = frozenset(
     "INVALID_ARGUMENT FAILED_PRECONDITION NOT_FOUND OUT_OF_RANGE PERMISSION_DENIED "

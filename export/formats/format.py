@@ -118,12 +118,12 @@ class Format(abc.ABC):
     ) -> None:
         """Writes a version into `folder`, which is not there yet; checks it if `check` says so."""
 
-    def check_beside(  # noqa: B027  (the same)
+    def check_beside(  # noqa: B027  (most formats have nothing there)
         self, served: ServingSignatures, version: Version
     ) -> None:
         """Refuses a folder whose files beside the versions do not fit the new one."""
 
-    def write_beside(  # noqa: B027  (most formats have nothing there)
+    def write_beside(  # noqa: B027  (the same)
         self, served: ServingSignatures, version: Version
     ) -> None:
         """Writes files beside the versions, once the new one is in place."""

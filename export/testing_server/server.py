@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Self, TypedDict, Unpack
 
 from ...utils.errors import ArgumentError, Words, first_line, missing_extra
-from ...utils.network import check_address
+from ...utils.network import MAX_SECONDS, check_address
 from .host_check import LOOPBACK
 from .work_queue import WorkQueue
 
@@ -26,8 +26,8 @@ MEMORY, VALUE_BYTES = 4, 4
 # Seconds in which the server stops, the last of them for the answers alone.
 GRACE, LAST = 5.0, 1.0
 MOST_CONNECTIONS = 1024
-# The largest numbers that gRPC takes, and seconds as milliseconds among them.
-MAX_INT, MAX_SECONDS = 2**31 - 1, 10**6
+# The largest number that gRPC takes.
+MAX_INT = 2**31 - 1
 
 
 class Server:

@@ -9,6 +9,8 @@ KEYS = 88
 LOWEST_PITCH = 21  # MIDI number of key 0
 KINDS = ("piano_roll", "characters", "words")
 SPLITS = ("train", "validation", "test")
+# What tells data apart: the characters and the words of a text have one checksum.
+IDENTITY = ("kind", "checksum")
 Splits: TypeAlias = dict[str, list[np.ndarray]]
 VERSION = "1.0.0"  # of the preparation; with a new version data is prepared again
 

@@ -149,8 +149,8 @@ def _depth(found: AllRecords) -> str:
         return ""
     columns = ["task", "recipe", "RNN", "deep network, best on validation", "test", "difference"]
     caveat = (
-        "The RNN has the sizes of Table 1, with fewer weights, and under the modern recipe it had "
-        "fewer\nepochs and trials than the DOT(S)-RNN: see the notes on each task."
+        "The RNN has the size of Table 1, with fewer weights. Epochs stand in the tables of the "
+        "tasks,\nthe trials behind each recipe in their notes."
     )
     table = _markdown(columns, rows)
     return "\n".join(["Does depth help? Test results:", "", *table, "", caveat, ""])

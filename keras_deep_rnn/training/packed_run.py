@@ -38,14 +38,11 @@ def pack(run: Run, path: PathLike) -> None:
         for content in (run.config, run.metrics)
     )
     settings = config["settings"]
-    config["settings"] = {n: v for n, v in settings.items() if n not in PLACES or n == "data"}
-    if settings["data"] not in data.names():
-        for content, part, name in (
-            (config, "settings", "data"),
-            (config, "data", "name"),
-            (metrics, "data", "name"),
-        ):
-            content[part] = {**content[part], name: Path(content[part][name]).name}
+    own = settings["data"] not in data.names()
+    name = Path(settings["data"]).name if own else settings["data"]
+    config["settings"] = {"data": name, **{n: v for n, v in settings.items() if n not in PLACES}}
+    for content in (config, metrics):
+        content["data"] = {**content["data"], "name": name}
     weights = {
         str(i): weight.astype("float16") for i, weight in enumerate(run.model().get_weights())
     }

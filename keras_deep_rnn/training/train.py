@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from .. import data
-from ..data.dataset import SPLITS
+from ..data.dataset import IDENTITY, SPLITS
 from ..utils.errors import ArgumentError, DivergedError, UserError, Words, argument_is
 from ..utils.files import PARTIAL, remove, replacing, user_path, write_errors
 from ..utils.former_names import former_names
@@ -253,7 +253,7 @@ def evaluate_ensemble(
             stack.enter_context(run.owned(read_only=True))
         every = [run.metrics for run in runs]
         for run, metrics in zip(runs, every):
-            if any(metrics["data"][key] != every[0]["data"][key] for key in ("kind", "checksum")):
+            if any(metrics["data"][key] != every[0]["data"][key] for key in IDENTITY):
                 raise ArgumentError("run", f"runs on the data of {runs[0].path}", str(run.path))
         dataset = data_of_run(runs[0], data=data, manual_dir=manual_dir, data_dir=data_dir)
         models = [_model_to_evaluate(run, dataset.kind) for run in runs]
@@ -311,8 +311,8 @@ def data_of_run(run: Run, **places: PathLike | None) -> data.Dataset:
             "now as `data` (--data)."
         ) from error
     trained = run.config["data"]
-    # The characters and the words of a text have one checksum.
-    for key, found in {"kind": dataset.kind, "checksum": dataset.checksum}.items():
+    for key in IDENTITY:
+        found = getattr(dataset, key)
         if found != trained[key]:
             raise ArgumentError("data", f"the data of the run, {key} {trained[key]}", Words(found))
     return dataset

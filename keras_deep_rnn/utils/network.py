@@ -1,4 +1,4 @@
-"""Addresses "HOST:PORT": parsing, and a check that a server can bind to one."""
+"""Addresses "HOST:PORT": parsing, and a check that a server can bind to one; time limits."""
 
 import errno
 import os
@@ -6,6 +6,9 @@ import re
 import socket
 
 from .errors import ArgumentError
+
+# The longest time limit in seconds: in milliseconds it fits into an int.
+MAX_SECONDS = 10**6
 
 
 def check_address(address: str) -> tuple[str, int]:

@@ -234,7 +234,8 @@ def test_every_resume_is_recorded(cut):
     training.resume(cut, command="deep-rnn d", **QUIET)  # finished: nothing is resumed
     assert "partial.json" not in content(cut)
     config = Run(cut).config
-    assert [resume["command"][-1] for resume in config["resumes"]] == ["b", "b", "c"]
+    commands = [resume["command"] for resume in config["resumes"]]
+    assert commands == ["deep-rnn b", "deep-rnn b", "deep-rnn c"]
     assert all(resume["versions"] == config["versions"] for resume in config["resumes"])
 
 

@@ -200,6 +200,12 @@ def test_the_last_attempt_of_such_a_trial_is_kept(searched):
     assert [path.name for path in searched.project.attempts("0000")] == ["2"]
 
 
+def test_workers_that_were_lost_before_they_made_a_folder(searched, monkeypatch):
+    searched.run(*[WorkerLost("was killed by signal 9")] * 3)
+    monkeypatch.setattr(searched.project, "attempts", lambda trial_id: [])
+    searched.search.tidy()
+
+
 def full(*_):
     raise UserError("Cannot write 'state.json': No space left on device.")
 
@@ -306,9 +312,17 @@ def test_hyperband_goes_on_with_the_seed_of_a_retry(tmp_path):
         assert (before.settings, before.retries) == (trial.settings, trial.retries)
 
 
+def test_a_space_with_nothing_left(tmp_path, monkeypatch):
+    space = SearchSpace([SPACE["network"], Hyperparameter("units", "int", low=1, high=2)])
+    monkeypatch.setattr(Networks, "space", space)
+    searched = Searched(tmp_path / "search", trials=10)
+    assert searched.run().over == "finished"
+    assert len(searched.submitted) == 2
+
+
 @pytest.mark.parametrize("slots", [1, 3])
-def test_a_space_with_nothing_left(tmp_path, monkeypatch, slots):
-    """A search that has found it out stays finished, whatever a new sampler would find."""
+def test_a_search_with_nothing_left_stays_finished(tmp_path, monkeypatch, slots):
+    """Whatever a sampler would find when it is asked again."""
     units = Hyperparameter("units", "int", low=1, high=20)
     monkeypatch.setattr(Networks, "space", SearchSpace([SPACE["network"], units]))
     searched = Searched(tmp_path / "search", trials=100)

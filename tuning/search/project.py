@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...data.dataset import IDENTITY
 from ...utils.errors import ArgumentError, UserError, Words
 from ...utils.files import PARTIAL, remove, user_path, write_errors
 from ...utils.lock import locked
@@ -146,7 +147,7 @@ class Project:
         resume = resume and self.exists()
         content: dict[str, Any] = {"job": job.get_config(), "versions": versions()}
         if dataset is not None:
-            content["data"] = {"kind": dataset.kind, "checksum": dataset.checksum}
+            content["data"] = {key: getattr(dataset, key) for key in IDENTITY}
         difference = self.job().difference(job) or self._difference(content) if resume else None
         if difference:
             expected = f"the one that began the search in {str(self.path)!r}"
@@ -160,13 +161,10 @@ class Project:
 
     def _difference(self, content: dict[str, Any]) -> str | None:
         """The first difference in backend or data to job.json; None if there is none."""
-        began = self._job_content()
-        for part, names in {"versions": ("backend",), "data": ("kind", "checksum")}.items():
-            before, now = began.get(part, {}), content.get(part, {})
-            for name in names:
-                if name in before and name in now and before[name] != now[name]:
-                    what = name if part == "versions" else f"{name} of the data"
-                    return f"the {what} was {before[name]}, is {now[name]}"
+        before, now = _backend_and_data(self._job_content()), _backend_and_data(content)
+        for name, value in now.items():
+            if None not in (before[name], value) and before[name] != value:
+                return f"the {name} was {before[name]}, is {value}"
         return None
 
     def _job_content(self) -> dict[str, Any]:
@@ -256,6 +254,15 @@ class Project:
                 with contextlib.suppress(FileExistsError):
                     folder.mkdir()
                     return last + 1
+
+
+def _backend_and_data(content: dict[str, Any]) -> dict[str, str | None]:
+    """What a search keeps, from the content of job.json; None where it does not say so."""
+    data = content.get("data", {})
+    return {
+        "backend": content["versions"].get("backend"),
+        **{f"{key} of the data": data.get(key) for key in IDENTITY},
+    }
 
 
 def _checked(argument: str, name: str) -> str:

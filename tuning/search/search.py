@@ -107,9 +107,9 @@ class Search:
         for trial in self.trials.values():
             attempts = self._project.attempts(trial.id)
             # A trial that lost all its workers has no result that says which one counts.
-            kept = self._project / trial.folder if trial.folder else attempts[-1]
+            kept = [self._project / trial.folder] if trial.folder else attempts[-1:]
             for folder in attempts:
-                remove(folder / BACKUP if folder == kept else folder)
+                remove(folder / BACKUP if folder in kept else folder)
 
     @property
     def failed(self) -> bool:

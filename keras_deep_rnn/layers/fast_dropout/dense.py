@@ -67,14 +67,12 @@ class FastDropoutDense(Configured):
             "kernel_initializer", kernel_initializer
         )
         self.bias_initializer = CHECKS["bias_initializer"]("bias_initializer", bias_initializer)
-        of_weights = {
-            "kernel_regularizer": kernel_regularizer,
-            "bias_regularizer": bias_regularizer,
-            "kernel_constraint": kernel_constraint,
-            "bias_constraint": bias_constraint,
-        }
-        for name, value in of_weights.items():
-            setattr(self, name, CHECKS[name](name, value))
+        self.kernel_regularizer = CHECKS["kernel_regularizer"](
+            "kernel_regularizer", kernel_regularizer
+        )
+        self.bias_regularizer = CHECKS["bias_regularizer"]("bias_regularizer", bias_regularizer)
+        self.kernel_constraint = CHECKS["kernel_constraint"]("kernel_constraint", kernel_constraint)
+        self.bias_constraint = CHECKS["bias_constraint"]("bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence) -> None:
         self.kernel = self.add_weight(

@@ -53,14 +53,10 @@ class StepProgram:
         self.maps, self.step, self.structure = list(maps), step, structure
         self.variables, self.dtype = list(variables), dtype
         self.input_maps = [i for i, part in enumerate(self.maps) if part.x]
-        self.as_state = {
-            origin[1]: k
-            for k, origin in enumerate(structure.results)
-            if len(structure.results) == 1
-            and origin
-            and origin[0] == "map"
-            and self.maps[origin[1]].slope
-        }
+        self.as_state: dict[int, int] = {}
+        first, *others = structure.results
+        if not others and first and first[0] == "map" and self.maps[first[1]].slope:
+            self.as_state[first[1]] = 0
         # Where x alone feeds a map, its projection is z.
         self.as_projection = {
             i: number

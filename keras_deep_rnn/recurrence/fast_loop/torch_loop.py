@@ -105,8 +105,8 @@ class TorchLoop(FastLoop):
         super().__init__(*arguments)
         program = self.program
         slopes = all(part.slope for part in program.maps)
-        one_state = len(program.structure.results) == 1  # see `StepProgram.as_state`
-        self._affine_only = program.structure.affine_only and slopes and one_state
+        # Which has one state, see `StepProgram.as_state`.
+        self._affine_only = program.structure.affine_only and slopes and bool(program.as_state)
         states_alone = functools.partial(program.forward, residuals=False)
         self._traced = {
             self._loop_states: traced_loop(states_alone),

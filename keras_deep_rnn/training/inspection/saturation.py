@@ -52,7 +52,7 @@ def _map_values(call: CellCall) -> dict[int, np.ndarray]:
     plus: Any = call.cell.plus
     # All steps of all rows at once, as rows: a step may look at the other axes.
     before = [
-        flatten_time(ops.concatenate([ops.expand_dims(first, 0), after[:-1]]))
+        flatten_time(ops.concatenate([ops.cast(first, after.dtype)[None], after[:-1]]))
         for first, after in zip(call.first_states, call.states)
     ]
     x = ops.cast(call.x, plus.compute_dtype) if plus.autocast else call.x

@@ -48,13 +48,14 @@ class Centred(keras_deep_rnn.Operator):
         return 0.5 * a + (1 - 0.5) * h
 
 
+@pytest.mark.parametrize("own", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_saturation_of_a_step_of_ones_own(dtype):
+def test_saturation_of_a_step_of_ones_own(dtype, own):
     """Whatever axis it names: it is written for (B, units)."""
     found = []
     for axis in (1, -1):
         large, larger = (keras.initializers.RandomNormal(0, s, seed=s) for s in (2, 3))
-        plus = Centred(6, kernel_initializer=larger, recurrent_initializer=large, dtype=dtype)
+        plus = Centred(6, kernel_initializer=larger, recurrent_initializer=large, dtype=own)
         plus.axis = axis
         layer = keras_deep_rnn.DeepRNN(plus, return_sequences=True, dtype=dtype)
         x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
